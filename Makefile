@@ -1,0 +1,91 @@
+# Everything a newcomer or CI does, in one word each. `make` alone lists the words. The first use of any of them makes
+# .venv and installs what requirements.lock pins; that needs Python 3.11 or later and nothing else.
+
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ARGS ?=
+
+# The first Python on PATH that will do: new enough, and able to make environments. Or yours: make test PYTHON=...
+WILL_DO := -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+PYTHON = $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
+	if $$each $(WILL_DO); then echo $$each; break; fi; done)
+
+.PHONY: help
+help: ## list these words
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+.PHONY: sale
+sale: $(READY) ## the demonstration: a flash sale survives kill -9 of its leader (ARGS="--units 40 --kills 3")
+	@$(BIN)/lastunit sale $(ARGS)
+
+.PHONY: test
+test: $(READY) ## all tests; the slow ones are named at the end (ARGS="-k expiry")
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: check
+check: format-check lint types protos-check test ## all that CI checks
+
+.PHONY: format
+format: $(READY) ## put the code into its form
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format .
+
+.PHONY: format-check
+format-check: $(READY)
+	@$(BIN)/ruff format --check .
+
+.PHONY: lint
+lint: $(READY) ## judge the code by the rules in pyproject.toml
+	@$(BIN)/ruff check .
+
+.PHONY: types
+types: $(READY) ## check all types, strictly
+	@$(BIN)/mypy
+
+.PHONY: protos
+protos: $(READY) ## generate the code of the API after a change of a .proto file
+	@$(BIN)/python protos/generate.py
+
+.PHONY: protos-check
+protos-check: $(READY)
+	@$(BIN)/python protos/generate.py --lint
+	@$(BIN)/python protos/generate.py --check
+	@echo "protos: lint clean, generated code in step"
+
+.PHONY: up
+up: $(READY) ## start the cluster of cluster.yml in the background
+	@$(BIN)/lastunit up $(ARGS)
+
+.PHONY: down
+down: $(READY) ## stop it
+	@$(BIN)/lastunit down $(ARGS)
+
+.PHONY: lock
+lock: $(READY) ## pin anew what pyproject.toml allows
+	@test -x build/lock/bin/uv || { $(BIN)/python -m venv build/lock && build/lock/bin/pip install --quiet uv; }
+	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --generate-hashes \
+		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+.PHONY: venv
+venv: $(READY) ## only make the environment
+
+$(READY): requirements.lock pyproject.toml
+	@$(or $(PYTHON),false) $(WILL_DO) || { \
+		echo "lastunit needs Python 3.11 or later with its venv module (on Debian: apt install python3-venv);" >&2; \
+		echo "if it is not on PATH, name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv --clear $(VENV); }
+	@echo "installing what requirements.lock pins (once)"
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: clean
+clean: ## remove what make has made; the data of a cluster stays
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find protos node client tests -name __pycache__ -type d -prune -exec rm -rf {} +

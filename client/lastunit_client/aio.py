@@ -1,0 +1,237 @@
+"""AsyncInventoryClient: every command and query as a coroutine. See its docstring for what a call promises."""
+# ruff: noqa: ASYNC109 - a call's deadline spans attempts on several nodes; asyncio.timeout() would hide what is known
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+from lastunit.v1 import cluster_pb2, inventory_pb2
+from lastunit_client import answers, commands
+from lastunit_client.calls import Calls
+from lastunit_client.checkout import Checkout, run_checkout
+from lastunit_client.fencing import FencingToken
+from lastunit_client.models import (
+    ClusterStatus,
+    CommandResult,
+    Lines,
+    Ranges,
+    Reservation,
+    ReservationState,
+    StockLevel,
+    Units,
+)
+
+PaymentT = TypeVar("PaymentT")
+
+
+class AsyncInventoryClient:
+    """A client of the whole cluster, for one event loop.
+
+    endpoints: "host:port" of every node, tried in this order; the first that works is kept until it fails.
+    timeout: seconds until a call without an answer raises; longer than a failover. Each call may bring its own.
+    attempt_timeout: seconds after which a silent node is given up for another one, under the same id.
+
+    What a call promises: it is retried on other nodes, under its id, while it is unclear or the cluster is busy, until
+    its deadline; it is applied at most once. It returns an answer, a refusal included, or raises a LastUnitError whose
+    `definite` says whether it may have been applied. Commands of concurrent callers travel together in one stream.
+    Ids not given are made (uuid4) and given back as `request_id`.
+
+    Threads and processes: one client belongs to the event loop it is first used on (other threads: InventoryClient).
+    gRPC does not survive fork(): make clients in the child, after it.
+    """
+
+    def __init__(self, endpoints: Sequence[str], *, timeout: float = 10.0, attempt_timeout: float = 3.0) -> None:
+        self._calls = Calls(endpoints, timeout=timeout, attempt_timeout=attempt_timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection. Calls under way raise ClientClosedError. May be called again."""
+        await self._calls.close()
+
+    # Commands on reservations.
+
+    async def place_order(
+        self, lines: Lines, *, reservation_id: str | None = None, timeout: float | None = None
+    ) -> CommandResult:
+        """Reserve and confirm at once, all lines or nothing: ORDER_PLACED with its units, or a refusal."""
+        request_id = commands.given_or_new(reservation_id)
+        return await self._calls.command(request_id, commands.place_order(request_id, lines), timeout)
+
+    async def reserve(
+        self,
+        lines: Lines,
+        *,
+        reservation_id: str | None = None,
+        hold_ticks: int = 0,
+        timeout: float | None = None,
+    ) -> CommandResult:
+        """Hold units for hold_ticks full ticks (0: the cluster's default): RESERVED with its token, or a refusal."""
+        request_id = commands.given_or_new(reservation_id)
+        return await self._calls.command(request_id, commands.reserve(request_id, lines, hold_ticks), timeout)
+
+    async def confirm(
+        self,
+        reservation_id: str,
+        token: FencingToken,
+        lines: Lines | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> CommandResult:
+        """Sell what is held. With lines only so many per sku (lowest numbers); the rest is freed."""
+        return await self._calls.command(reservation_id, commands.confirm(reservation_id, token, lines), timeout)
+
+    async def release(
+        self, reservation_id: str, token: FencingToken | None = None, *, timeout: float | None = None
+    ) -> CommandResult:
+        """Free what is held. Without a token: cancel for good an id that was given up before it was answered."""
+        return await self._calls.command(reservation_id, commands.release(reservation_id, token), timeout)
+
+    async def extend_hold(
+        self, reservation_id: str, token: FencingToken, until_tick: int, *, timeout: float | None = None
+    ) -> CommandResult:
+        """Let the hold expire at until_tick (absolute), never earlier than agreed before, at most the cap."""
+        return await self._calls.command(
+            reservation_id, commands.extend_hold(reservation_id, token, until_tick), timeout
+        )
+
+    async def return_units(
+        self, reservation_id: str, units: Units, *, return_id: str | None = None, timeout: float | None = None
+    ) -> CommandResult:
+        """Put named units of a confirmed reservation back to available."""
+        request_id = commands.given_or_new(return_id)
+        return await self._calls.command(request_id, commands.return_units(request_id, reservation_id, units), timeout)
+
+    # Commands on stock.
+
+    async def receive_stock(
+        self, lines: Lines, *, receipt_id: str | None = None, timeout: float | None = None
+    ) -> CommandResult:
+        """Add new units: RECEIVED with their numbers."""
+        request_id = commands.given_or_new(receipt_id)
+        return await self._calls.command(request_id, commands.receive_stock(request_id, lines), timeout)
+
+    async def adjust_stock(
+        self,
+        sku: str,
+        *,
+        reason: str,
+        quantity: int | None = None,
+        ranges: Ranges | None = None,
+        adjustment_id: str | None = None,
+        timeout: float | None = None,
+    ) -> CommandResult:
+        """Remove damaged or lost units from available: either a quantity (lowest numbers first) or named ranges."""
+        request_id = commands.given_or_new(adjustment_id)
+        command = commands.adjust_stock(request_id, sku, quantity=quantity, ranges=ranges, reason=reason)
+        return await self._calls.command(request_id, command, timeout)
+
+    # The whole purchase.
+
+    async def checkout(
+        self,
+        lines: Lines,
+        pay: Callable[[Reservation], PaymentT | Awaitable[PaymentT]],
+        *,
+        reservation_id: str | None = None,
+        hold_ticks: int = 0,
+    ) -> Checkout[PaymentT]:
+        """Reserve, pay(reservation), then confirm; release when the payment fails. See the table in checkout.py.
+
+        pay: a coroutine function, or a plain one that does not block the event loop. It raises, or returns False, when
+        nothing was paid. May be called again for an id whose first run died: pay idempotently, by reservation_id.
+        Raises PaidButExpired (refund) and PaidButUnconfirmed (ask), beside what pay and the commands raise.
+        """
+        return await run_checkout(_Steps(self, lines, reservation_id, hold_ticks), pay)
+
+    # Queries. Linearizable unless stale; min_index waits until the node has applied that index.
+
+    async def get_stock(
+        self, sku: str, *, stale: bool = False, min_index: int = 0, timeout: float | None = None
+    ) -> StockLevel:
+        """The stock level of one sku. NotFoundError when it never had any."""
+        request = inventory_pb2.GetStockRequest(sku=sku, options=commands.read_options(stale, min_index))
+        response = await self._calls.query(lambda stub: stub.GetStock, request, timeout)
+        return answers.stock_level(response.stock, response.applied_index)
+
+    async def get_reservation(
+        self, reservation_id: str, *, stale: bool = False, min_index: int = 0, timeout: float | None = None
+    ) -> Reservation:
+        """One reservation. NotFoundError when the id is unknown, was refused, or is forgotten."""
+        options = commands.read_options(stale, min_index)
+        request = inventory_pb2.GetReservationRequest(reservation_id=reservation_id, options=options)
+        response = await self._calls.query(lambda stub: stub.GetReservation, request, timeout)
+        return answers.reservation(response.reservation, response.applied_index)
+
+    async def list_stock(
+        self, *, page_size: int = 100, stale: bool = False, min_index: int = 0, timeout: float | None = None
+    ) -> AsyncGenerator[StockLevel, None]:
+        """Every stock level, by sku, fetched page by page as needed: each page is one snapshot, timeout is per page."""
+        request = inventory_pb2.ListStockRequest(page_size=page_size, options=commands.read_options(stale, min_index))
+        while True:
+            response = await self._calls.query(lambda stub: stub.ListStock, request, timeout)
+            for level in response.stock:
+                yield answers.stock_level(level, response.applied_index)
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    async def list_reservations(
+        self,
+        *,
+        state: ReservationState | None = None,
+        page_size: int = 100,
+        stale: bool = False,
+        min_index: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[Reservation, None]:
+        """Every reservation (in this state), by id, in pages as list_stock."""
+        request = commands.list_reservations(state, page_size, commands.read_options(stale, min_index))
+        while True:
+            response = await self._calls.query(lambda stub: stub.ListReservations, request, timeout)
+            for reservation in response.reservations:
+                yield answers.reservation(reservation, response.applied_index)
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    # One node. A single attempt: the question is about that node, not another.
+
+    async def status(self, endpoint: str, *, hash_at_index: int = 0, timeout: float = 2.0) -> ClusterStatus:
+        """How the node stands; answers without a quorum.
+
+        hash_at_index: give the state hash at that index, once it is applied (NotPossibleError: too long ago); 0: now.
+        """
+        request = cluster_pb2.GetStatusRequest(hash_at_index=hash_at_index)
+        response = await self._calls.ask(endpoint, lambda stub: stub.GetStatus, request, timeout)
+        return answers.cluster_status(response)
+
+    async def transfer_leadership(self, endpoint: str, *, node: str = "", timeout: float | None = None) -> str:
+        """Ask the leader at this endpoint to hand over, to a named node or the one furthest; the new leader's name.
+
+        NotPossibleError when the node cannot see to it.
+        """
+        request = cluster_pb2.TransferLeadershipRequest(node=node)
+        response = await self._calls.ask(endpoint, lambda stub: stub.TransferLeadership, request, timeout)
+        return response.leader
+
+
+class _Steps:
+    """The steps of one checkout."""
+
+    def __init__(self, client: AsyncInventoryClient, lines: Lines, reservation_id: str | None, hold_ticks: int) -> None:
+        self._client = client
+        self._lines = lines
+        self._reservation_id = reservation_id
+        self._hold_ticks = hold_ticks
+        self.confirm = client.confirm
+        self.release = client.release
+
+    async def reserve(self) -> CommandResult:
+        return await self._client.reserve(self._lines, reservation_id=self._reservation_id, hold_ticks=self._hold_ticks)

@@ -1,0 +1,119 @@
+"""From messages of lastunit.v1 to what callers get."""
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import TypeVar
+
+from lastunit.v1 import cluster_pb2, inventory_pb2
+from lastunit_client.errors import ProtocolError
+from lastunit_client.fencing import FencingToken
+from lastunit_client.models import (
+    ClusterStatus,
+    CommandResult,
+    Line,
+    Outcome,
+    Parameters,
+    Reservation,
+    ReservationState,
+    Role,
+    Shortage,
+    StateHash,
+    StockLevel,
+    UnitLine,
+    UnitRange,
+)
+
+EnumT = TypeVar("EnumT", bound=Enum)
+
+
+def command_result(request_id: str, message: inventory_pb2.CommandResult) -> CommandResult:
+    """The answer to the command with this id. ProtocolError for an outcome that this library does not know."""
+    applied_index = message.applied_index
+    return CommandResult(
+        request_id=request_id,
+        outcome=_known(Outcome, message.outcome, request_id),
+        replayed=message.replayed,
+        result_index=message.result_index,
+        applied_index=applied_index,
+        token=_token(message.token) if message.HasField("token") else None,
+        expires_at_tick=message.expires_at_tick,
+        units=_units(message.units),
+        shortages=tuple(Shortage(short.sku, short.requested, short.available) for short in message.shortages),
+        reservation=reservation(message.reservation, applied_index) if message.HasField("reservation") else None,
+    )
+
+
+def reservation(message: inventory_pb2.Reservation, applied_index: int) -> Reservation:
+    """A reservation as it stood at that index."""
+    return Reservation(
+        reservation_id=message.reservation_id,
+        state=_known(ReservationState, message.state, message.reservation_id),
+        token=_token(message.token) if message.HasField("token") else None,
+        created_at_tick=message.created_at_tick,
+        expires_at_tick=message.expires_at_tick,
+        lines=tuple(Line(line.sku, line.quantity) for line in message.lines),
+        units=_units(message.units),
+        applied_index=applied_index,
+    )
+
+
+def stock_level(message: inventory_pb2.StockLevel, applied_index: int) -> StockLevel:
+    """A stock level as it stood at that index."""
+    return StockLevel(
+        sku=message.sku,
+        received=message.received,
+        available=message.available,
+        held=message.held,
+        sold=message.sold,
+        removed=message.removed,
+        applied_index=applied_index,
+    )
+
+
+def cluster_status(message: cluster_pb2.GetStatusResponse) -> ClusterStatus:
+    """How a node stands."""
+    state_hash = message.state_hash
+    return ClusterStatus(
+        cluster=message.cluster,
+        node=message.node,
+        role=_known(Role, message.role),
+        leader=message.leader or None,
+        term=message.term,
+        last_index=message.last_index,
+        commit_index=message.commit_index,
+        applied_index=message.applied_index,
+        clock=message.clock,
+        has_quorum=message.has_quorum,
+        state_hash=StateHash(state_hash.index, state_hash.chain, state_hash.digest),
+        parameters=_parameters(message.parameters) if message.HasField("parameters") else None,
+        version=message.version,
+    )
+
+
+def _parameters(message: cluster_pb2.Parameters) -> Parameters:
+    return Parameters(
+        tick_ms=message.tick_ms,
+        hold_ticks=message.hold_ticks,
+        hold_cap_ticks=message.hold_cap_ticks,
+        retention_ticks=message.retention_ticks,
+        sweep_size=message.sweep_size,
+    )
+
+
+def _token(message: inventory_pb2.FencingToken) -> FencingToken:
+    return FencingToken(message.term, message.index, message.position)
+
+
+def _units(messages: Iterable[inventory_pb2.UnitLine]) -> tuple[UnitLine, ...]:
+    return tuple(
+        UnitLine(line.sku, tuple(UnitRange(units.first, units.last) for units in line.ranges)) for line in messages
+    )
+
+
+def _known(kind: type[EnumT], value: int, request_id: str | None = None) -> EnumT:
+    """The member of that number; a number from a newer cluster has no meaning here, so it must not look like one."""
+    try:
+        return kind(value)
+    except ValueError:
+        message = f"{kind.__name__} {value} is unknown to this version of the library"
+        raise ProtocolError(message, definite=False, request_id=request_id) from None

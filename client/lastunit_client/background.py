@@ -1,0 +1,111 @@
+"""An event loop on a private daemon thread, for clients that are called from threads."""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from typing import Any, Final, TypeVar
+
+from lastunit_client.errors import ClientClosedError
+
+T = TypeVar("T")
+
+_DRAIN_SECONDS: Final = 0.5  # for calls that were closed and have yet to notice
+_CLOSE_SECONDS: Final = 5.0  # a bound, so that a stuck connection cannot keep the interpreter from exiting
+
+
+class BackgroundLoop:
+    """Runs coroutines for other threads. Ends with close(), when its owner is collected, or at interpreter exit.
+
+    owner: the object whose end is this loop's end. shutdown: closes what runs on the loop, on the loop.
+    """
+
+    def __init__(self, owner: object, shutdown: Callable[[], Awaitable[None]]) -> None:
+        self._shutdown = shutdown
+        self._loop = asyncio.new_event_loop()
+        self._process = os.getpid()
+        self._lock = threading.Lock()  # nothing may be handed to the loop once its end has been
+        self._closed = False
+        self._thread = threading.Thread(target=self._serve, name="lastunit-client", daemon=True)
+        self._thread.start()
+        self.close = weakref.finalize(owner, self._close)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run to the end and hand over what it returns or raises. ClientClosedError when the loop is closed."""
+        future = self._hand_over(work)
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError:
+            raise ClientClosedError("the client was closed during the call", definite=False) from None
+        except BaseException:
+            future.cancel()  # Ctrl-C while waiting: nobody wants the answer any more
+            raise
+
+    def iterate(self, items: AsyncGenerator[T, None], chunk: int) -> Iterator[T]:
+        """The items, `chunk` of them per visit to the loop."""
+        try:
+            while batch := self.run(_take(items, chunk)):
+                yield from batch
+        finally:
+            with contextlib.suppress(ClientClosedError):
+                self.run(_close(items))
+
+    def _hand_over(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
+        if os.getpid() == self._process:
+            with self._lock:
+                if not self._closed:
+                    return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        raise ClientClosedError("this client is closed, or was made before a fork(); make a new one")
+
+    def _serve(self) -> None:
+        """The thread."""
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    def _close(self) -> None:
+        """End what runs, then the thread; without waiting when a garbage collection in that very thread calls it."""
+        if os.getpid() != self._process:
+            return
+        with self._lock:
+            self._closed = True
+            asyncio.run_coroutine_threadsafe(self._wind_down(), self._loop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(_CLOSE_SECONDS)
+
+    async def _wind_down(self) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._shutdown()
+        finally:
+            await _finish(asyncio.all_tasks() - {asyncio.current_task()})
+            await self._loop.shutdown_asyncgens()
+            self._loop.stop()
+
+
+async def _finish(tasks: set[asyncio.Task[Any]]) -> None:
+    """Let gRPC's own tasks see the end of their calls, so that nothing is left for a closed loop; cancel the rest."""
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=_DRAIN_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+
+async def _take(items: AsyncGenerator[T, None], count: int) -> list[T]:
+    taken: list[T] = []
+    async for item in items:
+        taken.append(item)
+        if len(taken) >= count:
+            break
+    return taken
+
+
+async def _close(items: AsyncGenerator[T, None]) -> None:
+    await items.aclose()

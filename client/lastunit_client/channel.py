@@ -1,0 +1,35 @@
+"""gRPC channels to nodes.
+
+The library's own retries (retry.py) are the only ones on them: they know ids and other nodes. Who calls the generated
+stubs without this library finds retries for queries (AIP-194) in service_config(); commands are only given a deadline
+there, since a retry is safe only under an id that the caller kept.
+"""
+
+from importlib import resources
+from typing import Final
+
+import grpc
+
+from lastunit_client.limits import MAX_MESSAGE_BYTES
+
+_OPTIONS: Final = (
+    ("grpc.enable_retries", 0),  # no second retry loop underneath ours
+    ("grpc.initial_reconnect_backoff_ms", 100),  # a killed node is back soon
+    ("grpc.min_reconnect_backoff_ms", 1_000),  # time for one attempt to connect
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.keepalive_time_ms", 30_000),  # finds out about a peer that vanished without a word
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.max_send_message_length", 2 * MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", 64 * MAX_MESSAGE_BYTES),  # 4,096 answers, each with its units
+    ("grpc.use_local_subchannel_pool", 1),  # clients in one process share neither connections nor back-off
+)
+
+
+def open_channel(endpoint: str) -> grpc.aio.Channel:
+    """A channel to one node; connects when first used. Plain text: nodes bind loopback only, until there is TLS."""
+    return grpc.aio.insecure_channel(endpoint, options=_OPTIONS)
+
+
+def service_config() -> str:
+    """JSON for the option "grpc.service_config" of a channel that is used without this library."""
+    return resources.files("lastunit_client").joinpath("service_config.json").read_text()

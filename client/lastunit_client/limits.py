@@ -1,0 +1,10 @@
+"""What one message may hold (the nodes refuse more), and what this library lets wait. Named once."""
+
+from typing import Final
+
+MAX_COMMANDS: Final = 4_096  # per Execute message
+MAX_MESSAGE_BYTES: Final = 1 << 20  # per Execute message
+COMMAND_OVERHEAD_BYTES: Final = 32  # at most: tag, length and timeout around an encoded command
+MAX_COMMAND_BYTES: Final = MAX_MESSAGE_BYTES - 2 * COMMAND_OVERHEAD_BYTES  # so that one alone fits with its sequence
+MAX_IN_FLIGHT: Final = 2  # Execute messages sent and not answered, per node; more gains nothing
+MAX_WAITING: Final = 65_536  # commands not yet sent, per node

@@ -1,0 +1,79 @@
+"""One node as the library sees it: a channel, the shared Execute stream on it, and plain calls for queries."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+import grpc
+from grpc import StatusCode
+
+from lastunit.v1 import inventory_pb2
+from lastunit.v1.cluster_pb2_grpc import ClusterServiceStub
+from lastunit.v1.inventory_pb2_grpc import InventoryServiceStub
+from lastunit_client.channel import open_channel
+from lastunit_client.failures import AttemptFailed, Failure, of_rpc_error
+from lastunit_client.stream import ExecuteStream
+
+if TYPE_CHECKING:
+    from lastunit.v1.cluster_pb2_grpc import ClusterServiceAsyncStub
+    from lastunit.v1.inventory_pb2_grpc import InventoryServiceAsyncStub
+
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
+
+InventoryMethod: TypeAlias = Callable[
+    ["InventoryServiceAsyncStub"], grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]
+]
+ClusterMethod: TypeAlias = Callable[["ClusterServiceAsyncStub"], grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]]
+
+
+class Node:
+    """Connects when first used. on_failed: called when its stream broke. Every method raises AttemptFailed."""
+
+    def __init__(self, endpoint: str, on_failed: Callable[[], None]) -> None:
+        self._channel = open_channel(endpoint)
+        self._inventory = InventoryServiceStub(self._channel)
+        self._cluster = ClusterServiceStub(self._channel)
+        self._on_failed = on_failed
+        self._stream: ExecuteStream | None = None
+
+    async def execute(self, command: inventory_pb2.Command, ends_at: float) -> inventory_pb2.CommandResult:
+        """One attempt of a command, until ends_at (loop time), in the stream that all callers share."""
+        if self._stream is None or self._stream.ended:
+            self._stream = ExecuteStream(self._inventory, self._on_failed)
+        return await self._stream.execute(command, ends_at)
+
+    async def query(self, method: InventoryMethod[RequestT, ResponseT], request: RequestT, ends_at: float) -> ResponseT:
+        """One attempt of a query, until ends_at (loop time)."""
+        return await _unary(method(self._inventory), request, ends_at)
+
+    async def ask(self, method: ClusterMethod[RequestT, ResponseT], request: RequestT, ends_at: float) -> ResponseT:
+        """One attempt of a call about this node, until ends_at (loop time)."""
+        return await _unary(method(self._cluster), request, ends_at)
+
+    async def close(self) -> None:
+        """Close the connection; what is under way fails."""
+        if self._stream is not None:
+            await self._stream.close()
+        await self._channel.close()
+
+
+async def _unary(
+    call: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]", request: RequestT, ends_at: float
+) -> ResponseT:
+    """A call that changes no stock, so that its failure is always definite."""
+    try:
+        return await call(request, timeout=ends_at - asyncio.get_running_loop().time())
+    except grpc.aio.AioRpcError as error:
+        raise AttemptFailed(replace(of_rpc_error(error), definite=True)) from None
+    except asyncio.CancelledError:
+        if _cancelled_by_caller():
+            raise
+        raise AttemptFailed(Failure(StatusCode.CANCELLED, "the node cancelled the call", definite=True)) from None
+
+
+def _cancelled_by_caller() -> bool:
+    """Whether our own task is being cancelled: grpc.aio raises CancelledError also for a node's status CANCELLED."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,48 @@
+"""When a call may try again and for how long: pure arithmetic on a monotonic clock that is handed in.
+
+An attempt never gets all the time that is left (unless little is), so that a paused node leaves time for another one.
+Waits grow exponentially with full jitter, so that the buyers of a flash sale do not come back in step.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from lastunit_client.errors import LastUnitError
+from lastunit_client.failures import Failure, to_error
+
+_FIRST_WAIT: Final = 0.025  # seconds; doubles with every attempt
+_LONGEST_WAIT: Final = 1.0  # seconds
+_SHORTEST_SPLIT: Final = 0.5  # seconds; with less time left, one attempt gets all of it
+
+
+class Attempts:
+    """One call's attempts: how long the next may take, and what all of them came to.
+
+    deadline, now: seconds of one monotonic clock. draw: a random number in [0, 1), for the jitter.
+    """
+
+    def __init__(self, deadline: float, attempt_timeout: float, draw: Callable[[], float]) -> None:
+        self.deadline = deadline
+        self._attempt_timeout = attempt_timeout
+        self._draw = draw
+        self._failed = 0
+        self.definite = True  # no attempt so far may have been applied
+
+    def next_end(self, now: float) -> float:
+        """When to give up on an attempt that starts now."""
+        left = self.deadline - now
+        share = left if left <= _SHORTEST_SPLIT else left / 2
+        return now + min(self._attempt_timeout, share)
+
+    def wait_after(self, failure: Failure, now: float) -> float | None:
+        """Seconds to wait before the next attempt; None when there is to be none."""
+        self.definite = self.definite and failure.definite
+        wait = (failure.retry_after or 0.0) + self._draw() * min(_LONGEST_WAIT, _FIRST_WAIT * 2**self._failed)
+        self._failed += 1
+        return wait if failure.retryable and now + wait < self.deadline else None
+
+    def error(self, failure: Failure, endpoint: str, request_id: str | None) -> LastUnitError:
+        """What the caller gets when the call ends with this failure."""
+        tries = "" if self._failed == 1 else f" (attempt {self._failed})"
+        message = f"{failure.code.name} from {endpoint}{tries}: {failure.message}"
+        return to_error(failure, message, definite=self.definite, request_id=request_id)

@@ -1,0 +1,133 @@
+"""One Execute stream to one node, from opening to its end: the commands of all callers, message after message.
+
+Whatever gathers while messages are in flight goes into the next one, so batches grow with load and a lone command
+leaves at once. Single use: when the stream ends, for whatever reason, every command in it fails (definite if it was
+never sent) and the callers try another node.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import grpc
+from grpc import StatusCode
+
+from lastunit.v1 import inventory_pb2
+from lastunit_client.batch import SILENT, Batch, CommandQueue, Pending
+from lastunit_client.failures import AttemptFailed, Failure, of_rpc_error
+from lastunit_client.limits import MAX_IN_FLIGHT
+
+if TYPE_CHECKING:
+    from lastunit.v1.inventory_pb2_grpc import InventoryServiceAsyncStub
+
+_Call: TypeAlias = "grpc.aio.StreamStreamCall[inventory_pb2.ExecuteRequest, inventory_pb2.ExecuteResponse]"
+
+_CONNECT_SECONDS: Final = 1.0  # a paused node accepts connections and then says nothing
+_GRACE_SECONDS: Final = 0.5  # a message still unanswered so long after its last caller gave up: the node hangs
+
+_NOT_CONNECTED: Final = Failure(StatusCode.UNAVAILABLE, "cannot connect in time", definite=True)
+_ENDED: Final = Failure(StatusCode.UNAVAILABLE, "the node ended the stream", definite=False)
+_CLOSED: Final = Failure(StatusCode.UNAVAILABLE, "the client was closed", definite=False)
+
+
+class ExecuteStream:
+    """A running stream. on_failed: called once when it ends other than by close()."""
+
+    def __init__(self, stub: "InventoryServiceAsyncStub", on_failed: Callable[[], None]) -> None:
+        self._stub = stub
+        self._on_failed = on_failed
+        self._queue = CommandQueue()
+        self._in_flight: dict[int, tuple[Batch, asyncio.TimerHandle]] = {}  # by sequence
+        self._sequences = itertools.count(1)
+        self._wake = asyncio.Event()  # something waits, or a message was answered
+        self._end: asyncio.Future[Failure] = asyncio.Future()
+        self._life = asyncio.create_task(self._live())
+
+    @property
+    def ended(self) -> bool:
+        """Whether a new stream is needed."""
+        return self._end.done()
+
+    async def execute(self, command: inventory_pb2.Command, ends_at: float) -> inventory_pb2.CommandResult:
+        """The command's result. Raises AttemptFailed, at ends_at (loop time) at the latest. Not once it `ended`."""
+        pending = Pending(command, ends_at)
+        self._queue.put(pending)
+        self._wake.set()
+        timer = asyncio.get_running_loop().call_at(ends_at, pending.give_up)
+        try:
+            answer = await pending.answer
+        finally:
+            timer.cancel()
+        if isinstance(answer, Failure):
+            raise AttemptFailed(answer)
+        return answer
+
+    async def close(self) -> None:
+        """End the stream; what is in it fails."""
+        self._finish(_CLOSED)
+        await self._life
+
+    def _finish(self, failure: Failure) -> None:
+        """Decide how the stream ends; the first to find out wins."""
+        if not self._end.done():
+            self._end.set_result(failure)
+
+    async def _live(self) -> None:
+        """Read and write until either finds the end; then fail what is left."""
+        call = self._stub.Execute()
+        parts = [asyncio.create_task(self._until_end(part)) for part in (self._write(call), self._read(call))]
+        failure = await self._end
+        call.cancel()
+        if failure is not _CLOSED:
+            self._on_failed()
+        for batch, watchdog in self._in_flight.values():
+            watchdog.cancel()
+            batch.fail(failure)
+        self._queue.fail(failure)
+        for part in parts:
+            part.cancel()
+        await asyncio.wait(parts)
+
+    async def _until_end(self, part: Coroutine[object, object, None]) -> None:
+        """Whatever ends one part ends the stream: nobody may be left waiting for it."""
+        try:
+            await part
+            self._finish(_ENDED)
+        except grpc.aio.AioRpcError as error:
+            self._finish(of_rpc_error(error))
+        except asyncio.InvalidStateError:  # written to a call that had just ended
+            self._finish(_ENDED)
+        except asyncio.CancelledError:  # by _live(), or what grpc.aio makes of a node's status CANCELLED
+            self._finish(_ENDED)
+            raise
+        except TimeoutError:
+            self._finish(_NOT_CONNECTED)
+        except Exception as error:  # an answer that makes no sense
+            self._finish(Failure(StatusCode.INTERNAL, f"unexpected answer: {error!r}", definite=False))
+
+    async def _write(self, call: _Call) -> None:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            await call.wait_for_connection()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while len(self._queue) and len(self._in_flight) < MAX_IN_FLIGHT:
+                await self._send(call, self._queue.take())
+
+    async def _send(self, call: _Call, batch: Batch) -> None:
+        if not batch.pending:
+            return
+        loop = asyncio.get_running_loop()
+        sequence = next(self._sequences)
+        watchdog = loop.call_at(batch.ends_at + _GRACE_SECONDS, self._finish, SILENT)
+        self._in_flight[sequence] = batch, watchdog
+        await call.write(batch.request(sequence, loop.time()))
+
+    async def _read(self, call: _Call) -> None:
+        async for response in call:
+            batch, watchdog = self._in_flight[response.sequence]
+            batch.settle(response)
+            watchdog.cancel()
+            del self._in_flight[response.sequence]
+            self._wake.set()

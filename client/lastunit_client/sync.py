@@ -1,0 +1,230 @@
+"""InventoryClient: AsyncInventoryClient for threads. Same calls, same promises; see there."""
+
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+from lastunit_client.aio import AsyncInventoryClient
+from lastunit_client.background import BackgroundLoop
+from lastunit_client.checkout import Checkout, run_checkout
+from lastunit_client.fencing import FencingToken
+from lastunit_client.models import (
+    ClusterStatus,
+    CommandResult,
+    Lines,
+    Ranges,
+    Reservation,
+    ReservationState,
+    StockLevel,
+    Units,
+)
+
+PaymentT = TypeVar("PaymentT")
+
+
+class InventoryClient:
+    """A client of the whole cluster, for any number of threads; what they call at once travels together.
+
+    Parameters, results and errors are those of AsyncInventoryClient, which runs on a private event loop thread in here.
+    Close it (or use `with`): calls under way in other threads raise ClientClosedError, and so does every later one. One
+    left open is closed at interpreter exit. It does not survive fork(): used in the child it raises ClientClosedError;
+    make a new one there.
+    """
+
+    def __init__(self, endpoints: Sequence[str], *, timeout: float = 10.0, attempt_timeout: float = 3.0) -> None:
+        self._client = AsyncInventoryClient(endpoints, timeout=timeout, attempt_timeout=attempt_timeout)
+        self._loop = BackgroundLoop(self, self._client.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection and end the thread. May be called again, from any thread."""
+        self._loop.close()
+
+    # Commands on reservations.
+
+    def place_order(
+        self, lines: Lines, *, reservation_id: str | None = None, timeout: float | None = None
+    ) -> CommandResult:
+        """Reserve and confirm at once, all lines or nothing: ORDER_PLACED with its units, or a refusal."""
+        return self._loop.run(self._client.place_order(lines, reservation_id=reservation_id, timeout=timeout))
+
+    def reserve(
+        self,
+        lines: Lines,
+        *,
+        reservation_id: str | None = None,
+        hold_ticks: int = 0,
+        timeout: float | None = None,
+    ) -> CommandResult:
+        """Hold units for hold_ticks full ticks (0: the cluster's default): RESERVED with its token, or a refusal."""
+        return self._loop.run(
+            self._client.reserve(lines, reservation_id=reservation_id, hold_ticks=hold_ticks, timeout=timeout)
+        )
+
+    def confirm(
+        self,
+        reservation_id: str,
+        token: FencingToken,
+        lines: Lines | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> CommandResult:
+        """Sell what is held. With lines only so many per sku (lowest numbers); the rest is freed."""
+        return self._loop.run(self._client.confirm(reservation_id, token, lines, timeout=timeout))
+
+    def release(
+        self, reservation_id: str, token: FencingToken | None = None, *, timeout: float | None = None
+    ) -> CommandResult:
+        """Free what is held. Without a token: cancel for good an id that was given up before it was answered."""
+        return self._loop.run(self._client.release(reservation_id, token, timeout=timeout))
+
+    def extend_hold(
+        self, reservation_id: str, token: FencingToken, until_tick: int, *, timeout: float | None = None
+    ) -> CommandResult:
+        """Let the hold expire at until_tick (absolute), never earlier than agreed before, at most the cap."""
+        return self._loop.run(self._client.extend_hold(reservation_id, token, until_tick, timeout=timeout))
+
+    def return_units(
+        self, reservation_id: str, units: Units, *, return_id: str | None = None, timeout: float | None = None
+    ) -> CommandResult:
+        """Put named units of a confirmed reservation back to available."""
+        return self._loop.run(self._client.return_units(reservation_id, units, return_id=return_id, timeout=timeout))
+
+    # Commands on stock.
+
+    def receive_stock(
+        self, lines: Lines, *, receipt_id: str | None = None, timeout: float | None = None
+    ) -> CommandResult:
+        """Add new units: RECEIVED with their numbers."""
+        return self._loop.run(self._client.receive_stock(lines, receipt_id=receipt_id, timeout=timeout))
+
+    def adjust_stock(
+        self,
+        sku: str,
+        *,
+        reason: str,
+        quantity: int | None = None,
+        ranges: Ranges | None = None,
+        adjustment_id: str | None = None,
+        timeout: float | None = None,
+    ) -> CommandResult:
+        """Remove damaged or lost units from available: either a quantity (lowest numbers first) or named ranges."""
+        return self._loop.run(
+            self._client.adjust_stock(
+                sku,
+                reason=reason,
+                quantity=quantity,
+                ranges=ranges,
+                adjustment_id=adjustment_id,
+                timeout=timeout,
+            )
+        )
+
+    # The whole purchase.
+
+    def checkout(
+        self,
+        lines: Lines,
+        pay: Callable[[Reservation], PaymentT],
+        *,
+        reservation_id: str | None = None,
+        hold_ticks: int = 0,
+    ) -> Checkout[PaymentT]:
+        """Reserve, pay(reservation), then confirm; release when the payment fails. See the table in checkout.py.
+
+        pay: a plain function, called in this thread. It raises, or returns False, when nothing was paid. May be called
+        again for an id whose first run died: pay idempotently, by reservation_id. Raises PaidButExpired (refund) and
+        PaidButUnconfirmed (ask), beside what pay and the commands raise.
+        """
+        return _run_blocking(run_checkout(_BlockingSteps(self, lines, reservation_id, hold_ticks), pay))
+
+    # Queries. Linearizable unless stale; min_index waits until the node has applied that index.
+
+    def get_stock(
+        self, sku: str, *, stale: bool = False, min_index: int = 0, timeout: float | None = None
+    ) -> StockLevel:
+        """The stock level of one sku. NotFoundError when it never had any."""
+        return self._loop.run(self._client.get_stock(sku, stale=stale, min_index=min_index, timeout=timeout))
+
+    def get_reservation(
+        self, reservation_id: str, *, stale: bool = False, min_index: int = 0, timeout: float | None = None
+    ) -> Reservation:
+        """One reservation. NotFoundError when the id is unknown, was refused, or is forgotten."""
+        return self._loop.run(
+            self._client.get_reservation(reservation_id, stale=stale, min_index=min_index, timeout=timeout)
+        )
+
+    def list_stock(
+        self, *, page_size: int = 100, stale: bool = False, min_index: int = 0, timeout: float | None = None
+    ) -> Iterator[StockLevel]:
+        """Every stock level, by sku, fetched page by page as needed: each page is one snapshot, timeout is per page."""
+        levels = self._client.list_stock(page_size=page_size, stale=stale, min_index=min_index, timeout=timeout)
+        yield from self._loop.iterate(levels, page_size)
+
+    def list_reservations(
+        self,
+        *,
+        state: ReservationState | None = None,
+        page_size: int = 100,
+        stale: bool = False,
+        min_index: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[Reservation]:
+        """Every reservation (in this state), by id, in pages as list_stock."""
+        reservations = self._client.list_reservations(
+            state=state, page_size=page_size, stale=stale, min_index=min_index, timeout=timeout
+        )
+        yield from self._loop.iterate(reservations, page_size)
+
+    # One node. A single attempt: the question is about that node, not another.
+
+    def status(self, endpoint: str, *, hash_at_index: int = 0, timeout: float = 2.0) -> ClusterStatus:
+        """How the node stands; answers without a quorum.
+
+        hash_at_index: give the state hash at that index, once it is applied (NotPossibleError: too long ago); 0: now.
+        """
+        return self._loop.run(self._client.status(endpoint, hash_at_index=hash_at_index, timeout=timeout))
+
+    def transfer_leadership(self, endpoint: str, *, node: str = "", timeout: float | None = None) -> str:
+        """Ask the leader at this endpoint to hand over, to a named node or the one furthest; the new leader's name.
+
+        NotPossibleError when the node cannot see to it.
+        """
+        return self._loop.run(self._client.transfer_leadership(endpoint, node=node, timeout=timeout))
+
+
+class _BlockingSteps:
+    """The steps of one checkout; coroutines that never suspend, since each waits for its answer in this thread."""
+
+    def __init__(self, client: InventoryClient, lines: Lines, reservation_id: str | None, hold_ticks: int) -> None:
+        self._client = client
+        self._lines = lines
+        self._reservation_id = reservation_id
+        self._hold_ticks = hold_ticks
+
+    async def reserve(self) -> CommandResult:
+        return self._client.reserve(self._lines, reservation_id=self._reservation_id, hold_ticks=self._hold_ticks)
+
+    async def confirm(self, reservation_id: str, token: FencingToken) -> CommandResult:
+        return self._client.confirm(reservation_id, token)
+
+    async def release(self, reservation_id: str, token: FencingToken) -> CommandResult:
+        return self._client.release(reservation_id, token)
+
+
+def _run_blocking(steps: Coroutine[object, None, Checkout[PaymentT]]) -> Checkout[PaymentT]:
+    """Run a coroutine that never suspends: one algorithm serves threads and event loops."""
+    try:
+        steps.send(None)
+    except StopIteration as done:
+        result: Checkout[PaymentT] = done.value
+        return result
+    steps.close()
+    raise TypeError("InventoryClient.checkout() calls a plain pay(); for a coroutine function use AsyncInventoryClient")

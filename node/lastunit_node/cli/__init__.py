@@ -1,0 +1,7 @@
+"""The `lastunit` command: the local cluster of a cluster file, and every command of the API.
+
+Knows the cluster file and the client library, never the insides of a node: what it does, any program can do.
+
+Reading order: errors, processes, data_directories, probes, local_cluster; then arguments, output, context,
+cluster_commands, inventory_commands, main. `sale/` is the demonstration that `make sale` runs.
+"""

@@ -1,0 +1,154 @@
+"""Commands on the local cluster: its processes, who leads, how each node stands, its cluster file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lastunit_node.cli import output, rendering
+from lastunit_node.cli.errors import ExitStatus
+from lastunit_node.cli.local_cluster import SERVE_LIMIT_S, STOP_LIMIT_S, LocalCluster
+from lastunit_node.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, NodeArgument, TimeoutOption
+from lastunit_node.config import load_cluster
+
+app = typer.Typer()
+PANEL = "Local cluster"
+
+
+def local(config: Path) -> LocalCluster:
+    """The cluster that a cluster file describes."""
+    return LocalCluster(load_cluster(config))
+
+
+def show_status(cluster: LocalCluster, as_json: bool) -> ExitStatus:
+    """Print how every node stands; REFUSED when none leads, so that a script can wait for one."""
+    statuses = list(cluster.statuses().values())
+    if as_json:
+        output.print_json({"cluster": cluster.config.cluster, "nodes": statuses})
+    else:
+        rendering.show_statuses(statuses)
+    leads = any(status.role == "leader" and status.has_quorum for status in statuses)
+    return ExitStatus.ACCEPTED if leads else ExitStatus.REFUSED
+
+
+def show_node(cluster: LocalCluster, node: str, what: str, as_json: bool) -> ExitStatus:
+    """Print what was done to one node."""
+    if as_json:
+        output.print_json({"node": node, "process": cluster.state(node), "pid": cluster.running().get(node)})
+    else:
+        output.say(f"{node} {what}")
+    return ExitStatus.ACCEPTED
+
+
+@app.command(rich_help_panel=PANEL)
+def up(
+    config: ConfigOption = DEFAULT_CONFIG,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete all data of a stopped cluster first.")] = False,
+    timeout: TimeoutOption = SERVE_LIMIT_S,
+    as_json: JsonOption = False,
+) -> ExitStatus:
+    """Start all nodes in the background; returns when the cluster serves.
+
+    Makes the data directories when no node has one yet. Refused while a node runs, with --fresh too.
+    """
+    cluster = local(config)
+    with output.progress("starting nodes") as line:
+        cluster.up(timeout, fresh=fresh, on_progress=lambda serving, of: line.update(f"{serving} of {of} nodes serve"))
+    return show_status(cluster, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def down(
+    config: ConfigOption = DEFAULT_CONFIG, timeout: TimeoutOption = STOP_LIMIT_S, as_json: JsonOption = False
+) -> ExitStatus:
+    """Stop all nodes: each finishes what it has begun; one that takes longer than the timeout is killed."""
+    cluster = local(config)
+    stopping = list(cluster.running())
+    with output.progress(f"stopping {len(stopping)} nodes"):
+        killed = cluster.down(timeout)
+    for node in killed:
+        output.complain(f"{node} did not stop within {timeout:g} s and was killed; nothing is lost")
+    if as_json:
+        output.print_json({"stopped": stopping, "killed": killed})
+    else:
+        output.say(f"stopped {', '.join(stopping)}" if stopping else "no node was running")
+    return ExitStatus.ACCEPTED
+
+
+@app.command(rich_help_panel=PANEL)
+def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> ExitStatus:
+    """Show how every node stands. Exit status 1 when no node leads a majority."""
+    return show_status(local(config), as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def start(
+    node: NodeArgument,
+    config: ConfigOption = DEFAULT_CONFIG,
+    timeout: TimeoutOption = SERVE_LIMIT_S,
+    as_json: JsonOption = False,
+) -> ExitStatus:
+    """Start one node; returns when it serves, or at once while too few nodes run for a quorum."""
+    cluster = local(config)
+    with cluster.data.exclusive():
+        pid = cluster.start(node)
+    if not cluster.majority_runs():
+        return show_node(cluster, node, f"runs (PID {pid}), and serves once a majority of the nodes does", as_json)
+    with output.progress(f"waiting for {node}"):
+        cluster.wait_serving(timeout, [node])
+    return show_node(cluster, node, f"serves (PID {pid})", as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def kill(node: NodeArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> ExitStatus:
+    """Kill one node with SIGKILL, as a crash would."""
+    cluster = local(config)
+    cluster.kill(node)
+    return show_node(cluster, node, "is killed", as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def pause(node: NodeArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> ExitStatus:
+    """Stop one node's process with SIGSTOP: it keeps its sockets and answers nothing."""
+    cluster = local(config)
+    cluster.pause(node)
+    return show_node(cluster, node, "is paused", as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def resume(node: NodeArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> ExitStatus:
+    """Let a paused node go on."""
+    cluster = local(config)
+    cluster.resume(node)
+    return show_node(cluster, node, "goes on", as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def transfer(
+    node: NodeArgument,
+    config: ConfigOption = DEFAULT_CONFIG,
+    timeout: TimeoutOption = SERVE_LIMIT_S,
+    as_json: JsonOption = False,
+) -> ExitStatus:
+    """Ask the leader to hand leadership to this node."""
+    cluster = local(config)
+    cluster.config.node(node)
+    leader = cluster.transfer(node, timeout)
+    if as_json:
+        output.print_json({"leader": leader})
+    else:
+        output.say(f"{leader} leads")
+    return ExitStatus.ACCEPTED
+
+
+@app.command(name="config", rich_help_panel=PANEL)
+def show_config(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> ExitStatus:
+    """Check the cluster file, and print every key with the value in force."""
+    cluster = load_cluster(config)
+    if as_json:
+        output.print_json(cluster.effective())
+        return ExitStatus.ACCEPTED
+    nodes = {f"nodes.{name}": f"grpc {node.grpc}, raft {node.raft}" for name, node in cluster.nodes.items()}
+    facts = {key: value for key, value in cluster.effective().items() if key != "nodes"}
+    output.print_facts(str(cluster.path), [*facts.items(), *nodes.items()])
+    return ExitStatus.ACCEPTED

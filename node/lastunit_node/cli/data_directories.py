@@ -1,0 +1,129 @@
+"""The nodes' data directories: made together when a cluster is born, erased together when it starts over.
+
+They are made only while no node of the cluster has one. A directory that is missing among others is refused: its node
+may have acknowledged what it no longer has, and must not be taken for a new one. What is not ours is never erased.
+"""
+
+import fcntl
+import json
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Final
+
+from lastunit_node.cli.errors import LocalClusterError
+from lastunit_node.config import ClusterConfig
+
+FORMAT_LIMIT_S: Final = 30.0
+LOG_FILES: Final = ("node.log", "node.pid*", "LOCK")
+DATA_FILES: Final = ("identity.*", "state.db*", "journal.db*")
+
+
+def matches(path: Path, patterns: tuple[str, ...]) -> bool:
+    """Whether a file's name is one of these."""
+    return any(fnmatch(path.name, pattern) for pattern in patterns)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds this lock file."""
+    try:
+        with path.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+class DataDirectories:
+    """The data directories of all nodes of one cluster."""
+
+    def __init__(self, config: ClusterConfig, program: Sequence[str]) -> None:
+        self._config = config
+        self._program = program
+
+    def has_data(self, node: str) -> bool:
+        """Whether a node's directory holds anything but logs."""
+        folder = self._config.node_dir(node)
+        return folder.is_dir() and any(not matches(path, LOG_FILES) for path in folder.iterdir())
+
+    def exist(self) -> bool:
+        """True when every node has data, False when none has. LocalClusterError when some do and some do not."""
+        missing = [node for node in self._config.nodes if not self.has_data(node)]
+        if missing and len(missing) < len(self._config.nodes):
+            raise LocalClusterError(
+                f"no data of {', '.join(missing)} in {self._config.data_dir}, while other nodes have theirs: "
+                f"put it back, or lose all data and start over with `lastunit up --fresh`"
+            )
+        return not missing
+
+    def in_use(self, node: str) -> bool:
+        """Whether a process, known to us or not, holds a node's directory."""
+        return is_locked(self._config.node_dir(node) / "LOCK")
+
+    def format(self) -> None:
+        """Make the directories of a new cluster. LocalClusterError when a node has data."""
+        present = [node for node in self._config.nodes if self.has_data(node)]
+        if present:
+            raise LocalClusterError(
+                f"{', '.join(present)} has data in {self._config.data_dir} already; "
+                f"start it with `lastunit up`, or lose it with `lastunit up --fresh`"
+            )
+        cluster_id = str(uuid.uuid4())
+        try:
+            for node in self._config.nodes:
+                self._format_node(node, cluster_id)
+        except BaseException:
+            self.erase()  # half a cluster would be refused ever after
+            raise
+
+    def _format_node(self, node: str, cluster_id: str) -> None:
+        self._config.node_dir(node).mkdir(parents=True, exist_ok=True)
+        arguments = ["--config", str(self._config.path), "--node", node, "--cluster-id", cluster_id]
+        command = [*self._program, "format", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FORMAT_LIMIT_S)
+        if done.returncode:
+            raise LocalClusterError(f"{node} could not be formatted: {' '.join(done.stderr.split())}")
+
+    def erase(self) -> None:
+        """Delete all directories, the logs with them. LocalClusterError, and nothing deleted, when one is not ours."""
+        folders = [self._config.node_dir(node) for node in self._config.nodes]
+        present = [folder for folder in folders if folder.is_dir()]
+        for folder in present:
+            self._require_ours(folder)
+        for folder in present:
+            shutil.rmtree(folder)
+
+    def _require_ours(self, folder: Path) -> None:
+        strange = [path.name for path in folder.iterdir() if not matches(path, LOG_FILES + DATA_FILES)]
+        if strange:
+            raise LocalClusterError(f"{folder} holds {strange[0]}, which no node made; it is not deleted")
+        owner = self._owner(folder)
+        if owner != self._config.cluster:
+            raise LocalClusterError(f"{folder} holds data of the cluster {owner!r}; it is not deleted")
+
+    def _owner(self, folder: Path) -> str:
+        """Name of the cluster whose data a directory holds; ours when it does not say."""
+        try:
+            identity = json.loads((folder / "identity.json").read_text(encoding="utf-8"))
+            return str(identity.get("cluster", self._config.cluster))
+        except (OSError, ValueError, AttributeError):
+            return self._config.cluster
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other `lastunit` commands from starting or erasing nodes meanwhile; LocalClusterError when one does."""
+        self._config.data_dir.mkdir(parents=True, exist_ok=True)
+        with (self._config.data_dir / "CONTROL").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LocalClusterError(
+                    f"another lastunit command is starting nodes in {self._config.data_dir}; try again when it is done"
+                ) from None
+            yield

@@ -1,0 +1,229 @@
+"""The cluster of one cluster file, run on this machine: a library for the CLI, the sale and the tests.
+
+Every method blocks and is bounded in time; a coroutine calls them through asyncio.to_thread. Nodes outlive the program
+that starts them; any later LocalCluster on the same file finds them again by their PID files. Whatever cannot be done
+is a LocalClusterError, whose message is one line that says what to do.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from lastunit_node.cli import probes
+from lastunit_node.cli.data_directories import DataDirectories
+from lastunit_node.cli.errors import LocalClusterError, NodeFaultError
+from lastunit_node.cli.node_status import NodeStatus
+from lastunit_node.cli.processes import POLL_S, NodeProcess, ProcessState
+from lastunit_node.config import ClusterConfig
+
+__all__ = ["LocalCluster", "LocalClusterError", "NodeFaultError"]
+
+NODE_PROGRAM: Final = (sys.executable, "-m", "lastunit_node.main")
+SERVE_LIMIT_S: Final = 30.0
+STOP_LIMIT_S: Final = 15.0  # more than a node takes to drain
+CLEAN_UP_LIMIT_S: Final = 5.0  # for nodes that have served nobody
+PROBE_LIMIT_S: Final = 1.0
+
+
+def ignore_progress(serving: int, total: int) -> None:
+    """Tell nobody."""
+
+
+class LocalCluster:
+    """Processes and data directories of the nodes that `config` names; `program` is what a node's process runs."""
+
+    def __init__(self, config: ClusterConfig, program: Sequence[str] = NODE_PROGRAM) -> None:
+        self.config = config
+        self.data = DataDirectories(config, program)
+        self._processes = {
+            node: NodeProcess(
+                node, config.node_dir(node), [*program, "run", "--config", str(config.path), "--node", node]
+            )
+            for node in config.nodes
+        }
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of all nodes, in the file's order."""
+        return tuple(self.config.nodes)
+
+    # The whole cluster
+
+    def up(
+        self,
+        timeout_s: float = SERVE_LIMIT_S,
+        *,
+        fresh: bool = False,
+        on_progress: Callable[[int, int], None] = ignore_progress,
+    ) -> None:
+        """Start every node, and return when all serve. Formats a cluster that has no data; `fresh` erases it first.
+
+        Refused while a node runs. When a node does not come up, or Ctrl-C comes first, what was started is stopped.
+        """
+        with self.data.exclusive():
+            self.require_stopped()
+            if fresh:
+                self.data.erase()
+            if not self.data.exist():
+                self.data.format()
+            try:
+                for node in self.nodes:
+                    self.start(node)
+                self.wait_serving(timeout_s, on_progress=on_progress)
+            except BaseException:
+                self.stop_all(CLEAN_UP_LIMIT_S)
+                raise
+
+    def down(self, timeout_s: float = STOP_LIMIT_S) -> list[str]:
+        """Stop every node with SIGTERM; the names of those that had to be killed after the time."""
+        return self.stop_all(timeout_s)
+
+    # Data directories
+
+    def format(self) -> None:
+        """Make the data directories of a new cluster. Refused when a node has data or runs."""
+        self.require_stopped()
+        self.data.format()
+
+    def erase(self) -> None:
+        """Delete the data directories of all nodes. Refused while a node runs."""
+        self.require_stopped()
+        self.data.erase()
+
+    def require_stopped(self) -> None:
+        """LocalClusterError when a node runs: known by its PID file, or by the lock it holds."""
+        running = [node for node in self.nodes if self.state(node) is not ProcessState.DOWN or self.data.in_use(node)]
+        if running:
+            raise LocalClusterError(
+                f"already running: {', '.join(running)}; see `lastunit status`, start a single node with "
+                f"`lastunit start NODE`, or stop them all with `lastunit down`"
+            )
+
+    # Processes
+
+    def start(self, node: str, environment: Mapping[str, str] | None = None) -> int:
+        """Start one node and return its PID, before it serves. `environment` is added to this program's own."""
+        process = self._process(node)
+        if not self.data.exist():
+            raise LocalClusterError(f"{node} has no data yet; start the cluster with `lastunit up`")
+        return process.start({**os.environ, **(environment or {})})
+
+    def stop(self, node: str, timeout_s: float = STOP_LIMIT_S) -> bool:
+        """Stop one node with SIGTERM; False when it had to be killed after the time. True when it is down already."""
+        return not self.stop_all(timeout_s, [node])
+
+    def stop_all(self, timeout_s: float = STOP_LIMIT_S, nodes: Iterable[str] | None = None) -> list[str]:
+        """Stop nodes (all of them) at once, as `stop` does; the names of those that had to be killed."""
+        processes = [self._process(node) for node in self._selected(nodes)]
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + timeout_s
+        stubborn = [process for process in processes if not process.wait_gone(max(0.0, deadline - time.monotonic()))]
+        for process in stubborn:
+            process.kill()
+        return [process.name for process in stubborn]
+
+    def kill(self, node: str) -> None:
+        """Kill one node with SIGKILL, and return when it is gone."""
+        self._process(node).kill()
+
+    def pause(self, node: str) -> None:
+        """Stop one node with SIGSTOP: it keeps its memory and its sockets, and answers nothing."""
+        self._process(node).pause()
+
+    def resume(self, node: str) -> None:
+        """Let a paused node go on."""
+        self._process(node).resume()
+
+    def state(self, node: str) -> ProcessState:
+        """Whether a node's process is down, running or paused."""
+        return self._process(node).state
+
+    def running(self) -> dict[str, int]:
+        """PID of every node whose process is there, paused ones too."""
+        pids = {node: process.pid for node, process in self._processes.items()}
+        return {node: pid for node, pid in pids.items() if pid is not None}
+
+    def log_tail(self, node: str, lines: int = 20) -> str:
+        """The last lines of a node's log."""
+        return self._process(node).log_tail(lines)
+
+    def _process(self, node: str) -> NodeProcess:
+        self.config.node(node)  # says which nodes there are, when this is none
+        return self._processes[node]
+
+    def _selected(self, nodes: Iterable[str] | None) -> tuple[str, ...]:
+        return self.nodes if nodes is None else tuple(nodes)
+
+    # Answers
+
+    def wait_serving(
+        self,
+        timeout_s: float = SERVE_LIMIT_S,
+        nodes: Iterable[str] | None = None,
+        on_progress: Callable[[int, int], None] = ignore_progress,
+    ) -> None:
+        """Wait until nodes (all of them) serve. on_progress hears how many do, of how many.
+
+        Raises NodeFaultError as soon as one ends, and when the time runs out.
+        """
+        deadline = time.monotonic() + timeout_s
+        wanted = waiting = self._selected(nodes)
+        while waiting := tuple(node for node in waiting if not self._serves(node)):
+            on_progress(len(wanted) - len(waiting), len(wanted))
+            for node in waiting:
+                self._require_alive(node)
+            if time.monotonic() >= deadline:
+                raise self._fault(waiting[0], f"does not serve after {timeout_s:g} s")
+            time.sleep(POLL_S)
+
+    def _serves(self, node: str) -> bool:
+        return probes.is_serving(self.config.node(node).grpc, PROBE_LIMIT_S)
+
+    def _require_alive(self, node: str) -> None:
+        if self.state(node) is ProcessState.DOWN:
+            raise self._fault(node, "ended before it served")
+
+    def _fault(self, node: str, problem: str) -> NodeFaultError:
+        process = self._process(node)
+        return NodeFaultError(f"{node} {problem}; its log is {process.log_file}", process.log_tail())
+
+    def statuses(self, timeout_s: float = PROBE_LIMIT_S, hash_at_index: int = 0) -> dict[str, NodeStatus]:
+        """How every node stands, asked at once. hash_at_index: wait for that index, and give the state hash at it."""
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            answers = pool.map(lambda node: self.status(node, timeout_s, hash_at_index), self.nodes)
+            return {answer.node: answer for answer in answers}
+
+    def status(self, node: str, timeout_s: float = PROBE_LIMIT_S, hash_at_index: int = 0) -> NodeStatus:
+        """How one node stands; only its process, when it gives no answer in time."""
+        process = self._process(node)
+        state, pid = process.state, process.pid
+        answer = None
+        if state is ProcessState.RUNNING:
+            answer = probes.get_status(self.config.node(node).grpc, timeout_s, hash_at_index)
+        return NodeStatus.of(node, state, pid, answer)
+
+    def majority_runs(self) -> bool:
+        """Whether enough processes run for a quorum; paused ones do not count."""
+        running = [node for node in self.nodes if self.state(node) is ProcessState.RUNNING]
+        return len(running) > len(self.nodes) // 2
+
+    def leader(self) -> str | None:
+        """The node that leads in the highest term; None while none does."""
+        leaders = [status for status in self.statuses().values() if status.role == "leader"]
+        return max(leaders, key=lambda status: status.term or 0).node if leaders else None
+
+    def transfer(self, node: str = "", timeout_s: float = SERVE_LIMIT_S) -> str:
+        """Ask the leader to hand leadership to `node` (empty: to the one that is furthest); the new leader's name."""
+        leader = self.leader()
+        if leader is None:
+            raise LocalClusterError("no node leads now; see `lastunit status`")
+        if leader == node:
+            return leader
+        try:
+            return probes.transfer_leadership(self.config.node(leader).grpc, node, timeout_s)
+        except probes.TransferRefused as refusal:
+            raise LocalClusterError(f"{leader} still leads: {refusal}") from None

@@ -1,0 +1,68 @@
+"""Questions to one node over gRPC: does it serve, how does it stand, will it hand over leadership.
+
+Each opens a channel of its own, so that a node that was down a moment ago is asked at once and not after a back-off.
+"""
+
+from typing import Final, cast
+
+import grpc
+from grpc_health.v1 import health_pb2
+
+from lastunit.v1 import cluster_pb2, cluster_pb2_grpc
+from lastunit_node.config import Address
+
+CHANNEL_OPTIONS: Final = (
+    ("grpc.use_local_subchannel_pool", 1),  # no back-off shared with earlier channels
+    ("grpc.enable_http_proxy", 0),  # loopback never goes through a proxy
+)
+
+
+class TransferRefused(Exception):
+    """Leadership stayed where it was; the message says why."""
+
+
+def open_channel(address: Address) -> grpc.Channel:
+    """A new channel to one node."""
+    return grpc.insecure_channel(str(address), options=CHANNEL_OPTIONS)
+
+
+def is_serving(address: Address, timeout_s: float) -> bool:
+    """Whether the node's health service says SERVING."""
+    with open_channel(address) as channel:
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        try:
+            answer = check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
+        except grpc.RpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def get_status(address: Address, timeout_s: float, hash_at_index: int = 0) -> cluster_pb2.GetStatusResponse | None:
+    """How the node stands; None when it gives no answer. hash_at_index as in GetStatusRequest."""
+    request = cluster_pb2.GetStatusRequest(hash_at_index=hash_at_index)
+    with open_channel(address) as channel:
+        try:
+            return cluster_pb2_grpc.ClusterServiceStub(channel).GetStatus(request, timeout=timeout_s)
+        except grpc.RpcError:
+            return None
+
+
+def transfer_leadership(address: Address, node: str, timeout_s: float) -> str:
+    """Ask the leader at `address` to hand over to `node` (empty: to the furthest); the new leader's name."""
+    request = cluster_pb2.TransferLeadershipRequest(node=node)
+    with open_channel(address) as channel:
+        try:
+            answer = cluster_pb2_grpc.ClusterServiceStub(channel).TransferLeadership(request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise TransferRefused(describe(error)) from None
+        return answer.leader
+
+
+def describe(error: grpc.RpcError) -> str:
+    """The details of a failed call, in one line."""
+    details = cast("grpc.Call", error).details()  # every error of a blocking call is its Call, too
+    return " ".join((details or str(error)).split())

@@ -1,0 +1,170 @@
+"""One node's process on this machine: started in the background, found again by its PID file, signalled with care.
+
+A PID alone may by now belong to another program. The PID file therefore also says when the process started, and no
+signal leaves before both match. Nothing here knows what a cluster is.
+"""
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from lastunit_node.cli.errors import LocalClusterError
+
+POLL_S: Final = 0.02
+START_TOLERANCE_S: Final = 0.05  # rounding; the kernel counts in hundredths of a second
+SIGNAL_LIMIT_S: Final = 5.0  # for the kernel to act on SIGKILL, SIGSTOP or SIGCONT
+
+
+class ProcessState(StrEnum):
+    """Whether a node's process is there."""
+
+    DOWN = "down"
+    RUNNING = "running"
+    PAUSED = "paused"
+
+
+class ProcessError(LocalClusterError):
+    """The process is not in a state for this."""
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Poll until `condition` holds: True, or False when the time ran out first."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def started_since_boot(process: psutil.Process) -> float:
+    """When a process started, in seconds since boot: the same for life, however the wall clock is moved."""
+    return float(process.create_time() - psutil.boot_time())
+
+
+class NodeProcess:
+    """The process of one node: `command`, its PID and its log kept in `folder`."""
+
+    def __init__(self, name: str, folder: Path, command: Sequence[str]) -> None:
+        self.name = name
+        self.pid_file = folder / "node.pid"
+        self.log_file = folder / "node.log"
+        self._command = list(command)
+        self._child: subprocess.Popen[bytes] | None = None  # reaped here when this program started it
+        self._log_start = 0  # where the last start's part of the log begins
+
+    def find(self) -> psutil.Process | None:
+        """The living process that the PID file means, if there is one."""
+        try:
+            record = json.loads(self.pid_file.read_text(encoding="utf-8"))
+            process = psutil.Process(record["pid"])
+            same = abs(started_since_boot(process) - record["started_s"]) <= START_TOLERANCE_S
+            return process if same and not self._has_ended(process) else None
+        except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+            return None
+
+    def _has_ended(self, process: psutil.Process) -> bool:
+        """Whether nothing of it is left; a killed process is a zombie before its last thread is gone."""
+        if self._child is not None and self._child.pid == process.pid:
+            return self._child.poll() is not None
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+
+    @property
+    def pid(self) -> int | None:
+        """Its PID; None while it is down."""
+        process = self.find()
+        return process.pid if process else None
+
+    @property
+    def state(self) -> ProcessState:
+        """Down, running, or stopped by SIGSTOP."""
+        process = self.find()
+        try:
+            if process is None:
+                return ProcessState.DOWN
+            return ProcessState.PAUSED if process.status() == psutil.STATUS_STOPPED else ProcessState.RUNNING
+        except psutil.NoSuchProcess:
+            return ProcessState.DOWN
+
+    def start(self, environment: Mapping[str, str] | None = None) -> int:
+        """Start it in a session of its own and return its PID. ProcessError when it runs already."""
+        pid = self.pid
+        if pid is not None:
+            raise ProcessError(f"{self.name} is running already (PID {pid})")
+        with self.log_file.open("ab") as log:
+            self._log_start = log.tell()
+            self._child = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+        self._write_pid_file(self._child.pid)
+        return self._child.pid
+
+    def _write_pid_file(self, pid: int) -> None:
+        try:
+            started_s = started_since_boot(psutil.Process(pid))
+        except psutil.NoSuchProcess:
+            return  # it has died already: the log says why
+        fresh = self.pid_file.with_suffix(".pid.new")
+        fresh.write_text(json.dumps({"pid": pid, "started_s": started_s}), encoding="utf-8")
+        fresh.replace(self.pid_file)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal. ProcessError when it is down."""
+        process = self.find()
+        try:
+            if process is None:
+                raise psutil.NoSuchProcess(0)
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            raise ProcessError(f"{self.name} is not running; start it with `lastunit start {self.name}`") from None
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL, and return when it is gone."""
+        self.send(signal.SIGKILL)
+        self._require(ProcessState.DOWN)
+
+    def pause(self) -> None:
+        """Stop it with SIGSTOP, and return when it stands still."""
+        self.send(signal.SIGSTOP)
+        self._require(ProcessState.PAUSED)
+
+    def resume(self) -> None:
+        """Let it go on with SIGCONT."""
+        self.send(signal.SIGCONT)
+        self._require(ProcessState.RUNNING)
+
+    def terminate(self) -> None:
+        """Ask it to end, with SIGTERM; a paused one is resumed to hear it. Nothing when it is down."""
+        if self.state is not ProcessState.DOWN:
+            self.send(signal.SIGTERM)
+            self.send(signal.SIGCONT)
+
+    def wait_gone(self, timeout_s: float) -> bool:
+        """Wait until it is down; False when it still runs after the time."""
+        return wait_until(lambda: self.find() is None, timeout_s)
+
+    def _require(self, state: ProcessState) -> None:
+        if not wait_until(lambda: self.state is state, SIGNAL_LIMIT_S):
+            raise ProcessError(f"{self.name} is still {self.state} after {SIGNAL_LIMIT_S:g} s; look at PID {self.pid}")
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines of what it wrote since it was last started from here."""
+        try:
+            with self.log_file.open("rb") as log:
+                log.seek(self._log_start)
+                text = log.read().decode(errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])

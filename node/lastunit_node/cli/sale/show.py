@@ -1,0 +1,246 @@
+"""What a person sees of the sale: four acts, a few sentences and numbers each, the table, the verdict.
+
+Only words and layout; every number is given to it. Without a terminal there are no colours and nothing moves.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.spinner import Spinner
+from rich.table import Table
+
+from lastunit_node.cli.errors import NodeFaultError
+from lastunit_node.cli.sale.naive import APPLICATION_SERVERS, NaiveNumbers
+from lastunit_node.cli.sale.plan import LAG_SECONDS, SKU, SalePlan
+from lastunit_node.cli.sale.progress import Progress
+from lastunit_node.cli.sale.records import BuyerReport, Ending, Evidence, LeaderKill, ZombieReport, unit_numbers
+from lastunit_node.cli.sale.verdict import Verdict
+
+REFRESHES_PER_SECOND: Final = 8
+LAG: Final = f"{LAG_SECONDS[0] * 1000:.0f}-{LAG_SECONDS[1] * 1000:.0f} ms"
+
+
+def open_console(json: bool) -> Console:
+    """Standard output for people; for programs, standard error and only where somebody is looking at it."""
+    if not json:
+        return Console(highlight=False)
+    return Console(highlight=False, file=sys.stderr, quiet=not sys.stderr.isatty())
+
+
+class Show:
+    """Prints the sale as it happens."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def opening(self, plan: SalePlan) -> None:
+        """Who wants what, and how to see the same choices again."""
+        options = plan.options
+        self._console.print(
+            f"\n[bold]A flash sale:[/bold] {_count(options.units, 'vase')}, {_count(options.orders, 'buyer')}, "
+            f"one vase each.  [dim]seed {options.seed} (--seed {options.seed} draws the same choices again)[/dim]"
+        )
+
+    def act_one(self) -> None:
+        """Before the naive sale."""
+        self._act(1, "naive: check, then deduct")
+        self._say(
+            f"{APPLICATION_SERVERS} application servers share one store whose calls take {LAG}. For each order a "
+            "server reads the stock and, if a vase is left, deducts one. Both calls are correct; in between, the "
+            "other servers sell the same vase."
+        )
+
+    def naive(self, numbers: NaiveNumbers) -> None:
+        """After the naive sale."""
+        self._numbers(
+            [
+                ("orders placed", numbers.placed),
+                ("refused", numbers.refused),
+                ("the store now says", numbers.left),
+                ("oversold", numbers.oversold),
+            ]
+        )
+        if numbers.oversold:
+            customers = _count(numbers.oversold, "customer")
+            self._console.print(f"  [red]{customers} paid for a vase that does not exist.[/red]")
+        else:
+            self._console.print("  It did not oversell this time: too little demand for the race to show.")
+
+    def act_two(self, plan: SalePlan) -> None:
+        """Before the cluster starts."""
+        self._act(2, "the same buyers on a cluster")
+        bad = plan.options.orders - plan.good_cards
+        self._say(
+            f"{plan.options.nodes} real node processes, the stock replicated between them through Raft. The buyers "
+            "come through all nodes: reserve (the answer names the unit and a fencing token), pay, confirm. The same "
+            "lag applies, every buyer's process pauses between reserve and confirm, and "
+            f"{_count(bad, 'card')} will be declined: those vases go back, and buyers who were refused come again "
+            "with a new id while any vase is only on hold."
+        )
+
+    def cluster_serves(self, leader: str, term: int, seconds: float) -> None:
+        """The throw-away cluster is up."""
+        self.note(f"the cluster serves after {seconds:.1f} s: {leader} leads in term {term}")
+
+    def act_three(self, kills: int) -> None:
+        """At the first kill, in the middle of act two; or after it, when nobody is to be killed."""
+        self._act(3, "the leader is killed, in the middle of the sale")
+        if kills:
+            self._say("kill -9: no goodbye, nothing flushed. Calls under way are retried under the same id.")
+        else:
+            self._say("Not this time (--kills 0).")
+
+    def killed(self, kill: LeaderKill) -> None:
+        """A leader was killed and another one leads."""
+        self.note(
+            f"{_count(kill.sold, 'vase')} sold: [red]kill -9 {kill.node}[/red] (pid {kill.pid}), leader of term "
+            f"{kill.term}; [green]{kill.next_leader}[/green] leads in term {kill.next_term} after {kill.seconds:.2f} s"
+        )
+
+    def started_again(self, node: str, index: int, sold: int) -> None:
+        """A killed node has caught up."""
+        self.note(f"{_count(sold, 'vase')} sold: {node} was started again and has caught up to log index {index}")
+
+    def node_paused(self, node: str, seconds: float) -> None:
+        """A follower's process was stopped for a while."""
+        self.note(f"{node}, a follower, stood still for {seconds * 1000:.0f} ms (SIGSTOP); its buyers waited")
+
+    def sold_out(self, buyers: Sequence[BuyerReport]) -> None:
+        """After acts two and three: how it ended for the buyers."""
+        endings = Counter(buyer.ending for buyer in buyers)
+        self._numbers(
+            [
+                ("orders placed", endings[Ending.PLACED]),
+                ("refused: sold out", endings[Ending.REFUSED]),
+                ("payment failed: vase returned", endings[Ending.PAYMENT_FAILED]),
+                ("calls without a definite answer", endings[Ending.FAILED]),
+            ]
+        )
+        refusals = sum(buyer.refusals for buyer in buyers)
+        self._say(f"  On the way {_count(refusals, 'call')} were answered OUT_OF_STOCK.")
+
+    def act_four(self) -> None:
+        """Before the zombie."""
+        self._act(4, "the zombie")
+        self._say(
+            "One last vase. A buyer reserves it for a few ticks and its process freezes. No clock on any wall decides "
+            "when the hold is over: ticks are entries in the log, the same on every node."
+        )
+
+    def zombie(self, zombie: ZombieReport) -> None:
+        """How act four went, line by line."""
+        self.note(f"{zombie.order} holds unit {zombie.unit} until tick {zombie.expires_at_tick}, token {zombie.token}")
+        self.note(f"tick {zombie.clock}: {zombie.sold_to} buys unit {zombie.unit}, token {zombie.sold_token}")
+        self.note(f"the zombie wakes up and confirms with token {zombie.token}: [bold]{zombie.outcome.name}[/bold]")
+        answer = "refuses" if zombie.warehouse_refused else "[red]ships[/red]"
+        self.note(
+            f"it asks the warehouse to ship anyway: the warehouse has seen {zombie.sold_token} and [bold]{answer}"
+            "[/bold], by one comparison"
+        )
+
+    def ending(self, plan: SalePlan, evidence: Evidence, verdict: Verdict, seconds: float) -> None:
+        """The table from order to token, the totals, the verdict."""
+        self._console.rule("[bold]what the nodes have on record[/bold]", align="left")
+        self._console.print(_orders_table(evidence))
+        self._numbers(
+            [
+                (f"vases sold, of {plan.options.units}", verdict.placed),
+                ("oversold", verdict.oversold),
+                ("units in two orders", verdict.duplicate_units),
+                ("calls without a definite answer", verdict.failed),
+                ("leaders killed", len(evidence.kills)),
+                ("terms with a leader", ", ".join(map(str, evidence.terms))),
+            ]
+        )
+        self._hashes(evidence, verdict)
+        self._verdict(verdict, seconds)
+
+    def note(self, text: str) -> None:
+        """One thing that happened."""
+        self._console.print(f"  · {text}")
+
+    def failed(self, fault: Exception) -> None:
+        """The sale could not be held to its end."""
+        self._console.print(f"[red]{escape(str(fault))}[/red]")
+        if isinstance(fault, NodeFaultError):
+            self._console.print(escape(fault.log_tail))
+
+    @contextmanager
+    def live(self, progress: Progress) -> Iterator[None]:
+        """On a terminal, the counts of the running sale on the last line."""
+        if not self._console.is_terminal:
+            yield
+            return
+        spinner = Spinner("dots")
+
+        def render() -> Spinner:
+            spinner.update(text=_counts(progress))
+            return spinner
+
+        with Live(
+            console=self._console,
+            get_renderable=render,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            transient=True,
+        ):
+            yield
+
+    def _act(self, number: int, title: str) -> None:
+        self._console.print()
+        self._console.rule(f"[bold]Act {number}: {title}[/bold]", align="left")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text)
+
+    def _numbers(self, rows: list[tuple[str, int | str]]) -> None:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(min_width=34)
+        table.add_column(justify="right")
+        for name, value in rows:
+            table.add_row(f"  {name}", f"[bold]{value}[/bold]")
+        self._console.print(table)
+
+    def _hashes(self, evidence: Evidence, verdict: Verdict) -> None:
+        if verdict.state_hash_equal:
+            state_hash = evidence.nodes[0].state_hash
+            names = ", ".join(node.node for node in evidence.nodes)
+            self._console.print(f"  state hash at index {state_hash.index}: {state_hash.digest.hex()[:16]} on {names}")
+            return
+        for node in evidence.nodes:
+            self._console.print(f"  [red]state hash of {node.node}: {node.state_hash}[/red]")
+
+    def _verdict(self, verdict: Verdict, seconds: float) -> None:
+        for reason in verdict.reasons:
+            self._console.print(f"  [red]wrong:[/red] {escape(reason)}")
+        colour, word = ("green", "Sold exactly once each") if verdict.ok else ("red", "FAILED")
+        self._console.print(f"\n[bold {colour}]{word}.[/bold {colour}]  [dim]{seconds:.1f} s[/dim]\n")
+
+
+def _orders_table(evidence: Evidence) -> Table:
+    table = Table(box=None, padding=(0, 2), pad_edge=True)
+    table.add_column("order")
+    table.add_column("bought through")
+    table.add_column("unit", justify="right")
+    table.add_column("token (term.index.position)", justify="right")
+    homes = {buyer.order: buyer.home for buyer in evidence.buyers}
+    for order in evidence.nodes[0].sold(SKU) if evidence.nodes else []:
+        units = ", ".join(map(str, unit_numbers(order)))
+        table.add_row(order.reservation_id, homes.get(order.reservation_id, "?"), units, str(order.token))
+    return table
+
+
+def _counts(progress: Progress) -> str:
+    return (
+        f"{progress.placed} sold, {progress.on_hold} on hold, {progress.refusals} refusals, "
+        f"{progress.payments_failed} payments failed"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

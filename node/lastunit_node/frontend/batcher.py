@@ -1,0 +1,189 @@
+"""Batches commands into log entries: whatever arrives while a proposal is in flight becomes the next entry.
+
+No lingering: an idle batcher proposes at once. One proposal is in flight at a time. A batch whose attempt failed is
+proposed again, with back-off, a fresh nonce and its first stamp, until it is applied or nobody waits for it any more;
+ids make that safe. Its commands stay together, because the stamp is the entry's. Reads join each attempt that has not
+begun: the entry is then proposed after the read arrived (rule 11 in pysyncobj.md).
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Final
+
+from lastunit_node.frontend.errors import CallError, deadline_exceeded, internal, stopping, unavailable
+from lastunit_node.frontend.queue import WorkQueue
+from lastunit_node.frontend.work import Answers, Batch, Work
+from lastunit_node.replica.interface import DEFINITE, FailureReason, ProposalFailed, Replica
+from lastunit_node.statemachine.codec import encode_entry
+from lastunit_node.statemachine.commands import Command, Entry
+from lastunit_node.statemachine.results import Applied
+
+FIRST_PAUSE: Final = 0.01  # seconds between attempts, doubled up to LAST_PAUSE; each is cut by up to half, at random
+LAST_PAUSE: Final = 0.1
+
+_WHY: Final = {
+    FailureReason.QUEUE_FULL: "the replica's queue was full until the deadline",
+    FailureReason.NO_LEADER: "no leader was known until the deadline",
+    FailureReason.DISCARDED: "a new leader discarded the entry, and there was no time for another attempt",
+}
+
+log = logging.getLogger(__name__)
+
+
+class Batcher:
+    """Gets commands and reads applied through the replica. All methods are called on one event loop."""
+
+    def __init__(self, replica: Replica, rng: random.Random | None = None) -> None:
+        self._replica = replica
+        self._rng = rng or random.SystemRandom()
+        self._queue = WorkQueue()
+        self._queued = asyncio.Event()
+        self._attempts = asyncio.Lock()  # held during each attempt, and by held()
+        self._batch: Batch | None = None
+        self._refusal: CallError | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether work is taken: between start() and stop(), unless a bug ended it."""
+        return self._task is not None and self._refusal is None
+
+    def start(self) -> None:
+        """Begin to propose."""
+        self._task = asyncio.create_task(self._serve())
+
+    async def stop(self) -> None:
+        """Propose nothing any more; whatever waits is answered UNAVAILABLE."""
+        self._refuse(stopping(definite=True), lambda work: stopping(definite=not work.exposed))
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def run(self, commands: Sequence[Command], deadlines: Sequence[float], size: int) -> Answers:
+        """Get commands applied: at least one, at most an entry's worth, checked. One answer per command.
+
+        deadlines are per command, in loop time; the answers come by the latest of them. size is the request's
+        bytes. CallError when the queue is full. Cancel it to withdraw what is not yet proposed.
+        """
+        return await self._answered(Work(commands, deadlines, size))
+
+    async def barrier(self, deadline: float) -> int:
+        """Wait until this node has applied an entry that was proposed after this call; that index. Else CallError."""
+        return (await self._answered(Work((), (deadline,), 0))).applied_index
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Let the attempt under way end, and begin no other meanwhile. What arrives waits."""
+        async with self._attempts:
+            yield
+
+    async def _answered(self, work: Work) -> Answers:
+        if self._refusal:
+            raise replace(self._refusal)
+        self._queue.put(work)
+        self._queued.set()
+        timer = asyncio.get_running_loop().call_at(work.latest, self._expire, work)
+        try:
+            return await work.done
+        finally:
+            timer.cancel()
+            self._queue.withdraw(work)
+
+    async def _serve(self) -> None:
+        try:
+            while True:
+                await self._queued.wait()
+                await self._configured()
+                self._batch = self._next_batch()
+                await self._see_through(self._batch)
+                if not self._queue:
+                    self._queued.clear()
+        except Exception:
+            log.exception("the batcher broke; this node answers no more calls")
+            message = "the front end broke"
+            self._refuse(internal(message, definite=True), lambda work: internal(message, definite=not work.exposed))
+
+    async def _configured(self) -> None:
+        """Wait for the cluster's parameters, without which an entry cannot be stamped."""
+        while (status := self._replica.status()).parameters is None:
+            await self._replica.wait_applied(status.applied_index + 1)
+
+    def _next_batch(self) -> Batch:
+        """What fits the next entry, stamped to half the retention from now: far from now, and well within it."""
+        status = self._replica.status()
+        assert status.parameters, "configured for good"
+        batch = Batch(valid_until_tick=status.clock + max(1, status.parameters.retention_ticks // 2))
+        batch.add(self._queue.take_commands())
+        return batch
+
+    async def _see_through(self, batch: Batch) -> None:
+        for pause in self._pauses():
+            async with self._attempts:
+                batch.add(self._queue.take_reads())
+                batch.prune(asyncio.get_running_loop().time(), self._overdue)
+                if not batch.works or await self._attempt(batch):
+                    return
+            await asyncio.sleep(pause)
+
+    async def _attempt(self, batch: Batch) -> bool:
+        """Propose the batch once; whether all of it is answered."""
+        was_exposed, batch.exposed = batch.exposed, True
+        try:
+            batch.answer(await self._propose(batch))
+        except ProposalFailed as failure:
+            batch.exposed = was_exposed or not failure.definite
+            batch.failure = failure.reason
+            if failure.reason is not FailureReason.STOPPING:
+                return False
+            batch.give_up(lambda work: stopping(definite=not work.exposed))
+        return True
+
+    async def _propose(self, batch: Batch) -> Applied:
+        commands = batch.commands()
+        nonce = 1 + self._rng.getrandbits(63)  # 0 is that of a no-op
+        applied = await self._replica.propose(encode_entry(Entry(nonce, batch.valid_until_tick, commands)), nonce)
+        if applied.nonce != nonce or len(applied.results) != len(commands):
+            raise ProposalFailed(FailureReason.UNKNOWN)
+        return applied
+
+    def _pauses(self) -> Iterator[float]:
+        pause = FIRST_PAUSE
+        while True:
+            yield self._rng.uniform(pause / 2, pause)
+            pause = min(pause * 2, LAST_PAUSE)
+
+    def _expire(self, work: Work) -> None:
+        work.give_up(self._overdue(work))
+
+    def _overdue(self, work: Work) -> CallError:
+        """The error for work whose deadline has passed."""
+        failure = work.batch.failure if work.batch else None
+        if work.exposed:
+            reason = "DEADLINE" if failure is None or failure in DEFINITE else failure.value
+            return deadline_exceeded(reason, definite=False)
+        if failure:
+            return unavailable(failure.value, _WHY.get(failure, "leadership did not settle before the deadline"))
+        return self._never_attempted()
+
+    def _never_attempted(self) -> CallError:
+        status = self._replica.status()
+        if status.parameters is None:
+            return unavailable("NOT_CONFIGURED", "the cluster has no parameters yet")
+        if not status.has_quorum:
+            return unavailable("NO_QUORUM", "no majority of the cluster answered before the deadline")
+        return deadline_exceeded("DEADLINE", definite=True)
+
+    def _refuse(self, refusal: CallError, error: Callable[[Work], CallError]) -> None:
+        """Take no more work, and answer what is here."""
+        if self._refusal:
+            return
+        self._refusal = refusal
+        if self._batch:
+            self._batch.give_up(error)
+        while self._queue:
+            for work in [*self._queue.take_commands(), *self._queue.take_reads()]:
+                work.give_up(error(work))

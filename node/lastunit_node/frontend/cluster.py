@@ -1,0 +1,102 @@
+"""ClusterService: how this node stands, and moving the leadership. Served while draining, too."""
+
+# ruff: noqa: N802 - the methods are named as in cluster.proto
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from lastunit.v1 import cluster_pb2 as pb
+from lastunit.v1 import cluster_pb2_grpc
+from lastunit_node.frontend.batcher import Batcher
+from lastunit_node.frontend.calls import Context, answering
+from lastunit_node.frontend.errors import failed_precondition, invalid_argument, out_of_range, transfer_overdue
+from lastunit_node.frontend.reads import Reader, check_index
+from lastunit_node.frontend.responses import fill_parameters, fill_state_hash
+from lastunit_node.replica.interface import Replica, Role, TransferFailed
+
+_ROLES: Final = {
+    Role.FOLLOWER: pb.ROLE_FOLLOWER,
+    Role.CANDIDATE: pb.ROLE_CANDIDATE,
+    Role.LEADER: pb.ROLE_LEADER,
+}
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """What a node says of itself. nodes: the names of all members of the cluster."""
+
+    cluster: str
+    node: str
+    version: str
+    nodes: Collection[str]
+
+
+class ClusterService(cluster_pb2_grpc.ClusterServiceServicer):
+    """Status and control of one node, as cluster.proto documents them."""
+
+    def __init__(self, info: NodeInfo, replica: Replica, reader: Reader, batcher: Batcher) -> None:
+        self._info = info
+        self._replica = replica
+        self._reader = reader
+        self._batcher = batcher
+
+    async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
+        """How this node stands; answers without a quorum, unless it has to wait for hash_at_index."""
+        async with answering(context) as deadline:
+            check_index("hash_at_index", request.hash_at_index)
+            await self._reader.applied(request.hash_at_index, deadline)
+            return self._status(request.hash_at_index)
+
+    async def TransferLeadership(
+        self, request: pb.TransferLeadershipRequest, context: Context
+    ) -> pb.TransferLeadershipResponse:
+        """Hand leadership over; only on the leader."""
+        async with answering(context) as deadline:
+            if request.node and request.node not in self._info.nodes:
+                raise invalid_argument("node", f"must be one of {', '.join(self._info.nodes)}, or empty")
+            return pb.TransferLeadershipResponse(leader=await self._transfer_until(deadline, request.node or None))
+
+    async def transfer(self, target: str | None) -> str:
+        """Hand leadership to target (None: the node that is furthest) while nothing is proposed here; its name."""
+        status = self._replica.status()
+        if status.role is not Role.LEADER:
+            leader = f"{status.leader} does" if status.leader else "no leader is known now"
+            raise failed_precondition("NOT_LEADER", f"{self._info.node} does not lead: {leader}")
+        async with self._batcher.held():
+            try:
+                return await self._replica.transfer_leadership(target)
+            except TransferFailed as failed:
+                raise failed_precondition("TRANSFER_FAILED", str(failed)) from failed
+
+    async def _transfer_until(self, deadline: float, target: str | None) -> str:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self.transfer(target)
+        except TimeoutError:
+            raise transfer_overdue() from None
+
+    def _status(self, hash_at_index: int) -> pb.GetStatusResponse:
+        status = self._replica.status()
+        response = pb.GetStatusResponse(
+            cluster=self._info.cluster,
+            node=self._info.node,
+            role=_ROLES[status.role],
+            leader=status.leader or "",
+            term=status.term,
+            last_index=status.last_index,
+            commit_index=status.commit_index,
+            applied_index=status.applied_index,
+            clock=status.clock,
+            has_quorum=status.has_quorum,
+            version=self._info.version,
+        )
+        state_hash = self._replica.hash_at(hash_at_index or status.applied_index)
+        if state_hash:
+            fill_state_hash(response.state_hash, state_hash)
+        elif hash_at_index:
+            raise out_of_range(f"the hash at index {hash_at_index} is no longer at hand; {status.applied_index} is")
+        if status.parameters:
+            fill_parameters(response.parameters, status.parameters)
+        return response

@@ -1,0 +1,114 @@
+"""What the front end says when it has no answer: one exception, one function per kind, google.rpc.Status on the wire.
+
+Every error carries ErrorInfo with domain "lastunit" and metadata "definite": "true" when the command was certainly not
+applied, "false" when it may have been (AIP-193). A refusal such as OUT_OF_STOCK is an answer and never comes here.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+DOMAIN: Final = "lastunit"
+RETRY_SECONDS: Final = 0.1  # RetryInfo of a full queue: a few entries' worth of time
+NOT_APPLIED: Final = "nothing was applied: retry, a command under the same id"
+MAY_BE_APPLIED: Final = "the command may have been applied: retry under the same id, to get its first answer if it was"
+
+
+@dataclass(eq=False)
+class CallError(Exception):
+    """A call or a command ended without an answer.
+
+    reason is UPPER_SNAKE for programs, message for people. field names the proto field of a malformed request;
+    retry_seconds is how long to wait before another try, 0 where the code says enough.
+    """
+
+    code: grpc.StatusCode
+    reason: str
+    message: str
+    definite: bool
+    field: str = ""
+    retry_seconds: float = 0.0
+
+    def __str__(self) -> str:
+        return self.message
+
+    def status(self) -> status_pb2.Status:
+        """This error as google.rpc.Status: ErrorInfo, and BadRequest or RetryInfo where they apply."""
+        status = status_pb2.Status(code=self.code.value[0], message=self.message)
+        for detail in self._details():
+            status.details.add().Pack(detail)
+        return status
+
+    def _details(self) -> list[Message]:
+        metadata = {"definite": "true" if self.definite else "false"}
+        details: list[Message] = [error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN, metadata=metadata)]
+        if self.field:
+            violation = error_details_pb2.BadRequest.FieldViolation(field=self.field, description=self.message)
+            details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+        if self.retry_seconds:
+            retry = error_details_pb2.RetryInfo()
+            retry.retry_delay.FromMilliseconds(round(self.retry_seconds * 1000))
+            details.append(retry)
+        return details
+
+
+def invalid_argument(field: str, problem: str) -> CallError:
+    """The request is malformed at this field; nothing was proposed. The same request fails again."""
+    return CallError(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT", f"{field}: {problem}", True, field=field)
+
+
+def not_found(what: str) -> CallError:
+    """A query names something that is not there."""
+    return CallError(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", what, True)
+
+
+def out_of_range(problem: str) -> CallError:
+    """A query asks for something that is no longer at hand."""
+    return CallError(grpc.StatusCode.OUT_OF_RANGE, "OUT_OF_RANGE", problem, True)
+
+
+def failed_precondition(reason: str, problem: str) -> CallError:
+    """This node is not in the state the call needs; nothing was done."""
+    return CallError(grpc.StatusCode.FAILED_PRECONDITION, reason, problem, True)
+
+
+def queue_full() -> CallError:
+    """More waits to be proposed than this node takes; nothing of the call was queued."""
+    message = f"this node's queue of commands is full; {NOT_APPLIED}, a little later"
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    return CallError(code, "QUEUE_FULL", message, True, retry_seconds=RETRY_SECONDS)
+
+
+def stopping(*, definite: bool) -> CallError:
+    """This node shuts down. Indefinite where an attempt to propose the command had begun."""
+    message = f"this node is stopping; {_consequence(definite)}"
+    return CallError(grpc.StatusCode.UNAVAILABLE, "STOPPING", message, definite)
+
+
+def unavailable(reason: str, why: str) -> CallError:
+    """The deadline came near, and every attempt had been refused before it reached a log, or there was none."""
+    return CallError(grpc.StatusCode.UNAVAILABLE, reason, f"{why}; {NOT_APPLIED}", True)
+
+
+def deadline_exceeded(reason: str, *, definite: bool) -> CallError:
+    """The deadline came near without a result."""
+    message = f"there was no result before the deadline; {_consequence(definite)}"
+    return CallError(grpc.StatusCode.DEADLINE_EXCEEDED, reason, message, definite)
+
+
+def transfer_overdue() -> CallError:
+    """The deadline came near before it was known who leads."""
+    message = "leadership was not seen to move before the deadline, and still may: ask GetStatus who leads"
+    return CallError(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE", message, False)
+
+
+def internal(message: str, *, definite: bool) -> CallError:
+    """A bug in lastunit; the node's log has more."""
+    return CallError(grpc.StatusCode.INTERNAL, "INTERNAL", f"{message}: a bug in lastunit", definite)
+
+
+def _consequence(definite: bool) -> str:
+    return NOT_APPLIED if definite else MAY_BE_APPLIED

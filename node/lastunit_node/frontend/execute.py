@@ -1,0 +1,86 @@
+"""The Execute stream: many messages under way at once, each answered when its last command is.
+
+A malformed command, a timeout or a full queue spoils only its positions. A message over the limits (4,096 commands,
+1 MiB) ends the stream with INVALID_ARGUMENT once the messages before it are answered: an error for each of its
+positions could be a hundred times its size. At most MAX_MESSAGES are under way per stream; then it is read no further
+until a response has been taken, which is HTTP/2's backpressure.
+
+A command whose timeout passed is not proposed (again), but its error travels in the message's response, which waits
+for the longest timeout; one that was applied in the meantime is answered after all.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+from lastunit.v1 import inventory_pb2 as pb
+from lastunit_node.frontend.batcher import Batcher
+from lastunit_node.frontend.errors import CallError, stopping
+from lastunit_node.frontend.message import ExecuteMessage
+from lastunit_node.frontend.work import Answers
+
+MAX_MESSAGES: Final = 16  # under way per stream
+
+Write = Callable[[pb.ExecuteResponse], Awaitable[None]]
+
+
+class ExecuteStream:
+    """One stream. `closing` is set when the node drains: then it is read no further."""
+
+    def __init__(self, batcher: Batcher, closing: asyncio.Event, write: Write) -> None:
+        self._batcher = batcher
+        self._closing = closing
+        self._write = write
+        self._writing = asyncio.Lock()  # gRPC takes one message at a time
+        self._room = asyncio.Semaphore(MAX_MESSAGES)
+
+    async def serve(self, requests: AsyncIterator[pb.ExecuteRequest]) -> None:
+        """Answer every message; then CallError for one over the limits, or because the node drains.
+
+        The CallError is definite about all that came after the last answered message: it was not proposed.
+        """
+        async with asyncio.TaskGroup() as answers:
+            refusal = await self._read_until_closing(requests, answers)
+        if refusal:
+            raise refusal
+
+    async def _read_until_closing(
+        self, requests: AsyncIterator[pb.ExecuteRequest], answers: asyncio.TaskGroup
+    ) -> CallError | None:
+        """Read to the end, or until the node drains; why it ended early."""
+        reading = asyncio.create_task(self._read(requests, answers))
+        closing = asyncio.create_task(self._closing.wait())
+        try:
+            await asyncio.wait((reading, closing), return_when=asyncio.FIRST_COMPLETED)
+            return reading.result() if reading.done() else stopping(definite=True)
+        finally:
+            reading.cancel()
+            closing.cancel()
+
+    async def _read(self, requests: AsyncIterator[pb.ExecuteRequest], answers: asyncio.TaskGroup) -> CallError | None:
+        """Start a task per message while there is room; the error of a message over the limits."""
+        await self._room.acquire()
+        async for request in requests:
+            try:
+                message = ExecuteMessage(request, asyncio.get_running_loop().time())
+            except CallError as error:
+                return error
+            answers.create_task(self._answer(message))
+            await self._room.acquire()
+        return None
+
+    async def _answer(self, message: ExecuteMessage) -> None:
+        try:
+            response = message.response(await self._answers(message))
+            async with self._writing:
+                await self._write(response)
+        finally:
+            self._room.release()
+
+    async def _answers(self, message: ExecuteMessage) -> Answers:
+        if not message.commands:
+            return Answers(0, ())
+        try:
+            return await self._batcher.run(message.commands, message.deadlines, message.size)
+        except CallError as error:  # the queue was full
+            return Answers(0, [error] * len(message.commands))

@@ -1,0 +1,108 @@
+"""The front end as a whole: every service on one gRPC port, from start to stop."""
+
+import asyncio
+from collections.abc import Collection
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from lastunit.v1 import cluster_pb2, cluster_pb2_grpc, inventory_pb2, inventory_pb2_grpc
+from lastunit_node.frontend.batcher import Batcher
+from lastunit_node.frontend.cluster import ClusterService, NodeInfo
+from lastunit_node.frontend.gate import Gate
+from lastunit_node.frontend.health import Health
+from lastunit_node.frontend.inventory import InventoryService
+from lastunit_node.frontend.reads import Reader
+from lastunit_node.replica.interface import Replica
+from lastunit_node.statemachine.limits import MAX_MESSAGE_BYTES
+
+SERVICES: Final = (
+    inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"].full_name,
+    cluster_pb2.DESCRIPTOR.services_by_name["ClusterService"].full_name,
+)
+OPTIONS: Final = (
+    ("grpc.so_reuseport", 0),  # a taken port is an error, not a port shared
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + (64 << 10)),  # so that slightly too much is named, not cut
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+)
+STOP_SECONDS: Final = 0.5  # for the last responses to leave
+
+
+class CannotListenError(Exception):
+    """The address cannot be bound: most often its port is taken."""
+
+
+class FrontEnd:
+    """One node's gRPC server. Create it on the running event loop that the replica uses.
+
+    start() -> serving; drain() -> NOT_SERVING, no new calls, those under way end; stop(). The replica must outlive it.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster_name: str,
+        node_name: str,
+        version: str,
+        address: str,
+        replica: Replica,
+        nodes: Collection[str],
+    ) -> None:
+        self.port = 0  # the one bound, once started
+        self._address = address
+        self._replica = replica
+        self._gate = Gate()
+        self._batcher = Batcher(replica)
+        self._health = Health(SERVICES, self._serves)
+        self._server = grpc.aio.server(options=OPTIONS)
+        info = NodeInfo(cluster_name, node_name, version, nodes)
+        reader = Reader(replica, self._batcher)
+        self._cluster = ClusterService(info, replica, reader, self._batcher)
+        self._add_services(InventoryService(self._batcher, reader, self._gate))
+
+    async def start(self) -> None:
+        """Bind the address and serve; CannotListenError when it cannot be bound."""
+        try:
+            self.port = self._server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise CannotListenError(f"cannot listen on {self._address}: is its port taken? ({error})") from error
+        self._batcher.start()
+        await self._health.start()
+        await self._server.start()
+
+    async def drain(self, grace_seconds: float) -> bool:
+        """Refuse new calls and let those under way end, for so long at most; whether all of them ended."""
+        await self._health.drain()
+        self._gate.close()
+        try:
+            async with asyncio.timeout(grace_seconds):
+                await self._gate.idle()
+        except TimeoutError:
+            return False
+        return True
+
+    async def transfer_leadership(self, target: str | None = None) -> str:
+        """Hand leadership over while this node proposes nothing; the new leader's name. CallError when it fails."""
+        return await self._cluster.transfer(target)
+
+    async def stop(self) -> None:
+        """Stop serving. Calls still under way are answered UNAVAILABLE."""
+        self._gate.close()
+        await self._health.stop()
+        await self._batcher.stop()
+        await self._server.stop(STOP_SECONDS)
+
+    def _serves(self) -> bool:
+        status = self._replica.status()
+        return self._batcher.running and status.has_quorum and status.parameters is not None
+
+    def _add_services(self, inventory: InventoryService) -> None:
+        inventory_pb2_grpc.add_InventoryServiceServicer_to_server(inventory, self._server)
+        cluster_pb2_grpc.add_ClusterServiceServicer_to_server(self._cluster, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._server)
+        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)

@@ -1,0 +1,60 @@
+"""Queries: how fresh the state must be, and one snapshot to answer from.
+
+A linearizable read waits for an entry proposed after it arrived, so it sees every command that was answered before; a
+stale one takes what this node has. Both can wait for an index (min_index). Value and applied index come from one
+snapshot, which is closed before anything is awaited.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from lastunit.v1 import inventory_pb2 as pb
+from lastunit_node.frontend.batcher import Batcher
+from lastunit_node.frontend.errors import deadline_exceeded, invalid_argument
+from lastunit_node.replica.interface import Replica
+from lastunit_node.statemachine.limits import MAX_TICK
+from lastunit_node.statemachine.queries import Snapshot
+
+T = TypeVar("T")
+_STALE: Final = pb.READ_CONSISTENCY_STALE
+
+
+class Reader:
+    """Answers queries from the replica's state."""
+
+    def __init__(self, replica: Replica, batcher: Batcher) -> None:
+        self._replica = replica
+        self._batcher = batcher
+
+    async def read(self, options: pb.ReadOptions, deadline: float, query: Callable[[Snapshot], T]) -> T:
+        """What `query` finds in a snapshot as fresh as asked. deadline in loop time; CallError when it passes."""
+        check_options(options)
+        if options.consistency != _STALE:
+            await self._batcher.barrier(deadline)
+        await self.applied(options.min_index, deadline)
+        with self._replica.snapshot() as snapshot:
+            return query(snapshot)
+
+    async def applied(self, index: int, deadline: float) -> None:
+        """Wait until this node has applied `index`; CallError when the deadline passes first."""
+        if index <= self._replica.status().applied_index:
+            return
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._replica.wait_applied(index)
+        except TimeoutError:
+            raise deadline_exceeded("DEADLINE", definite=True) from None
+
+
+def check_options(options: pb.ReadOptions) -> None:
+    """Raise CallError for options outside their ranges."""
+    if options.consistency not in pb.ReadConsistency.values():
+        raise invalid_argument("options.consistency", f"has no value {options.consistency}")
+    check_index("options.min_index", options.min_index)
+
+
+def check_index(field: str, index: int) -> None:
+    """Raise CallError for what cannot be a log index."""
+    if index > MAX_TICK:
+        raise invalid_argument(field, f"must be at most {MAX_TICK}")

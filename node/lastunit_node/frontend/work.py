@@ -1,0 +1,134 @@
+"""What waits for the log: the commands of one call (or a read), answered together through one future.
+
+    queued -> in a batch -> proposed, once or more often -> answered
+       '-----------'----------------------'-> given up at its deadline, or cancelled by its caller
+
+A command that was given up is answered by an error that says whether it may have been applied: `exposed` holds that
+for a whole batch, since all its commands share their attempts.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from lastunit_node.frontend.errors import CallError
+from lastunit_node.replica.interface import FailureReason
+from lastunit_node.statemachine.commands import Command
+from lastunit_node.statemachine.results import Applied, Result
+
+
+class Answers(NamedTuple):
+    """What work came to: the index this node has applied (0 where no entry was), and one answer per command."""
+
+    applied_index: int
+    answers: Sequence[Result | CallError]
+
+
+class Work:
+    """Commands of one call with a deadline each (loop time, seconds). No commands and one deadline: a read.
+
+    size is the request's bytes; in an entry the commands take less than twice as many (MAX_ENTRY_BYTES). `done` gives
+    Answers; for a read that got none, it raises CallError. Cancelling it withdraws what is not yet proposed.
+    """
+
+    __slots__ = ("_answers", "_deadlines", "_positions", "batch", "commands", "done", "latest", "size")
+
+    def __init__(self, commands: Sequence[Command], deadlines: Sequence[float], size: int) -> None:
+        self.commands = commands  # those still to be proposed
+        self.size = size
+        self.latest = max(deadlines)
+        self.batch: Batch | None = None
+        self.done: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
+        self._deadlines = deadlines
+        self._positions: Sequence[int] = range(len(commands))
+        self._answers: list[Result | CallError | None] = [None] * len(commands)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether this is a read, which needs an applied entry but has no command in it."""
+        return not self._answers
+
+    @property
+    def weight(self) -> int:
+        """How much of the queue it takes, in commands; a read counts as one."""
+        return len(self._answers) or 1
+
+    @property
+    def exposed(self) -> bool:
+        """Whether an attempt that carries it may be, or become, part of the log. Never for a read."""
+        return self.batch is not None and self.batch.exposed and not self.is_read
+
+    def drop_expired(self, now: float, error: Callable[["Work"], CallError]) -> None:
+        """Answer the commands whose deadline has passed, and keep only the others."""
+        if min(self._deadlines) > now:
+            return
+        if self.latest <= now:
+            self.give_up(error(self))
+            return
+        late = error(self)
+        kept = [index for index, deadline in enumerate(self._deadlines) if deadline > now]
+        for index in set(range(len(self.commands))).difference(kept):
+            self._answers[self._positions[index]] = late
+        self.commands = [self.commands[index] for index in kept]
+        self._deadlines = [self._deadlines[index] for index in kept]
+        self._positions = [self._positions[index] for index in kept]
+
+    def give_up(self, error: CallError) -> None:
+        """Answer everything that is still open with this error."""
+        if self.is_read and not self.done.done():
+            self.done.set_exception(error)
+        self._finish(0, [error] * len(self.commands))
+
+    def answer(self, applied_index: int, results: Sequence[Result]) -> None:
+        """Answer the commands that were proposed, in their order."""
+        self._finish(applied_index, results)
+
+    def _finish(self, applied_index: int, answers: Sequence[Result | CallError]) -> None:
+        if self.done.done():
+            return
+        for position, answer in zip(self._positions, answers, strict=True):
+            self._answers[position] = answer
+        self.done.set_result(Answers(applied_index, [answer for answer in self._answers if answer is not None]))
+
+
+class Batch:
+    """Work that shares one log entry, and every attempt to get it there.
+
+    valid_until_tick is stamped once, before the first attempt, and kept for all.
+    """
+
+    def __init__(self, valid_until_tick: int) -> None:
+        self.valid_until_tick = valid_until_tick
+        self.works: list[Work] = []
+        self.exposed = False  # whether an attempt may be, or become, part of the log
+        self.failure: FailureReason | None = None  # of the latest attempt
+
+    def add(self, works: Sequence[Work]) -> None:
+        """Take more work in. After the first attempt only reads may join."""
+        for work in works:
+            work.batch = self
+        self.works += works
+
+    def prune(self, now: float, error: Callable[[Work], CallError]) -> None:
+        """Keep only what somebody still waits for."""
+        for work in self.works:
+            if not work.done.done():
+                work.drop_expired(now, error)
+        self.works = [work for work in self.works if not work.done.done()]
+
+    def commands(self) -> tuple[Command, ...]:
+        """The commands of the entry, in the order in which answer() expects their results."""
+        return tuple([command for work in self.works for command in work.commands])
+
+    def answer(self, applied: Applied) -> None:
+        """Hand every result to its work."""
+        start = 0
+        for work in self.works:
+            end = start + len(work.commands)
+            work.answer(applied.index, applied.results[start:end])
+            start = end
+
+    def give_up(self, error: Callable[[Work], CallError]) -> None:
+        """Answer everything that is still open with an error."""
+        for work in self.works:
+            work.give_up(error(work))

@@ -1,0 +1,175 @@
+"""A replica without threads and sockets of its own making: journal, state machine and Raft, joined, turn by turn.
+
+Startup holds the state against the journal (pysyncobj.md, rule 4): the state must lie within the journal and agree
+with it on the term of its applied index; what follows is replayed. Anything else is a refusal to start that says why.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Mapping
+from typing import Final
+
+from pysyncobj.config import FAIL_REASON
+from pysyncobj.node import TCPNode
+from pysyncobj.syncobj import SyncObjException
+
+from lastunit_node.replica import timing
+from lastunit_node.replica.interface import FailureReason, Role, Status
+from lastunit_node.replica.journal import SqliteJournal
+from lastunit_node.replica.raft import Raft
+from lastunit_node.replica.syncobj import CANDIDATE, FOLLOWER, LEADER, Callback
+from lastunit_node.replica.ticker import Ticker
+from lastunit_node.statemachine.codec import encode_entry
+from lastunit_node.statemachine.commands import Configure, Entry, Tick
+from lastunit_node.statemachine.limits import MAX_ENTRY_BYTES
+from lastunit_node.statemachine.machine import StateMachine
+from lastunit_node.statemachine.results import Applied, StateHash
+
+HASH_HISTORY: Final = 4_096  # applied indexes whose hashes can be asked for
+REQUEST_ID_BITS: Final = 32  # forwarded proposals per boot; the boot's random id stands above them
+
+REASONS: Final[dict[int, FailureReason]] = {
+    FAIL_REASON.QUEUE_FULL: FailureReason.QUEUE_FULL,
+    FAIL_REASON.MISSING_LEADER: FailureReason.NO_LEADER,
+    FAIL_REASON.DISCARDED: FailureReason.DISCARDED,
+    FAIL_REASON.NOT_LEADER: FailureReason.NOT_LEADER,
+    FAIL_REASON.LEADER_CHANGED: FailureReason.LEADER_CHANGED,
+    FAIL_REASON.UNKNOWN_OUTCOME: FailureReason.UNKNOWN,
+}
+_ROLES: Final = {FOLLOWER: Role.FOLLOWER, CANDIDATE: Role.CANDIDATE, LEADER: Role.LEADER}
+
+
+class StartRefused(Exception):
+    """The node must not start like this; the message says why and what to do."""
+
+
+def check_state_against_journal(applied_index: int, applied_term: int, journal: SqliteJournal) -> None:
+    """Raise StartRefused unless the journal continues the state."""
+    first, last = journal.first_index, journal.last_index
+    if applied_index > last:
+        raise StartRefused(
+            f"the state has applied index {applied_index} but the journal ends at {last}: journal entries were lost; "
+            "restore this node's data directory, or take it from a copy of the same moment"
+        )
+    if applied_index < first:
+        raise StartRefused(f"the journal starts at {first}, after the state's applied index {applied_index}")
+    if journal.term_at(applied_index) != applied_term:
+        raise StartRefused(
+            f"state and journal disagree at index {applied_index}: term {applied_term} against "
+            f"{journal.term_at(applied_index)}; the two files are not from the same node"
+        )
+
+
+class RecordingMachine:
+    """The state machine, and the hashes of the last applied indexes for comparison between nodes."""
+
+    def __init__(self, machine: StateMachine) -> None:
+        self.machine = machine
+        self.hashes: dict[int, StateHash] = {machine.applied_index: machine.state_hash()}
+
+    def apply(self, index: int, term: int, entry: bytes) -> Applied:
+        """Apply and remember the hash."""
+        applied = self.machine.apply(index, term, entry)
+        self.hashes[index] = self.machine.state_hash()
+        self.hashes.pop(index - HASH_HISTORY, None)
+        return applied
+
+    def commit(self) -> None:
+        """Commit."""
+        self.machine.commit()
+
+
+class ReplicaCore:
+    """One node: propose() from any thread, everything else from the thread that calls turn()."""
+
+    def __init__(
+        self,
+        node: str,
+        raft_addresses: Mapping[str, str],
+        journal: SqliteJournal,
+        state: sqlite3.Connection,
+        configure: Configure,
+    ) -> None:
+        """Join journal and state, and bind. Raises StartRefused."""
+        self._names = {address: name for name, address in raft_addresses.items()}
+        self._nodes = {name: TCPNode(address) for name, address in raft_addresses.items()}
+        self._machine = StateMachine(state)
+        self._recording = RecordingMachine(self._machine)
+        self._configure = configure
+        self._configured_at = float("-inf")
+        self._ticker = Ticker()
+        check_state_against_journal(self._machine.applied_index, self._machine.applied_term, journal)
+        self._raft = self._start_raft(node, journal)
+
+    def _start_raft(self, node: str, journal: SqliteJournal) -> Raft:
+        peers = [address for name, address in self._nodes.items() if name != node]
+        try:
+            return Raft(
+                self._nodes[node],
+                peers,
+                journal,
+                self._recording,
+                applied_index=self._machine.applied_index,
+                first_request_id=secrets.randbits(REQUEST_ID_BITS - 2) << REQUEST_ID_BITS,
+            )
+        except SyncObjException as problem:
+            address = self._nodes[node].address
+            raise StartRefused(f"cannot listen on raft address {address}: is it taken by another process?") from problem
+
+    def turn(self, timeout: float = timing.POLL) -> None:
+        """One turn of Raft, after this leader's own proposals: the cluster's parameters, then ticks."""
+        if self._raft.leads:
+            self._propose_as_leader()
+        self._raft.turn(timeout)
+
+    def _propose_as_leader(self) -> None:
+        machine, now = self._machine, self._raft.now()
+        if machine.parameters is None:
+            if now - self._configured_at >= timing.CONFIGURE_RETRY:
+                self._configured_at = now
+                self._raft.propose(encode_entry(Entry(0, 0, (self._configure,))), None)
+        elif machine.needs_ticks:
+            interval = machine.parameters.tick_ms / 1000
+            if self._ticker.is_due(now, machine.clock, self._raft.term, interval):
+                self._raft.propose(encode_entry(Entry(0, machine.clock, (Tick(machine.clock),))), None)
+
+    def propose(self, entry: bytes, callback: Callback) -> None:
+        """Queue an entry. The callback gets (Applied, 0) or (None, reason) at the end of a turn, once. Any thread."""
+        if len(entry) > MAX_ENTRY_BYTES:
+            raise ValueError(f"an entry of {len(entry)} bytes is over the bound of {MAX_ENTRY_BYTES}")
+        self._raft.propose(entry, callback)
+
+    def wake(self) -> None:
+        """Make the turn under way end soon. Any thread."""
+        self._raft.wake()
+
+    def hash_at(self, index: int) -> StateHash | None:
+        """Hashes at a recent applied index. Any thread."""
+        return self._recording.hashes.get(index)
+
+    def begin_transfer(self, target: str | None) -> str | None:
+        """Start handing leadership over; the target's name, or None when it cannot be done from here."""
+        if target is not None and target not in self._nodes:
+            return None
+        chosen = self._raft.begin_transfer(None if target is None else self._nodes[target])
+        return self._names[chosen.id] if chosen else None
+
+    def status(self) -> Status:
+        """How the node stands after the last turn."""
+        raft, machine = self._raft, self._machine
+        return Status(
+            role=_ROLES[raft.role],
+            leader=self._names[raft.leader.id] if raft.leader else None,
+            term=raft.term,
+            last_index=raft.journal.last_index,
+            commit_index=raft.commit_index,
+            applied_index=machine.applied_index,
+            clock=machine.clock,
+            has_quorum=raft.has_quorum,
+            parameters=machine.parameters,
+        )
+
+    def close(self) -> None:
+        """Commit the state, sync the journal, close sockets and files."""
+        self._machine.commit()
+        self._raft.close()

@@ -1,0 +1,107 @@
+"""The follower's half of replication: take the leader's entries, prove what is held, answer every message.
+
+etcd's rules (pysyncobj.md, rule 2): the matching prefix is left alone, the log is cut only at a real conflict, a
+conflict at or below the commit index stops the node, success names what *this* message proved, and no more than that
+is committed. Answers leave after one sync for all messages of a turn.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from lastunit_node.replica.messages import Message
+from lastunit_node.replica.syncobj import LEADER
+from lastunit_node.statemachine.errors import InvariantError
+
+if TYPE_CHECKING:
+    from pysyncobj.node import Node
+
+    from lastunit_node.replica.syncobj import RaftHooks
+
+
+class Follower:
+    """Answers append messages. heard_at: when a leader of the current term was last heard."""
+
+    def __init__(self, raft: "RaftHooks") -> None:
+        self._raft = raft
+        self._answers: list[tuple[Node, dict[str, Any]]] = []
+        self.heard_at = float("-inf")
+
+    def on_append(self, node: "Node", message: Message) -> None:
+        """Take what the leader sent; the answer leaves with flush()."""
+        if message["term"] < self._raft.term:
+            self._answer(node, message, success=False, last=0)
+            return
+        self._follow(node, message["term"])
+        hint = self._find_mismatch(message)
+        if hint is not None:
+            self._answer(node, message, success=False, last=hint)
+            return
+        self._append(message)
+        proved = message["prev_index"] + len(message["entries"])
+        self._learn_commit(min(message["commit_index"], proved))
+        self._answer(node, message, success=True, last=proved)
+
+    def flush(self) -> None:
+        """Sync once, then send the answers of this turn."""
+        if not self._answers:
+            return
+        self._raft.journal.sync()
+        answers, self._answers = self._answers, []
+        for node, answer in answers:
+            self._raft.send(node, answer)
+
+    def _follow(self, node: "Node", term: int) -> None:
+        raft = self._raft
+        if term > raft.term:
+            raft.set_term(term, None)
+            raft.forget_transfer()
+        elif raft.role == LEADER:
+            raise InvariantError(f"{node} leads in term {term}, and so does this node")
+        if not raft.told_to_stand:
+            raft.postpone_election()
+        raft.become_follower(node)
+        self.heard_at = raft.now()
+
+    def _find_mismatch(self, message: Message) -> int | None:
+        """None when prev is in the log (or before its start: committed long ago); else the hint to answer."""
+        journal, previous = self._raft.journal, int(message["prev_index"])
+        if previous > journal.last_index:
+            return journal.last_index
+        if previous < journal.first_index:
+            return None
+        conflicting = journal.term_at(previous)
+        if conflicting == message["prev_term"]:
+            return None
+        self._check_not_committed(previous)
+        while previous > self._raft.commit_index and journal.term_at(previous) == conflicting:
+            previous -= 1
+        return previous
+
+    def _append(self, message: Message) -> None:
+        journal = self._raft.journal
+        for data, index, term in message["entries"]:
+            if index <= journal.last_index:
+                if index <= journal.first_index or journal.term_at(index) == term:
+                    continue
+                self._check_not_committed(index)
+                journal.cut_from(index)
+            journal.add(data, index, term)
+
+    def _check_not_committed(self, index: int) -> None:
+        if index <= self._raft.commit_index:
+            raise InvariantError(
+                f"the leader's log differs at index {index}, which is committed here (up to {self._raft.commit_index})"
+            )
+
+    def _learn_commit(self, index: int) -> None:
+        if index > self._raft.commit_index:
+            self._raft.set_commit_index(index)
+
+    def _answer(self, node: "Node", message: Message, *, success: bool, last: int) -> None:
+        answer = {
+            "type": "append_response",
+            "term": self._raft.term,
+            "prev_index": message["prev_index"],
+            "success": success,
+            "last": last,
+        }
+        self._answers.append((node, answer))

@@ -1,0 +1,275 @@
+"""Raft's log, term and vote on SQLite: what a node must remember to be trusted with a vote or an acknowledgement.
+
+Promises: after sync() everything added, cut or voted before it survives a power loss (WAL, synchronous=FULL); one sync
+writes all of it in one transaction, so a crash leaves either the state before or the state after. An entry that was
+added but not synced may be read (it is what an unsynced log is), yet counts for nothing: callers sync before they
+acknowledge, vote or apply. Every row carries a CRC, checked when the journal is opened and when a row is read back;
+damage raises JournalDamaged and is never served.
+
+The journal is never empty. Its first entry is a sentinel that stands for everything before it: (index, term) only.
+The commit index is not kept here at all (pysyncobj.md, rule 4). Left out: trimming.
+"""
+
+import sqlite3
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pysyncobj.journal import Journal
+
+from lastunit_node.replica.entry_cache import EntryCache, LogEntry
+
+FORMAT_VERSION: Final = 1
+SENTINEL_BYTES: Final = b""
+
+_SCHEMA: Final = """
+CREATE TABLE entry (
+  idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, bytes BLOB NOT NULL, crc INTEGER NOT NULL
+) STRICT;
+CREATE TABLE owner (only INTEGER PRIMARY KEY CHECK (only = 1), cluster_id TEXT NOT NULL, node TEXT NOT NULL) STRICT;
+CREATE TABLE vote (
+  only INTEGER PRIMARY KEY CHECK (only = 1), term INTEGER NOT NULL, voted_for TEXT, crc INTEGER NOT NULL
+) STRICT;
+"""
+
+
+class JournalDamaged(Exception):
+    """The journal holds something it never wrote. The node must stop; the other nodes still have its entries."""
+
+
+class JournalFormatError(Exception):
+    """The journal was written by a newer version of lastunit."""
+
+
+def entry_crc(index: int, term: int, data: bytes) -> int:
+    """CRC-32 over index, term and bytes of an entry."""
+    return zlib.crc32(data, zlib.crc32(struct.pack("<QQ", index, term)))
+
+
+def vote_crc(term: int, voted_for: str | None) -> int:
+    """CRC-32 over term and vote."""
+    return zlib.crc32(repr((term, voted_for)).encode())
+
+
+def create_journal(path: Path, cluster_id: str, node: str) -> None:
+    """Make the journal of a new node: a sentinel at (0, 0), term 0, no vote. The path must not exist."""
+    if path.exists():
+        raise FileExistsError(path)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
+    connection.execute("INSERT INTO owner VALUES (1, ?, ?)", (cluster_id, node))
+    connection.execute("INSERT INTO entry VALUES (0, 0, ?, ?)", (SENTINEL_BYTES, entry_crc(0, 0, SENTINEL_BYTES)))
+    connection.execute("INSERT INTO vote VALUES (1, 0, NULL, ?)", (vote_crc(0, None),))
+    connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+    connection.execute("COMMIT")
+    connection.close()
+
+
+class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
+    """PySyncObj's Journal interface over one SQLite file; used by one thread at a time.
+
+    Log positions in that interface (items, len, deleteEntriesFrom) count from the sentinel; everything else here
+    speaks of log indexes.
+    """
+
+    def __init__(self, path: Path, cluster_id: str, node: str) -> None:
+        """Open this node's journal. Raises JournalDamaged, JournalFormatError, sqlite3.Error."""
+        self._path = path
+        if not path.exists():
+            raise JournalDamaged(f"{path} is missing")
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._check_format()
+        self._check_owner(cluster_id, node)
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._term, self._voted_for = self._read_vote()
+        self._vote_unsynced = False
+        self._cache = EntryCache(self._scan())
+        self._first = self._read_first_index()
+        self._durable = self.last_index
+        self._cut_from: int | None = None  # the next sync deletes rows from here on
+
+    def _check_format(self) -> None:
+        try:
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.DatabaseError as problem:
+            raise JournalDamaged(f"{self._path} is not a journal: {problem}") from problem
+        if version > FORMAT_VERSION:
+            raise JournalFormatError(
+                f"{self._path} has format {version}, this lastunit knows {FORMAT_VERSION}: upgrade lastunit"
+            )
+        if version != FORMAT_VERSION:
+            raise JournalDamaged(f"{self._path} was never completed (format {version})")
+
+    def _check_owner(self, cluster_id: str, node: str) -> None:
+        owner = self._connection.execute("SELECT cluster_id, node FROM owner").fetchone()
+        if owner != (cluster_id, node):
+            raise JournalDamaged(f"{self._path} belongs to another node: {owner}, not {(cluster_id, node)}")
+
+    def _read_vote(self) -> tuple[int, str | None]:
+        row = self._connection.execute("SELECT term, voted_for, crc FROM vote").fetchone()
+        if row is None or row[2] != vote_crc(row[0], row[1]):
+            raise JournalDamaged(f"{self._path}: the row of term and vote is damaged")
+        return row[0], row[1]
+
+    def _read_first_index(self) -> int:
+        (first,) = self._connection.execute("SELECT min(idx) FROM entry").fetchone()
+        return int(first)
+
+    def _scan(self) -> Iterator[LogEntry]:
+        expected = None
+        for entry in self._select(0, 1 << 62):
+            if expected is not None and entry[1] != expected:
+                raise JournalDamaged(f"{self._path}: entry {expected} is missing")
+            expected = entry[1] + 1
+            yield entry
+        if expected is None:
+            raise JournalDamaged(f"{self._path}: the journal is empty, even its sentinel is gone")
+
+    def _select(self, first: int, stop: int) -> Iterator[LogEntry]:
+        rows = self._connection.execute(
+            "SELECT bytes, idx, term, crc FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (first, stop)
+        )
+        for data, index, term, crc in rows:
+            if crc != entry_crc(index, term, data):
+                raise JournalDamaged(f"{self._path}: entry {index} is damaged")
+            yield data, index, term
+
+    @property
+    def first_index(self) -> int:
+        """Index of the sentinel."""
+        return self._first
+
+    @property
+    def last_index(self) -> int:
+        """Index of the last entry, synced or not."""
+        return self._cache.last[1]
+
+    @property
+    def last_term(self) -> int:
+        """Term of the last entry."""
+        return self._cache.last[2]
+
+    @property
+    def durable_index(self) -> int:
+        """Every entry up to this index is on disk."""
+        return self._durable
+
+    def term_at(self, index: int) -> int | None:
+        """Term of the entry at index; None outside the journal."""
+        entries = self.entries(index, index + 1)
+        return entries[0][2] if entries else None
+
+    def entries(self, first: int, stop: int) -> list[LogEntry]:
+        """Entries first..stop-1, as far as the journal holds them. Raises JournalDamaged."""
+        first, stop = max(first, self._first), min(stop, self.last_index + 1)
+        if first >= stop:
+            return []
+        if first >= self._cache.first_index:
+            return self._cache.slice(first, stop)
+        on_disk = min(stop, self._cache.first_index)
+        found = list(self._select(first, on_disk))
+        if len(found) != on_disk - first:
+            raise JournalDamaged(f"{self._path}: entries {first} to {on_disk - 1} are not all there")
+        return found + self._cache.slice(on_disk, stop)
+
+    def cut_from(self, index: int) -> None:
+        """Forget entries from index on (a conflict with the leader's log). The sentinel stays."""
+        if index <= self._first:
+            raise JournalDamaged(f"{self._path}: asked to cut at {index}, at or below its start {self._first}")
+        if index <= self._cache.first_index:
+            self._cache = EntryCache(self._select(self._first, index))
+        else:
+            self._cache.cut_from(index)
+        if index <= self._durable:
+            self._cut_from = index if self._cut_from is None else min(index, self._cut_from)
+            self._durable = index - 1
+
+    def sync(self) -> None:
+        """Make everything so far durable, in one transaction. Raises sqlite3.Error: the node must stop."""
+        if self._durable == self.last_index and self._cut_from is None and not self._vote_unsynced:
+            return
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        if self._cut_from is not None:
+            execute("DELETE FROM entry WHERE idx >= ?", (self._cut_from,))
+        self._connection.executemany(
+            "INSERT INTO entry VALUES (?, ?, ?, ?)",
+            [(i, term, data, entry_crc(i, term, data)) for data, i, term in self._unsynced()],
+        )
+        if self._vote_unsynced:
+            row = (self._term, self._voted_for, vote_crc(self._term, self._voted_for))
+            execute("UPDATE vote SET term = ?, voted_for = ?, crc = ?", row)
+        execute("COMMIT")
+        self._durable, self._cut_from, self._vote_unsynced = self.last_index, None, False
+        self._cache.shrink(self._durable)
+
+    def _unsynced(self) -> list[LogEntry]:
+        return self._cache.slice(max(self._durable + 1, self._cache.first_index), self.last_index + 1)
+
+    # PySyncObj's interface from here on.
+
+    def add(self, command: bytes, idx: int, term: int) -> None:
+        """Append the next entry."""
+        if idx != self.last_index + 1:
+            raise JournalDamaged(f"{self._path}: entry {idx} cannot follow entry {self.last_index}")
+        self._cache.append((command, idx, term))
+
+    def clear(self) -> None:
+        """Only dump files need this, and there are none."""
+        raise JournalDamaged(f"{self._path}: asked to forget the whole log")
+
+    def deleteEntriesFrom(self, entryFrom: int) -> None:  # noqa: N802, N803
+        """Forget entries from this position on."""
+        self.cut_from(self._first + entryFrom)
+
+    def deleteEntriesTo(self, entryTo: int) -> None:  # noqa: N802, N803
+        """Only dump files need this, and there are none."""
+        raise JournalDamaged(f"{self._path}: asked to trim up to position {entryTo}")
+
+    def __len__(self) -> int:
+        return self.last_index - self._first + 1
+
+    def __getitem__(self, item: int | slice) -> LogEntry | list[LogEntry]:
+        if isinstance(item, slice):
+            start, stop, _ = item.indices(len(self))
+            return self.entries(self._first + start, self._first + stop)
+        if item == -1:
+            return self._cache.last
+        found = self.entries(self._first + item, self._first + item + 1)
+        if not found or item < 0:
+            raise IndexError(item)
+        return found[0]
+
+    def setCurrentTerm(self, term: int, votedForNodeId: str | None) -> None:  # noqa: N802, N803
+        """Remember term and vote; durable when this returns."""
+        self._term, self._voted_for, self._vote_unsynced = term, votedForNodeId, True
+        self.sync()
+
+    def getCurrentTerm(self) -> int:  # noqa: N802
+        """The term last set."""
+        return self._term
+
+    def getVotedForNodeId(self) -> str | None:  # noqa: N802
+        """The vote cast in that term."""
+        return self._voted_for
+
+    def setRaftCommitIndex(self, raftCommitIndex: int) -> None:  # noqa: N802, N803
+        """See to it that what is about to be applied is durable; the index itself is not kept."""
+        if raftCommitIndex > self._durable:
+            self.sync()
+
+    def getRaftCommitIndex(self) -> int:  # noqa: N802
+        """The sentinel's index: nothing more is known to be committed until the leader says so."""
+        return self._first
+
+    def _destroy(self) -> None:
+        self.sync()
+        self._connection.close()
+
+    def close(self) -> None:
+        """Sync and close the file."""
+        self._destroy()

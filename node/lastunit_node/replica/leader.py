@@ -1,0 +1,108 @@
+"""The leader's half of replication: send each follower what it lacks, believe only answers that fit.
+
+One Progress per follower (progress.py). Sends happen once a turn, after this turn's proposals were added, so that the
+commit index travels with the next entries when there are any.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from lastunit_node.replica import timing
+from lastunit_node.replica.messages import Message
+from lastunit_node.replica.progress import Progress
+from lastunit_node.replica.syncobj import LEADER
+
+if TYPE_CHECKING:
+    from pysyncobj.node import Node
+
+    from lastunit_node.replica.entry_cache import LogEntry
+    from lastunit_node.replica.syncobj import RaftHooks
+
+MAX_APPEND_BYTES: Final = 1 << 20  # a message holds entries until they reach this
+MAX_APPEND_ENTRIES: Final = 1024
+
+
+class Leader:
+    """Replicates this node's log while it leads."""
+
+    def __init__(self, raft: "RaftHooks") -> None:
+        self._raft = raft
+        self._progress: dict[Node, Progress] = {}
+
+    def on_elected(self) -> None:
+        """Forget what an earlier term knew of the followers."""
+        no_op = self._raft.no_op_index
+        self._progress = {peer: Progress(next=no_op) for peer in self._raft.peers}
+
+    def on_connection_lost(self, node: "Node") -> None:
+        """What was in flight is gone."""
+        progress = self._progress.get(node)
+        if progress is not None:
+            progress.become_probe()
+            progress.last_sent = float("-inf")
+
+    def match_index(self, node: "Node") -> int:
+        """Last index the follower is known to hold."""
+        progress = self._progress.get(node)
+        return progress.match if progress else 0
+
+    def send_appends(self) -> None:
+        """Send every connected follower the entries, commit index or heartbeat that is due."""
+        now = self._raft.now()
+        for node, progress in self._progress.items():
+            if self._raft.is_connected(node):
+                self._send_due(node, progress, now)
+
+    def _send_due(self, node: "Node", progress: Progress, now: float) -> None:
+        heartbeat_due = now - progress.last_sent >= timing.HEARTBEAT
+        if heartbeat_due:
+            progress.probe_again()
+        last_index = self._raft.journal.last_index
+        sent = False
+        while progress.may_send_entries and progress.next <= last_index:
+            self._send(node, progress, self._next_entries(progress.next), now)
+            sent = True
+        unprobed = progress.probing and not progress.probe_in_flight
+        uninformed = not progress.probing and progress.commit_sent < self._raft.commit_index
+        if not sent and (heartbeat_due or unprobed or uninformed):
+            self._send(node, progress, [], now)
+
+    def _next_entries(self, first: int) -> "list[LogEntry]":
+        entries = self._raft.journal.entries(first, first + MAX_APPEND_ENTRIES)
+        size = 0
+        for count, entry in enumerate(entries, 1):
+            size += len(entry[0])
+            if size >= MAX_APPEND_BYTES:
+                return entries[:count]
+        return entries
+
+    def _send(self, node: "Node", progress: Progress, entries: "list[LogEntry]", now: float) -> None:
+        raft, previous = self._raft, progress.previous
+        message = {
+            "type": "append",
+            "term": raft.term,
+            "prev_index": previous,
+            "prev_term": raft.journal.term_at(previous),
+            "entries": entries,
+            "commit_index": raft.commit_index,
+        }
+        progress.sent(previous + len(entries), sum(len(entry[0]) for entry in entries), raft.commit_index, now)
+        raft.send(node, message)
+
+    def on_append_response(self, node: "Node", message: Message) -> None:
+        """Count an answer that was given in this term, to this log, and could be true."""
+        raft = self._raft
+        if message["term"] > raft.term:
+            raft.set_term(message["term"], None)
+            raft.become_follower(None)
+        progress = self._progress.get(node)
+        if raft.role != LEADER or message["term"] != raft.term or progress is None:
+            return
+        last_index = raft.journal.last_index
+        if message["prev_index"] > last_index or message["last"] > last_index:
+            return
+        raft.heard_from(node)
+        if not message["success"]:
+            progress.rejected(message["prev_index"], message["last"])
+        elif message["last"] >= message["prev_index"]:
+            progress.succeeded(message["last"])
+            raft.set_match_index(node, progress.match)

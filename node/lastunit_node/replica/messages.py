@@ -1,0 +1,92 @@
+"""The messages between nodes: their shapes, and the check that what arrived has one of them. Pure.
+
+Everything is a flat dict of integers, strings, bytes and lists, with the type's name under "type". Every answer carries
+the term it was given in and echoes what it answers, so that a late one, or one from a connection that has been
+replaced, cannot be taken for another (pysyncobj.md, rules 2 and 3).
+
+append            leader -> follower  term, prev_index, prev_term, entries, commit_index
+append_response   follower -> leader  term, prev_index (echo), success, last (proved, or the hint on a rejection)
+request_vote      candidate -> all    term, last_log_index, last_log_term        (PySyncObj's own)
+response_vote     voter -> candidate  term, granted
+timeout_now       leader -> follower  term                                       (PySyncObj's own)
+apply_command     follower -> leader  command, request_id                        (PySyncObj's own)
+apply_command_response                request_id, then error, or log_idx and log_term
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+Message = Mapping[str, Any]
+
+MAX_INTEGER: Final = 1 << 62
+
+
+class MalformedMessage(Exception):
+    """A peer sent something that is no message of ours; its connection is closed."""
+
+
+def _is_integer(value: object) -> bool:
+    return type(value) is int and 0 <= value <= MAX_INTEGER
+
+
+def _is_bool(value: object) -> bool:
+    return type(value) is bool
+
+
+def _is_bytes(value: object) -> bool:
+    return type(value) is bytes
+
+
+def _is_entry(value: object) -> bool:
+    return (
+        isinstance(value, (tuple, list))
+        and len(value) == 3
+        and _is_bytes(value[0])
+        and _is_integer(value[1])
+        and _is_integer(value[2])
+    )
+
+
+def _is_entries(value: object) -> bool:
+    return isinstance(value, list) and all(_is_entry(entry) for entry in value)
+
+
+_FIELDS: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
+    "append": {
+        "term": _is_integer,
+        "prev_index": _is_integer,
+        "prev_term": _is_integer,
+        "entries": _is_entries,
+        "commit_index": _is_integer,
+    },
+    "append_response": {"term": _is_integer, "prev_index": _is_integer, "success": _is_bool, "last": _is_integer},
+    "request_vote": {"term": _is_integer, "last_log_index": _is_integer, "last_log_term": _is_integer},
+    "response_vote": {"term": _is_integer, "granted": _is_bool},
+    "timeout_now": {"term": _is_integer},
+    "apply_command": {"command": _is_bytes, "request_id": _is_integer},
+    "apply_command_response": {"request_id": _is_integer},
+}
+
+
+def check_message(message: object) -> Message:
+    """The message, if it has the shape of its type; else MalformedMessage."""
+    if not isinstance(message, dict):
+        raise MalformedMessage(f"a {type(message).__name__} is no message")
+    fields = _FIELDS.get(message.get("type", ""))
+    if fields is None:
+        raise MalformedMessage(f"unknown message type {message.get('type')!r}")
+    for name, is_valid in fields.items():
+        if not is_valid(message.get(name)):
+            raise MalformedMessage(f"{message['type']}: bad {name}")
+    if message["type"] == "append":
+        _check_entries_in_order(message)
+    return message
+
+
+def _check_entries_in_order(message: Message) -> None:
+    index, term = message["prev_index"], message["prev_term"]
+    for _, entry_index, entry_term in message["entries"]:
+        index += 1
+        if entry_index != index or not term <= entry_term <= message["term"]:
+            raise MalformedMessage(f"append: entry {entry_index} of term {entry_term} is out of order")
+        term = entry_term

@@ -1,0 +1,76 @@
+"""What a leader knows about one follower, and when it may send: etcd's progress (pysyncobj.md, rule 2). Pure.
+
+probe: the follower's log is not known; one message is in flight, sent again each heartbeat.
+replicate: an append succeeded; messages are pipelined, so many in flight.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+MAX_IN_FLIGHT: Final = 64  # messages sent and not answered; the bound on what a slow follower costs the leader
+MAX_IN_FLIGHT_BYTES: Final = 8 << 20
+
+
+@dataclass(slots=True)
+class Progress:
+    """match: last index known to be in the follower's log (and on its disk). next: first index to send."""
+
+    next: int
+    match: int = 0
+    probing: bool = True
+    probe_in_flight: bool = False
+    commit_sent: int = -1
+    last_sent: float = float("-inf")
+    _in_flight: deque[tuple[int, int]] = field(default_factory=deque)  # (last index, bytes) per message
+    _in_flight_bytes: int = 0
+
+    @property
+    def previous(self) -> int:
+        """Index before the first one of the next message (prevLogIdx)."""
+        return self.next - 1
+
+    @property
+    def may_send_entries(self) -> bool:
+        """Whether entries may be sent now."""
+        if self.probing:
+            return not self.probe_in_flight
+        return len(self._in_flight) < MAX_IN_FLIGHT and self._in_flight_bytes < MAX_IN_FLIGHT_BYTES
+
+    def sent(self, last: int, size: int, commit: int, now: float) -> None:
+        """A message with entries next..last (none when last < next) and so many entry bytes has left."""
+        self.commit_sent, self.last_sent = commit, now
+        if self.probing:
+            self.probe_in_flight = True
+        elif last >= self.next:
+            self._in_flight.append((last, size))
+            self._in_flight_bytes += size
+            self.next = last + 1
+
+    def probe_again(self) -> None:
+        """The heartbeat is due: the probe in flight may be lost, so another may leave."""
+        self.probe_in_flight = False
+
+    def succeeded(self, last: int) -> None:
+        """The follower has everything up to last, durably. next never moves back on a success."""
+        self.match = max(self.match, last)
+        self.next = max(self.next, self.match + 1)
+        self.probing = self.probe_in_flight = False
+        while self._in_flight and self._in_flight[0][0] <= self.match:
+            self._in_flight_bytes -= self._in_flight.popleft()[1]
+
+    def rejected(self, previous: int, hint: int) -> bool:
+        """The follower's log does not hold `previous`; hint is the last index that might agree. False if stale."""
+        if previous <= self.match:
+            return False
+        if self.probing and previous != self.previous:
+            return False
+        self.become_probe(max(self.match + 1, min(previous, hint + 1)) if self.probing else self.match + 1)
+        return True
+
+    def become_probe(self, next_index: int | None = None) -> None:
+        """Forget what is in flight (the connection broke, or a rejection came) and find out again."""
+        self.next = self.match + 1 if next_index is None else next_index
+        self.probing, self.probe_in_flight = True, False
+        self._in_flight.clear()
+        self._in_flight_bytes = 0

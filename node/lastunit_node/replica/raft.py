@@ -1,0 +1,193 @@
+"""Raft for one node: PySyncObj's core with its edges replaced, driven turn by turn.
+
+One turn, in this order (pysyncobj.md, rule 5): election; commit (the leader counts itself); journal synced up to the
+commit index; apply; take proposals, add, send; then this module's end of turn: journal synced, state committed, and
+only then are results handed over; poll; and last, one sync for every append received, and their acknowledgements.
+
+Anything that escapes a turn must end the process: a failed sync, a broken invariant, damage.
+"""
+
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+import structlog
+from pysyncobj.config import FAIL_REASON, SyncObjConf
+from pysyncobj.node import Node, TCPNode
+from pysyncobj.transport import Transport
+
+from lastunit_node.replica import timing
+from lastunit_node.replica.elections import Elections
+from lastunit_node.replica.entry_cache import LogEntry
+from lastunit_node.replica.follower import Follower
+from lastunit_node.replica.forwarding import Forwarding
+from lastunit_node.replica.journal import SqliteJournal
+from lastunit_node.replica.leader import Leader
+from lastunit_node.replica.messages import MalformedMessage, Message, check_message
+from lastunit_node.replica.syncobj import LEADER, Callback, RaftHooks
+from lastunit_node.replica.transfer import Transfer
+from lastunit_node.statemachine.results import Applied
+
+_log = structlog.get_logger()
+
+MAX_QUEUED_PROPOSALS: Final = 256  # own and forwarded; one more is refused QUEUE_FULL
+_APPLY_CHUNK: Final = 64  # entries read from the journal at a time
+
+
+class Machine(Protocol):
+    """What Raft needs of a state machine."""
+
+    def apply(self, index: int, term: int, entry: bytes) -> Applied:
+        """Apply the next entry."""
+        ...
+
+    def commit(self) -> None:
+        """Commit what was applied since the last commit."""
+        ...
+
+
+def configuration(bind_address: str) -> SyncObjConf:
+    """PySyncObj's settings: our tick loop, no batching delay, no files of its own, one bind attempt."""
+    return SyncObjConf(
+        autoTick=False,
+        appendEntriesUseBatch=False,
+        appendEntriesPeriod=timing.HEARTBEAT,
+        raftMinTimeout=timing.ELECTION_MIN,
+        raftMaxTimeout=timing.ELECTION_MAX,
+        leaderFallbackTimeout=timing.STEP_DOWN,
+        connectionTimeout=timing.CONNECTION_SILENCE,
+        connectionRetryTime=timing.CONNECT_RETRY,
+        commandsWaitLeader=False,
+        commandsQueueSize=MAX_QUEUED_PROPOSALS,
+        dynamicMembershipChange=False,
+        bindAddress=bind_address,
+        maxBindRetries=1,
+        bindRetryTime=0.001,
+    )
+
+
+class Raft(RaftHooks):
+    """One node's Raft. Not thread-safe but for propose() and wake()."""
+
+    def __init__(
+        self,
+        self_node: TCPNode,
+        peers: list[TCPNode],
+        journal: SqliteJournal,
+        machine: Machine,
+        *,
+        applied_index: int,
+        first_request_id: int,
+        transport: Transport | None = None,
+    ) -> None:
+        """Bind and begin at the state's applied index. Raises pysyncobj's SyncObjException when the port is taken."""
+        self._machine = machine
+        self._follower = Follower(self)
+        self._leader = Leader(self)
+        self._elections = Elections(self)
+        self._forwarding = Forwarding(self)
+        self._transfer = Transfer(self, self._leader)
+        self._outcomes: list[tuple[Callback, Applied | None, int]] = []
+        super().__init__(self_node, peers, configuration(self_node.address), journal, transport)
+        self.restart_at(applied_index, first_request_id)
+        self.addOnTickCallback(self._end_turn)
+
+    def turn(self, timeout: float) -> None:
+        """One turn; waits at most timeout seconds for messages, not at all while entries wait to be applied."""
+        self.doTick(0.0 if self.last_applied < self.commit_index else timeout)
+        self._follower.flush()
+
+    def begin_transfer(self, target: Node | None) -> Node | None:
+        """Start handing leadership over; the target, or None when it cannot be done from here."""
+        return self._transfer.begin(target)
+
+    @property
+    def has_quorum(self) -> bool:
+        """Whether a majority answered this leader, or a leader was heard, within the step-down time."""
+        deadline = self.now() - timing.STEP_DOWN
+        if self.role == LEADER:
+            return 1 + sum(self.last_response_time(peer) > deadline for peer in self.peers) >= self.majority
+        return self.leader is not None and self._follower.heard_at > deadline
+
+    @property
+    def leads(self) -> bool:
+        """Whether this node leads and has applied its own no-op, so that it knows all that is committed."""
+        return self.role == LEADER and self.last_applied >= self.no_op_index
+
+    # Hooks.
+
+    def on_message(self, node: Node, message: object) -> None:
+        """Dispatch; a peer that sends nonsense is cut off."""
+        try:
+            self._dispatch(node, check_message(message))
+        except MalformedMessage as problem:
+            _log.warning("closing connection to a peer", peer=str(node), problem=str(problem))
+            self.close_connection(node)
+
+    def _dispatch(self, node: Node, message: Message) -> None:
+        match message["type"]:
+            case "append":
+                self._follower.on_append(node, message)
+            case "append_response":
+                self._leader.on_append_response(node, message)
+            case "request_vote":
+                self._elections.on_request_vote(node, message)
+            case "response_vote":
+                self._elections.on_response_vote(node, message)
+            case "timeout_now":
+                self._elections.on_timeout_now(node, message)
+            case "apply_command":
+                self._forwarding.on_apply_command(node, message)
+            case "apply_command_response":
+                self._forwarding.on_apply_command_response(message)
+
+    def on_connection_lost(self, node: Node) -> None:
+        """What was under way on that connection has an unknown outcome."""
+        self._leader.on_connection_lost(node)
+        if node == self.leader:
+            self.fail_forwarded()
+
+    def on_elected(self) -> None:
+        """Begin to lead."""
+        _log.info("elected leader", term=self.term, no_op_index=self.no_op_index)
+        self._leader.on_elected()
+
+    def may_take_proposals(self) -> bool:
+        """Not while leadership is being handed over."""
+        return not self._transfer.under_way
+
+    def send_appends(self) -> None:
+        """Replicate, and see a transfer along."""
+        self._leader.send_appends()
+
+    def apply_committed(self) -> None:
+        """Apply what is committed, for a bounded time; the rest in the next turn."""
+        if self.last_applied >= self.commit_index:
+            return
+        self.journal.setRaftCommitIndex(self.commit_index)
+        deadline = self.now() + timing.APPLY_PER_TURN
+        for entry in self._committed_entries():
+            self._apply(*entry)
+            if self.now() > deadline:
+                return
+
+    def _committed_entries(self) -> Iterator[LogEntry]:
+        while self.last_applied < self.commit_index:
+            first = self.last_applied + 1
+            yield from self.journal.entries(first, min(self.commit_index + 1, first + _APPLY_CHUNK))
+
+    def _apply(self, data: bytes, index: int, term: int) -> None:
+        applied = self._machine.apply(index, term, data)
+        self.set_last_applied(index)
+        for expected_term, callback in self.take_waiting(index):
+            if expected_term == term:
+                self._outcomes.append((callback, applied, FAIL_REASON.SUCCESS))
+            else:
+                self._outcomes.append((callback, None, FAIL_REASON.DISCARDED))
+
+    def _end_turn(self) -> None:
+        self._transfer.step()
+        self.journal.sync()
+        self._machine.commit()
+        outcomes, self._outcomes = self._outcomes, []
+        for callback, applied, reason in outcomes:
+            callback(applied, reason)

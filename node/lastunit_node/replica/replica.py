@@ -1,0 +1,158 @@
+"""interface.Replica on a thread: Raft turns on one side, asyncio on the other, one hand-over per turn between them.
+
+The thread owns Raft, journal and the state's writer connection. Results cross to the event loop only after the state's
+COMMIT, together with the applied index that snapshots then see. An exception in the thread goes to on_fatal, which is
+expected to end the process: a replica that failed must answer nothing any more.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pysyncobj.config import FAIL_REASON
+
+from lastunit_node.replica import timing
+from lastunit_node.replica.core import REASONS, ReplicaCore
+from lastunit_node.replica.interface import FailureReason, ProposalFailed, Role, Status, TransferFailed
+from lastunit_node.statemachine.queries import Snapshot, read_snapshot
+from lastunit_node.statemachine.results import Applied, StateHash
+
+Outcome = tuple["asyncio.Future[Applied]", Applied | None, int]
+
+
+class ThreadedReplica:
+    """Implements interface.Replica. Create it on the event loop that will use it."""
+
+    def __init__(
+        self, core: ReplicaCore, reader: sqlite3.Connection, on_fatal: Callable[[BaseException], None]
+    ) -> None:
+        """Reader: a read-only connection to the state; on_fatal is called on the replica's thread."""
+        self._core = core
+        self._reader = reader
+        self._on_fatal = on_fatal
+        self._loop = asyncio.get_running_loop()
+        self._status = core.status()
+        self._outbox: deque[Outcome] = deque()
+        self._requests: deque[Callable[[], None]] = deque()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="raft", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take turns."""
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """End after the turn under way; proposals without an outcome fail as UNKNOWN."""
+        self._stopping = True
+        self._core.wake()
+        await asyncio.to_thread(self._thread.join)
+        self._hand_over(self._status)
+
+    # The raft thread.
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._take_turn()
+            self._core.close()
+        except BaseException as problem:
+            self._on_fatal(problem)
+            raise
+
+    def _take_turn(self) -> None:
+        while self._requests:
+            self._requests.popleft()()
+        self._core.turn()
+        before, self._status = self._status, self._core.status()
+        if self._outbox or before.applied_index != self._status.applied_index:
+            self._loop.call_soon_threadsafe(self._hand_over, self._status)
+
+    # The event loop.
+
+    def _hand_over(self, status: Status) -> None:
+        for _ in range(len(self._outbox)):
+            self._resolve(*self._outbox.popleft())
+        still_waiting = []
+        for index, future in self._waiting:
+            if index > status.applied_index:
+                still_waiting.append((index, future))
+            elif not future.done():
+                future.set_result(None)
+        self._waiting = still_waiting
+
+    @staticmethod
+    def _resolve(future: "asyncio.Future[Applied]", applied: Applied | None, reason: int) -> None:
+        if future.done():
+            return
+        if applied is not None and reason == FAIL_REASON.SUCCESS:
+            future.set_result(applied)
+        else:
+            future.set_exception(ProposalFailed(REASONS.get(reason, FailureReason.UNKNOWN)))
+
+    async def propose(self, entry: bytes, nonce: int) -> Applied:
+        """See interface.Replica."""
+        if self._stopping:
+            raise ProposalFailed(FailureReason.STOPPING)
+        future: asyncio.Future[Applied] = self._loop.create_future()
+        self._core.propose(entry, lambda applied, reason: self._outbox.append((future, applied, reason)))
+        try:
+            applied = await asyncio.wait_for(future, timing.ATTEMPT)
+        except TimeoutError:
+            raise ProposalFailed(FailureReason.TIMED_OUT) from None
+        if applied.nonce != nonce:
+            raise ProposalFailed(FailureReason.UNKNOWN)
+        return applied
+
+    async def wait_applied(self, index: int) -> None:
+        """See interface.Replica."""
+        if self._status.applied_index >= index:
+            return
+        future: asyncio.Future[None] = self._loop.create_future()
+        waiter = (index, future)
+        self._waiting.append(waiter)
+        try:
+            await future
+        finally:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """See interface.Replica."""
+        with read_snapshot(self._reader) as snapshot:
+            yield snapshot
+
+    def hash_at(self, index: int) -> StateHash | None:
+        """See interface.Replica."""
+        return self._core.hash_at(index)
+
+    def status(self) -> Status:
+        """See interface.Replica."""
+        return self._status
+
+    async def transfer_leadership(self, target: str | None) -> str:
+        """See interface.Replica."""
+        chosen: asyncio.Future[str | None] = self._loop.create_future()
+
+        def begin() -> None:
+            self._loop.call_soon_threadsafe(chosen.set_result, self._core.begin_transfer(target))
+
+        self._requests.append(begin)
+        self._core.wake()
+        name = await chosen
+        if name is None:
+            raise TransferFailed("this node does not lead, or has no connection to the target; ask the leader")
+        return await self._wait_for_leader(name)
+
+    async def _wait_for_leader(self, name: str) -> str:
+        deadline = self._loop.time() + 2 * timing.TRANSFER
+        while self._loop.time() < deadline:
+            status = self._status
+            if status.role is not Role.LEADER and status.leader is not None:
+                return status.leader
+            await asyncio.sleep(timing.POLL)
+        raise TransferFailed(f"{name} did not take over in time; the old leader goes on")

@@ -1,0 +1,275 @@
+"""The one module that knows PySyncObj's private names: its core under names of ours, its hooks as methods to override.
+
+PySyncObj 0.3.17 keeps: the election timer, the commit rule (a majority of match indexes, own term only), the leader's
+step-down, the queue of proposals and the order of one turn (`doTick`): election, commit, journal.setRaftCommitIndex,
+apply, add and send, tick callbacks, poll. Everything else is replaced through the hooks below, because the stock
+version loses or repeats entries (see ARCHITECTURE.md). A test fails when one of the private names changes.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from pysyncobj import syncobj as pysyncobj_module
+from pysyncobj.config import SyncObjConf
+from pysyncobj.node import Node, TCPNode
+from pysyncobj.syncobj import SyncObj
+from pysyncobj.transport import Transport
+
+from lastunit_node.replica.journal import SqliteJournal
+
+FOLLOWER: Final = 0
+CANDIDATE: Final = 1
+LEADER: Final = 2
+
+Callback = Callable[[Any, int], None]
+
+
+@contextmanager
+def _journal_in_place(journal: SqliteJournal) -> Iterator[None]:
+    """PySyncObj takes no journal as a parameter: its factory is replaced while the constructor runs."""
+    original = pysyncobj_module.createJournal
+    pysyncobj_module.createJournal = lambda _path: journal
+    try:
+        yield
+    finally:
+        pysyncobj_module.createJournal = original
+
+
+class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
+    """PySyncObj with its private state readable and its private steps overridable, in words of ours."""
+
+    def __init__(
+        self,
+        self_node: TCPNode,
+        other_nodes: list[TCPNode],
+        conf: SyncObjConf,
+        journal: SqliteJournal,
+        transport: Transport | None,
+    ) -> None:
+        """No transport: PySyncObj's own over TCP. Raises its SyncObjException when the port is taken."""
+        with _journal_in_place(journal):
+            super().__init__(self_node, other_nodes, conf, transport=transport)
+
+    # Hooks: called by PySyncObj, implemented by raft.py.
+
+    def on_message(self, node: Node, message: object) -> None:
+        """A peer sent this."""
+        raise NotImplementedError
+
+    def on_connection_lost(self, node: Node) -> None:
+        """The connection to a peer broke."""
+        raise NotImplementedError
+
+    def on_elected(self) -> None:
+        """This node has just become leader and added its no-op."""
+        raise NotImplementedError
+
+    def apply_committed(self) -> None:
+        """Apply entries between last_applied and commit_index."""
+        raise NotImplementedError
+
+    def send_appends(self) -> None:
+        """The leader's one place in a turn to send, after this turn's proposals were added."""
+        raise NotImplementedError
+
+    def may_take_proposals(self) -> bool:
+        """Whether queued proposals may be taken in this turn."""
+        raise NotImplementedError
+
+    def _SyncObj__onMessageReceived(self, node: Node, message: object) -> None:  # noqa: N802
+        self.on_message(node, message)
+
+    def _SyncObj__onNodeDisconnected(self, node: Node) -> None:  # noqa: N802
+        super()._SyncObj__onNodeDisconnected(node)
+        self.on_connection_lost(node)
+
+    def _SyncObj__onBecomeLeader(self) -> None:  # noqa: N802
+        super()._SyncObj__onBecomeLeader()
+        self.on_elected()
+
+    def _SyncObj__applyLogEntries(self) -> bool:  # noqa: N802
+        self.apply_committed()
+        return False
+
+    def _SyncObj__sendAppendEntries(self) -> None:  # noqa: N802
+        """Stock sends from four places of a turn; ours sends from one, below."""
+
+    def _checkCommandsToApply(self) -> None:  # noqa: N802
+        if self.may_take_proposals():
+            super()._checkCommandsToApply()
+        if self.role == LEADER:
+            self.send_appends()
+
+    def _SyncObj__tryLogCompaction(self) -> None:  # noqa: N802
+        """No dump file, ever (pysyncobj.md, rule 4)."""
+
+    # State.
+
+    @property
+    def role(self) -> int:
+        """FOLLOWER, CANDIDATE or LEADER."""
+        return int(self._SyncObj__raftState)
+
+    @property
+    def term(self) -> int:
+        """Current term."""
+        return int(self._SyncObj__raftCurrentTerm)
+
+    @property
+    def voted_for(self) -> str | None:
+        """Id of the node voted for in this term."""
+        vote: str | None = self._SyncObj__votedForNodeId
+        return vote
+
+    @property
+    def leader(self) -> Node | None:
+        """The leader this node knows."""
+        leader: Node | None = self._getLeader()
+        return leader
+
+    @property
+    def journal(self) -> SqliteJournal:
+        """Log, term and vote."""
+        journal: SqliteJournal = self._SyncObj__raftLog
+        return journal
+
+    @property
+    def peers(self) -> list[Node]:
+        """The other nodes, in a fixed order."""
+        return sorted(self._SyncObj__otherNodes, key=lambda node: str(node.id))
+
+    @property
+    def majority(self) -> int:
+        """How many nodes make a quorum."""
+        return (len(self._SyncObj__otherNodes) + 1) // 2 + 1
+
+    @property
+    def commit_index(self) -> int:
+        """Last index known to be committed."""
+        return int(self._SyncObj__raftCommitIndex)
+
+    @property
+    def last_applied(self) -> int:
+        """Last index given to the state machine."""
+        return int(self._SyncObj__raftLastApplied)
+
+    @property
+    def no_op_index(self) -> int:
+        """Index of the no-op this node added when it was last elected."""
+        return int(self._SyncObj__noopIDx or 0)
+
+    @staticmethod
+    def now() -> float:
+        """Monotonic seconds, from the clock PySyncObj uses. Paces timers; decides nothing."""
+        return float(pysyncobj_module.monotonicTime())
+
+    def is_connected(self, node: Node) -> bool:
+        """Whether a connection to the peer stands."""
+        return node in self._SyncObj__connectedNodes
+
+    def last_response_time(self, node: Node) -> float:
+        """When the peer last answered this leader; -inf for never."""
+        return float(self._SyncObj__lastResponseTime.get(node, float("-inf")))
+
+    # Steps.
+
+    def restart_at(self, applied_index: int, first_request_id: int) -> None:
+        """Begin where the state is; nothing beyond it is known to be committed (rule 4, Restart)."""
+        self._SyncObj__raftLastApplied = applied_index
+        self._SyncObj__raftCommitIndex = applied_index
+        self._SyncObj__commandsLocalCounter = first_request_id
+        self.postpone_election()
+
+    def set_term(self, term: int, vote: str | None) -> None:
+        """Adopt a term and a vote in it; durable when this returns."""
+        self._SyncObj__setCurrentTerm(term, vote)
+
+    def become_follower(self, leader: Node | None) -> None:
+        """Follow this leader, or none that is known."""
+        if leader != self._SyncObj__raftLeader:
+            self.fail_forwarded()
+        self._SyncObj__raftLeader = leader
+        self._SyncObj__setState(FOLLOWER)
+
+    def postpone_election(self) -> None:
+        """Set a fresh, random election deadline."""
+        self._SyncObj__raftElectionDeadline = self.now() + self._SyncObj__generateRaftTimeout()
+
+    def stand_now(self) -> None:
+        """Stand for election at the next turn, whatever the present leader sends meanwhile."""
+        self._SyncObj__raftElectionDeadline = 0
+        self._SyncObj__transferInProgress = True
+
+    @property
+    def told_to_stand(self) -> bool:
+        """Whether a transfer to this node is under way."""
+        return bool(self._SyncObj__transferInProgress)
+
+    def forget_transfer(self) -> None:
+        """A newer leader supersedes the transfer."""
+        self._SyncObj__transferInProgress = False
+
+    def count_votes(self, votes: int) -> None:
+        """So many nodes, this one included, voted for this node in this term."""
+        self._SyncObj__votesCount = votes
+        if votes >= self.majority:
+            self._SyncObj__onBecomeLeader()
+
+    def set_commit_index(self, index: int) -> None:
+        """Learn from the leader that everything up to index is committed."""
+        self._SyncObj__raftCommitIndex = index
+
+    def set_last_applied(self, index: int) -> None:
+        """Everything up to index was given to the state machine."""
+        self._SyncObj__raftLastApplied = index
+
+    def set_match_index(self, node: Node, index: int) -> None:
+        """The peer holds everything up to index; the commit rule counts it."""
+        self._SyncObj__raftMatchIndex[node] = index
+
+    def heard_from(self, node: Node) -> None:
+        """The peer answered this leader in its term."""
+        self._SyncObj__lastResponseTime[node] = self.now()
+
+    def send(self, node: Node, message: dict[str, Any]) -> None:
+        """Send, or lose, a message."""
+        self._SyncObj__transport.send(node, message)
+
+    def close_connection(self, node: Node) -> None:
+        """Cut a peer off that sent what no node of ours sends; it may connect again."""
+        connection = self._SyncObj__transport._connections.get(node)  # noqa: SLF001  # TCPTransport has no method
+        if connection is not None:
+            connection.disconnect()
+
+    # Proposals.
+
+    def propose(self, entry: bytes, callback: Callback | tuple[Node, int] | None) -> None:
+        """Queue an entry; the callback gets (result, PySyncObj's FAIL_REASON), once. Any thread."""
+        self._applyCommand(entry, callback)
+
+    def wake(self) -> None:
+        """Make the poll under way return. Any thread."""
+        self._SyncObj__pipeNotifier.notify()
+
+    def take_waiting(self, index: int) -> list[tuple[int, Callback]]:
+        """Remove and return the callbacks (with the term they expect) that wait for this index."""
+        waiting: list[tuple[int, Callback]] = self._SyncObj__commandsWaitingCommit.pop(index, [])
+        return waiting
+
+    def wait_for(self, index: int, term: int, callback: Callback) -> None:
+        """Call back when index is applied."""
+        self._SyncObj__commandsWaitingCommit[index].append((term, callback))
+
+    def take_forwarded(self, request_id: int) -> Callback | None:
+        """Remove and return the callback of a forwarded proposal."""
+        callback: Callback | None = self._SyncObj__commandsWaitingReply.pop(request_id, None)
+        return callback
+
+    def fail_forwarded(self) -> None:
+        """Answer every forwarded proposal that has no log position yet: LEADER_CHANGED."""
+        self._SyncObj__onLeaderChanged()
+
+    def close(self) -> None:
+        """Close sockets and journal."""
+        self._doDestroy()

@@ -1,0 +1,15 @@
+"""Intervals of the replica in seconds. They pace; they decide nothing."""
+
+from typing import Final
+
+HEARTBEAT: Final = 0.05
+ELECTION_MIN: Final = 0.5
+ELECTION_MAX: Final = 1.0
+STEP_DOWN: Final = 2 * ELECTION_MAX  # a leader without answers from a majority for so long is none
+ATTEMPT: Final = 2 * ELECTION_MAX  # a proposal without an outcome after so long is proposed again
+TRANSFER: Final = ELECTION_MAX  # how long proposals wait for a transfer of leadership
+CONNECT_RETRY: Final = 0.1
+CONNECTION_SILENCE: Final = 3.5
+APPLY_PER_TURN: Final = 0.02  # applying longer would keep heartbeats waiting
+POLL: Final = 0.02  # longest wait for a socket in one turn
+CONFIGURE_RETRY: Final = 1.0

@@ -1,0 +1,120 @@
+"""One node's process: data directory, replica, front end, from start to SIGTERM.
+
+SIGTERM or SIGINT: stop accepting, let calls under way end, hand leadership over, stop; each step bounded, so that the
+process is gone within STOP_SECONDS. A broken invariant, damage or a failed sync ends the process at once.
+"""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import sys
+from typing import Final
+
+import structlog
+
+from lastunit_node import __version__
+from lastunit_node.config import ClusterConfig
+from lastunit_node.datadir import DataDirectory
+from lastunit_node.frontend import FrontEnd
+from lastunit_node.frontend.errors import CallError
+from lastunit_node.replica.core import ReplicaCore
+from lastunit_node.replica.interface import Role
+from lastunit_node.replica.replica import ThreadedReplica
+from lastunit_node.statemachine.commands import Configure
+
+_log = structlog.get_logger()
+
+DRAIN_SECONDS: Final = 5.0
+HAND_OVER_SECONDS: Final = 3.0
+STOP_SECONDS: Final = 12.0
+FATAL_EXIT: Final = 70  # EX_SOFTWARE
+SWITCH_INTERVAL: Final = 0.0005  # Python's default of 5 ms sits between the Raft thread and the event loop
+
+
+def die(problem: BaseException) -> None:
+    """End the process now: it must not answer, vote or acknowledge any more."""
+    _log.critical("the node stops", problem=f"{type(problem).__name__}: {problem}", exc_info=problem)
+    os._exit(FATAL_EXIT)
+
+
+def configure_command(config: ClusterConfig) -> Configure:
+    """The parameters that a new cluster is born with."""
+    return Configure(
+        config.tick_ms, config.hold_ticks, config.hold_cap_ticks, config.retention_ticks, config.sweep_size
+    )
+
+
+class Server:
+    """Everything one node runs."""
+
+    def __init__(self, config: ClusterConfig, node: str) -> None:
+        """Lock and open the data. Raises the refusals of datadir, journal, database and core."""
+        self._config = config
+        self._node = node
+        self._directory = DataDirectory(config.node_dir(node), config.cluster, node)
+        raft_addresses = {name: str(member.raft) for name, member in config.nodes.items()}
+        state, journal = self._directory.open_state(), self._directory.open_journal()
+        self._core = ReplicaCore(node, raft_addresses, journal, state, configure_command(config))
+
+    async def run(self) -> None:
+        """Serve until a signal comes. Raises the front end's refusal when its port is taken."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        replica = ThreadedReplica(self._core, self._directory.open_reader(), die)
+        front_end = self._front_end(replica)
+        await front_end.start()
+        replica.start()
+        _log.info("serving", grpc=str(self._config.node(self._node).grpc), version=__version__)
+        warning = asyncio.create_task(self._warn_about_parameters(replica))
+        await stop.wait()
+        warning.cancel()
+        await self._stop(replica, front_end)
+
+    def _front_end(self, replica: ThreadedReplica) -> FrontEnd:
+        address = str(self._config.node(self._node).grpc)
+        return FrontEnd(
+            cluster_name=self._config.cluster,
+            node_name=self._node,
+            version=__version__,
+            address=address,
+            replica=replica,
+            nodes=tuple(self._config.nodes),
+        )
+
+    async def _stop(self, replica: ThreadedReplica, front_end: FrontEnd) -> None:
+        _log.info("stopping")
+        asyncio.get_running_loop().call_later(STOP_SECONDS, os._exit, FATAL_EXIT)
+        await front_end.drain(DRAIN_SECONDS)
+        await self._hand_over(replica, front_end)
+        await front_end.stop()
+        await replica.stop()
+        _log.info("stopped")
+
+    async def _hand_over(self, replica: ThreadedReplica, front_end: FrontEnd) -> None:
+        if replica.status().role is not Role.LEADER:
+            return
+        try:
+            leader = await asyncio.wait_for(front_end.transfer_leadership(), HAND_OVER_SECONDS)
+            _log.info("handed leadership over", leader=leader)
+        except (CallError, TimeoutError) as problem:
+            _log.warning("could not hand leadership over", problem=str(problem))
+
+    async def _warn_about_parameters(self, replica: ThreadedReplica) -> None:
+        """Say so when cluster.yml and the replicated parameters differ: the replicated ones are used."""
+        while (parameters := replica.status().parameters) is None:
+            await asyncio.sleep(1.0)
+        for name, value in parameters._asdict().items():
+            wanted = getattr(self._config, name)
+            if wanted != value:
+                _log.warning("cluster.yml differs from the cluster", key=name, cluster_yml=wanted, in_use=value)
+
+
+def run_node(config: ClusterConfig, node: str) -> None:
+    """Run one node until a signal ends it."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    if sqlite3.sqlite_version_info < (3, 37):
+        raise RuntimeError(f"SQLite {sqlite3.sqlite_version} is too old: STRICT tables need 3.37")
+    server = Server(config, node)
+    asyncio.run(server.run())

@@ -1,0 +1,103 @@
+"""Canonical encodings: one value, one byte string. For comparing bodies, remembering answers, and hashing.
+
+A *request* is the body of a command without its id, lines summed and sorted, ranges normalised: two commands under
+one id are the same exactly if their requests are equal bytes. An *answer* is a Result without what may differ on a
+replay (`replayed` and the present `reservation`).
+"""
+
+from typing import Any, Final
+
+from lastunit_node.statemachine.codec import COMMAND_TYPES
+from lastunit_node.statemachine.commands import (
+    AdjustStock,
+    Confirm,
+    FencingToken,
+    Line,
+    PlaceOrder,
+    ReceiveStock,
+    Release,
+    Reserve,
+    ReturnUnits,
+    UnitLine,
+    UnitRange,
+)
+from lastunit_node.statemachine.packing import pack, unpack
+from lastunit_node.statemachine.ranges import join_unit_lines, normalise, sum_lines
+from lastunit_node.statemachine.results import Outcome, Result, Shortage
+
+_ANSWER_FIELDS: Final = 6  # outcome to shortages
+
+
+def _request(command_type: type, *fields: object) -> bytes:
+    return pack((COMMAND_TYPES[command_type], *fields))
+
+
+def reserve_request(lines: tuple[Line, ...], hold_ticks: int) -> bytes:
+    """Request of a Reserve whose lines are summed already."""
+    return _request(Reserve, lines, hold_ticks)
+
+
+def place_order_request(lines: tuple[Line, ...]) -> bytes:
+    """Request of a PlaceOrder whose lines are summed already."""
+    return _request(PlaceOrder, lines)
+
+
+def ordered_lines(request: bytes | None) -> tuple[Line, ...]:
+    """The lines in the request of a Reserve or PlaceOrder; none for an id that was released before it was used."""
+    if request is None:
+        return ()
+    return tuple([Line(sku, quantity) for sku, quantity in unpack(request)[1]])
+
+
+def confirm_request(token: FencingToken, lines: tuple[Line, ...]) -> bytes:
+    """Request of a Confirm; `lines` are summed, and all lines of the reservation where the command names none."""
+    return _request(Confirm, token, lines)
+
+
+def release_request(command: Release) -> bytes:
+    """Request of a Release."""
+    return _request(Release, command.token)
+
+
+def receive_request(command: ReceiveStock) -> bytes:
+    """Request of a ReceiveStock."""
+    return _request(ReceiveStock, sum_lines(command.lines))
+
+
+def adjust_request(command: AdjustStock) -> bytes:
+    """Request of an AdjustStock."""
+    return _request(AdjustStock, command.sku, command.quantity, normalise(command.ranges), command.reason)
+
+
+def return_request(command: ReturnUnits) -> bytes:
+    """Request of a ReturnUnits."""
+    return _request(ReturnUnits, command.reservation_id, join_unit_lines(command.lines))
+
+
+def encode_answer(result: Result) -> bytes:
+    """What is remembered of a first result."""
+    return pack(result[:_ANSWER_FIELDS])
+
+
+def decode_answer(answer: bytes) -> Result:
+    """The first result again, marked as replayed."""
+    outcome, index, token, expires_at_tick, units, shortages = unpack(answer)
+    return Result(
+        Outcome(outcome),
+        index,
+        None if token is None else FencingToken(*token),
+        expires_at_tick,
+        unit_lines(units),
+        tuple([Shortage(*shortage) for shortage in shortages]),
+        replayed=True,
+    )
+
+
+def unit_lines(raw: Any) -> tuple[UnitLine, ...]:
+    """Unit lines of decoded lists."""
+    return tuple([UnitLine(sku, tuple([UnitRange(first, last) for first, last in ranges])) for sku, ranges in raw])
+
+
+def encode_results(results: tuple[Result, ...]) -> bytes:
+    """Everything an entry's commands were answered, for the hash chain."""
+    return pack(results)

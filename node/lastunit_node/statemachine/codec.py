@@ -1,0 +1,198 @@
+"""The bytes of a log entry: encode_entry for the proposer, decode_entry for apply.
+
+The first byte is the kind. 0x01, alone: Raft's own no-op of a new leader. 0x02: an Entry as msgpack,
+[nonce, valid_until_tick, [[command type, field, ...], ...]]. Anything else, and anything longer than
+MAX_ENTRY_BYTES, is Undecodable: a value, because apply answers to all bytes. A command that has a wrong shape or
+breaks a limit is Malformed and spoils only its own position.
+
+The numbers of the command types are in every journal: they are never changed and never reused.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from lastunit_node.statemachine import limits
+from lastunit_node.statemachine.commands import (
+    AdjustStock,
+    Command,
+    Configure,
+    Confirm,
+    Entry,
+    ExtendHold,
+    FencingToken,
+    Line,
+    PlaceOrder,
+    ReceiveStock,
+    Release,
+    Reserve,
+    ReturnUnits,
+    Tick,
+    UnitLine,
+    UnitRange,
+)
+from lastunit_node.statemachine.packing import pack, unpack
+from lastunit_node.statemachine.validation import InvalidField, check_command, is_integer
+
+NO_OP: Final = b"\x01"
+_ENTRY: Final = b"\x02"
+
+COMMAND_TYPES: Final[dict[type, int]] = {
+    Reserve: 1,
+    PlaceOrder: 2,
+    Confirm: 3,
+    Release: 4,
+    ExtendHold: 5,
+    ReceiveStock: 6,
+    AdjustStock: 7,
+    ReturnUnits: 8,
+    Tick: 9,
+    Configure: 10,
+}
+
+
+class NoOp(NamedTuple):
+    """Raft's own entry of a new leader: no commands, no nonce."""
+
+
+class Undecodable(NamedTuple):
+    """Bytes that are no entry."""
+
+    problem: str
+
+
+class Malformed(NamedTuple):
+    """A command that has a wrong shape or breaks a limit."""
+
+    problem: str
+
+
+class DecodedEntry(NamedTuple):
+    """An Entry as found in the log, its commands checked one by one."""
+
+    nonce: int
+    valid_until_tick: int
+    commands: tuple[Command | Malformed, ...]
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Bytes for the log. The commands are to have passed check_command."""
+    commands = [(COMMAND_TYPES[type(command)], *command) for command in entry.commands]
+    return _ENTRY + pack((entry.nonce, entry.valid_until_tick, commands))
+
+
+def decode_entry(data: bytes) -> DecodedEntry | NoOp | Undecodable:
+    """The entry in any bytes. Never raises."""
+    if data == NO_OP:
+        return NoOp()
+    if data[:1] != _ENTRY or len(data) > limits.MAX_ENTRY_BYTES:
+        return Undecodable("no entry of a known kind and size")
+    try:
+        return _decode_fields(unpack(data[1:]))
+    except ValueError as error:
+        return Undecodable(str(error))
+
+
+def _decode_fields(fields: object) -> DecodedEntry | Undecodable:
+    if type(fields) is not tuple or len(fields) != 3:
+        return Undecodable("an entry has three fields")
+    nonce, valid_until_tick, commands = fields
+    if type(nonce) is not int or not is_integer(valid_until_tick, 0, limits.MAX_TICK):
+        return Undecodable("nonce and valid_until_tick are whole numbers")
+    if type(commands) is not tuple or len(commands) > limits.MAX_COMMANDS:
+        return Undecodable(f"an entry has at most {limits.MAX_COMMANDS} commands")
+    return DecodedEntry(nonce, valid_until_tick, tuple([_decode_command(raw) for raw in commands]))
+
+
+def _decode_command(raw: object) -> Command | Malformed:
+    try:
+        command = _build_command(raw)
+        check_command(command)
+    except InvalidField as error:
+        return Malformed(str(error))
+    return command
+
+
+def _build_command(raw: object) -> Command:
+    if type(raw) is not tuple or not raw or type(raw[0]) is not int or raw[0] not in _BUILDERS:
+        raise InvalidField("command", "has no known type")
+    fields, build = _BUILDERS[raw[0]]
+    if len(raw) != fields + 1:
+        raise InvalidField("command", f"has {fields} fields")
+    return build(*raw[1:])
+
+
+def _tuples(field: str, value: object, size: int) -> tuple[Any, ...]:
+    """Value as a tuple of tuples of this size, or InvalidField."""
+    if type(value) is not tuple:
+        raise InvalidField(field, "must be a list")
+    for element in value:
+        if type(element) is not tuple or len(element) != size:
+            raise InvalidField(field, f"must hold lists of {size}")
+    return value
+
+
+def _lines(value: object) -> tuple[Line, ...]:
+    return tuple([Line(sku, quantity) for sku, quantity in _tuples("lines", value, 2)])
+
+
+def _ranges(value: object) -> tuple[UnitRange, ...]:
+    return tuple([UnitRange(first, last) for first, last in _tuples("ranges", value, 2)])
+
+
+def _unit_lines(value: object) -> tuple[UnitLine, ...]:
+    return tuple([UnitLine(sku, _ranges(ranges)) for sku, ranges in _tuples("lines", value, 2)])
+
+
+def _token(value: object) -> FencingToken:
+    if type(value) is not tuple or len(value) != len(FencingToken._fields):
+        raise InvalidField("token", "must be term, index and position")
+    return FencingToken(*value)
+
+
+def _reserve(reservation_id: Any, lines: Any, hold_ticks: Any) -> Reserve:
+    return Reserve(reservation_id, _lines(lines), hold_ticks)
+
+
+def _place_order(reservation_id: Any, lines: Any) -> PlaceOrder:
+    return PlaceOrder(reservation_id, _lines(lines))
+
+
+def _confirm(reservation_id: Any, token: Any, lines: Any) -> Confirm:
+    return Confirm(reservation_id, _token(token), _lines(lines))
+
+
+def _release(reservation_id: Any, token: Any) -> Release:
+    return Release(reservation_id, None if token is None else _token(token))
+
+
+def _extend_hold(reservation_id: Any, token: Any, until_tick: Any) -> ExtendHold:
+    return ExtendHold(reservation_id, _token(token), until_tick)
+
+
+def _receive_stock(receipt_id: Any, lines: Any) -> ReceiveStock:
+    return ReceiveStock(receipt_id, _lines(lines))
+
+
+def _adjust_stock(adjustment_id: Any, sku: Any, quantity: Any, ranges: Any, reason: Any) -> AdjustStock:
+    return AdjustStock(adjustment_id, sku, quantity, _ranges(ranges), reason)
+
+
+def _return_units(return_id: Any, reservation_id: Any, lines: Any) -> ReturnUnits:
+    return ReturnUnits(return_id, reservation_id, _unit_lines(lines))
+
+
+_BUILDERS: Final[dict[int, tuple[int, Callable[..., Command]]]] = {
+    COMMAND_TYPES[kind]: (len(kind._fields), build)
+    for kind, build in (
+        (Reserve, _reserve),
+        (PlaceOrder, _place_order),
+        (Confirm, _confirm),
+        (Release, _release),
+        (ExtendHold, _extend_hold),
+        (ReceiveStock, _receive_stock),
+        (AdjustStock, _adjust_stock),
+        (ReturnUnits, _return_units),
+        (Tick, Tick),
+        (Configure, Configure),
+    )
+}

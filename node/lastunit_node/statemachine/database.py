@@ -1,0 +1,100 @@
+"""Opening a state database: made when absent, refused when it is not ours, not this node's, or newer than we read.
+
+The writer connection is in autocommit mode: StateMachine begins and commits. WAL and synchronous=NORMAL keep the
+file whole under power loss, and may lose its last transactions then; the journal has them, and apply replays.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from lastunit_node.statemachine.errors import StateFormatError, StateIdentityError
+from lastunit_node.statemachine.hashing import HASH_BYTES, Digest
+from lastunit_node.statemachine.schema import APPLICATION_ID, FORMAT_VERSION, SCHEMA
+from lastunit_node.statemachine.tables import CLOCK, ClockRow
+
+CACHE_KIB: Final = 64 * 1024  # pages kept in memory
+
+
+class Identity(NamedTuple):
+    """Whose state a file holds. Not part of any hash."""
+
+    cluster_id: str  # the cluster's UUID
+    node: str
+
+
+def open_state(path: Path, *, identity: Identity) -> sqlite3.Connection:
+    """The one writer connection of a state database; the file is made when it does not exist.
+
+    Raises StateFormatError and StateIdentityError with a message for the operator.
+    """
+    connection = _connect(f"{path.absolute().as_uri()}?mode=rwc")
+    try:
+        _check_format(connection, path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        if _version(connection) == 0:
+            create_schema(connection, identity)
+        _check_identity(connection, path, identity)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A read-only connection for snapshots, beside the writer."""
+    connection = _connect(f"{path.absolute().as_uri()}?mode=ro")
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def create_schema(connection: sqlite3.Connection, identity: Identity) -> None:
+    """Make all tables and the fresh state, in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in SCHEMA:
+        connection.execute(statement)
+    connection.execute("INSERT INTO identity (cluster_id, node) VALUES (?, ?)", identity)
+    connection.execute("INSERT INTO clock (ticks) VALUES (0)")
+    digest = Digest()
+    digest.add(CLOCK.name, ClockRow(0))
+    connection.execute(
+        "INSERT INTO state (applied_index, applied_term, chain, digest) VALUES (0, 0, ?, ?)",
+        (bytes(HASH_BYTES), digest.to_bytes()),
+    )
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+    connection.execute("COMMIT")
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    """Any thread may use the connection, one at a time: whose turn it is, is the replica's business."""
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _check_format(connection: sqlite3.Connection, path: Path) -> None:
+    try:
+        version = _version(connection)
+        owner = connection.execute("PRAGMA application_id").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        raise StateFormatError(f"{path} cannot be read as a state database: {error}") from error
+    if (version or tables) and owner != APPLICATION_ID:
+        raise StateFormatError(f"{path} is a database, but not a state database of lastunit")
+    if version > FORMAT_VERSION:
+        raise StateFormatError(
+            f"{path} has state format {version}; this software reads up to {FORMAT_VERSION}: start a newer one"
+        )
+
+
+def _check_identity(connection: sqlite3.Connection, path: Path, identity: Identity) -> None:
+    found = Identity(*connection.execute("SELECT cluster_id, node FROM identity").fetchone())
+    if found.cluster_id != identity.cluster_id:
+        raise StateIdentityError(f"{path} belongs to cluster {found.cluster_id}, not to {identity.cluster_id}")
+    if found.node != identity.node:
+        raise StateIdentityError(f"{path} belongs to node {found.node!r}, not to {identity.node!r}")

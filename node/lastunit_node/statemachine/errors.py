@@ -1,0 +1,13 @@
+"""Why a node must stop. Everything else that can go wrong with a command is a result, not an exception."""
+
+
+class InvariantError(Exception):
+    """A promise of the state is broken: the node stops and serves nothing. The message names the log index."""
+
+
+class StateFormatError(Exception):
+    """The file is no state database of ours, or of a newer version than this software reads."""
+
+
+class StateIdentityError(Exception):
+    """The state database belongs to another cluster or another node."""

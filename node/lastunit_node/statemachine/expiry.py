@@ -1,0 +1,63 @@
+"""Holds whose time has come free their units; ids whose retention is over are forgotten. In bounded steps.
+
+A step expires at most sweep_size holds and forgets at most sweep_size ids. Every entry begins with one, and so does
+every new tick; the clock stands still while due holds are left. A command that would be refused for want of units
+does not wait for its turn: it expires the due holds of its own skus first, as many as it needs.
+"""
+
+from lastunit_node.statemachine.commands import Line
+from lastunit_node.statemachine.reservations import units_of
+from lastunit_node.statemachine.results import ReservationState, Shortage
+from lastunit_node.statemachine.state import State
+from lastunit_node.statemachine.stock import Place
+from lastunit_node.statemachine.tables import ReservationRow
+
+
+def step(state: State) -> None:
+    """Expire and forget as much as one step may."""
+    if state.configured is None:
+        return
+    for row in state.reservations.due(state.clock, state.parameters.sweep_size):
+        expire(state, row)
+    _forget(state)
+
+
+def is_behind(state: State) -> bool:
+    """Whether due holds are left."""
+    return bool(state.reservations.due(state.clock, 1))
+
+
+def expire(state: State, row: ReservationRow) -> None:
+    """End a hold whose time has come; its units are available again."""
+    units = units_of(row)
+    expired = row._replace(state=int(ReservationState.EXPIRED), units="[]", forget_at_tick=state.end_of_retention())
+    state.reservations.close_hold(row, expired, units)
+    for line in units:
+        state.stock.put_back(state.stock.known(line.sku), line.ranges, Place.HELD)
+
+
+def shortage(state: State, line: Line) -> Shortage | None:
+    """What is missing for a line of a known sku, once its due holds were expired, as many as needed."""
+    shelf = state.stock.known(line.sku)
+    while shelf.available < line.quantity:
+        if not expire_first_of(state, line.sku):
+            return Shortage(line.sku, line.quantity, shelf.available)
+    return None
+
+
+def expire_first_of(state: State, sku: str) -> bool:
+    """Expire the first due hold of one sku; False when there is none."""
+    row = state.reservations.first_due_of(sku, state.clock)
+    if row is None:
+        return False
+    expire(state, row)
+    return True
+
+
+def _forget(state: State) -> None:
+    limit = state.parameters.sweep_size
+    closed = list(state.reservations.to_forget(state.clock, limit))
+    for reservation in closed:
+        state.reservations.forget(reservation)
+    for change in list(state.changes.to_forget(state.clock, limit - len(closed))):
+        state.changes.forget(change)

@@ -1,0 +1,53 @@
+"""The state's two hashes: the chain over what was applied, and the digest of the rows that stand.
+
+The digest is the sum of the hashes of all logical rows mod 2**128: it is kept as rows come and go, in any order, and
+a scan of the rows gives the same number. Nothing in either depends on a node or on how transactions were grouped.
+"""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any, Final
+
+from lastunit_node.statemachine.packing import pack
+
+HASH_BYTES: Final = 16
+_MASK: Final = (1 << 8 * HASH_BYTES) - 1
+
+
+def row_hash(table: str, row: tuple[Any, ...]) -> int:
+    """Hash of one row; the table's name is part of it."""
+    return int.from_bytes(blake2b(pack((table, *row)), digest_size=HASH_BYTES).digest(), "big")
+
+
+def chain_hash(previous: bytes, index: int, term: int, entry: bytes, results: bytes) -> bytes:
+    """H(previous, index, term, entry, results), 16 bytes."""
+    return blake2b(pack((previous, index, term, entry, results)), digest_size=HASH_BYTES).digest()
+
+
+class Digest:
+    """The sum of row hashes, mod 2**128."""
+
+    def __init__(self, value: int = 0) -> None:
+        self._value = value
+
+    @classmethod
+    def from_bytes(cls, value: bytes) -> "Digest":
+        """The digest that to_bytes gave."""
+        return cls(int.from_bytes(value, "big"))
+
+    def to_bytes(self) -> bytes:
+        """16 bytes, big-endian."""
+        return self._value.to_bytes(HASH_BYTES, "big")
+
+    def add(self, table: str, row: tuple[Any, ...]) -> None:
+        """A row came."""
+        self._value = (self._value + row_hash(table, row)) & _MASK
+
+    def remove(self, table: str, row: tuple[Any, ...]) -> None:
+        """A row went."""
+        self._value = (self._value - row_hash(table, row)) & _MASK
+
+    def add_all(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Many rows came."""
+        for row in rows:
+            self.add(table, row)

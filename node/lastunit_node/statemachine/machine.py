@@ -1,0 +1,158 @@
+"""The conductor: applies log entries one by one, in index order, and keeps both hashes.
+
+apply() is total: it answers to any bytes. What escapes it is sqlite3.Error (the disk) and InvariantError (a broken
+promise), and after either the machine refuses to go on: the node stops, and replays from its last commit.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, Final
+
+from lastunit_node.statemachine import clock, expiry, holds, orders, supply, tables
+from lastunit_node.statemachine.canonical import encode_results
+from lastunit_node.statemachine.codec import DecodedEntry, Malformed, NoOp, Undecodable, decode_entry
+from lastunit_node.statemachine.commands import (
+    AdjustStock,
+    Command,
+    Configure,
+    Confirm,
+    ExtendHold,
+    FencingToken,
+    PlaceOrder,
+    ReceiveStock,
+    Release,
+    Reserve,
+    ReturnUnits,
+    Tick,
+)
+from lastunit_node.statemachine.errors import InvariantError
+from lastunit_node.statemachine.hashing import Digest, chain_hash
+from lastunit_node.statemachine.results import Applied, Outcome, Parameters, Result, StateHash
+from lastunit_node.statemachine.state import Position, State
+
+__all__ = ["InvariantError", "StateMachine"]
+
+_HANDLERS: Final[dict[type, Callable[[State, Position, Any], Result]]] = {
+    Reserve: orders.reserve,
+    PlaceOrder: orders.place_order,
+    Confirm: holds.confirm,
+    Release: holds.release,
+    ExtendHold: holds.extend_hold,
+    ReceiveStock: supply.receive_stock,
+    AdjustStock: supply.adjust_stock,
+    ReturnUnits: supply.return_units,
+    Tick: clock.tick,
+    Configure: clock.configure,
+}
+
+
+class StateMachine:
+    """The inventory of one node, on the writer connection of its state database."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        row = connection.execute("SELECT applied_index, applied_term, chain, digest FROM state").fetchone()
+        self.applied_index: int = row[0]
+        self.applied_term: int = row[1]
+        self.chain: bytes = row[2]
+        self._digest = Digest.from_bytes(row[3])
+        self._state = State(connection, self._digest)
+        self._in_transaction = False
+        self._failed = False
+        self._needs_ticks: bool | None = None
+
+    @property
+    def clock(self) -> int:
+        """Ticks applied so far."""
+        return self._state.clock
+
+    @property
+    def parameters(self) -> Parameters | None:
+        """The replicated parameters; None until Configure was applied."""
+        return self._state.configured
+
+    @property
+    def digest(self) -> bytes:
+        """Sum of the hashes of all logical rows, 16 bytes."""
+        return self._digest.to_bytes()
+
+    @property
+    def needs_ticks(self) -> bool:
+        """Whether a hold, or an id to forget, waits for the clock."""
+        if self._needs_ticks is None:
+            state = self._state
+            self._needs_ticks = state.reservations.wait_for_the_clock() or state.changes.wait_for_the_clock()
+        return self._needs_ticks
+
+    def state_hash(self) -> StateHash:
+        """Both hashes at the applied index."""
+        return StateHash(self.applied_index, self.chain, self.digest)
+
+    def scan_digest(self) -> bytes:
+        """The digest recomputed from all rows: differs from `digest` when rows changed behind our back."""
+        return tables.scan_digest(self._connection)
+
+    def apply(self, index: int, term: int, entry: bytes) -> Applied:
+        """Apply the entry at applied_index + 1 and answer its commands.
+
+        Opens a transaction where none is open; commit() ends it. Raises InvariantError and sqlite3.Error.
+        """
+        self._refuse_after_failure()
+        if index != self.applied_index + 1:
+            raise InvariantError(f"index {index} was to be applied after index {self.applied_index}")
+        try:
+            return self._apply(index, term, entry)
+        except (InvariantError, sqlite3.IntegrityError) as error:
+            self._failed = True
+            raise InvariantError(f"at index {index}: {error}") from error
+        except BaseException:
+            self._failed = True
+            raise
+
+    def commit(self) -> None:
+        """Commit what was applied, with applied index and hashes, in one transaction. Nothing to do: does nothing."""
+        self._refuse_after_failure()
+        if not self._in_transaction:
+            return
+        self._connection.execute(
+            "UPDATE state SET applied_index = ?, applied_term = ?, chain = ?, digest = ?",
+            (self.applied_index, self.applied_term, self.chain, self.digest),
+        )
+        self._connection.execute("COMMIT")
+        self._in_transaction = False
+
+    def _refuse_after_failure(self) -> None:
+        if self._failed:
+            raise InvariantError(f"a failure after index {self.applied_index} stopped this state machine")
+
+    def _apply(self, index: int, term: int, entry: bytes) -> Applied:
+        if not self._in_transaction:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._in_transaction = True
+        expiry.step(self._state)
+        decoded = decode_entry(entry)
+        results = self._answer(index, term, decoded)
+        self._state.stock.flush()
+        self.chain = chain_hash(self.chain, index, term, entry, encode_results(results))
+        self.applied_index, self.applied_term = index, term
+        self._needs_ticks = None
+        return Applied(index, term, decoded.nonce if isinstance(decoded, DecodedEntry) else 0, results)
+
+    def _answer(self, index: int, term: int, entry: DecodedEntry | NoOp | Undecodable) -> tuple[Result, ...]:
+        if isinstance(entry, NoOp):
+            return ()
+        if isinstance(entry, Undecodable):
+            return (Result(Outcome.MALFORMED, index),)
+        return tuple(
+            [
+                self._answer_one(command, Position(FencingToken(term, index, position), entry.valid_until_tick))
+                for position, command in enumerate(entry.commands)
+            ]
+        )
+
+    def _answer_one(self, command: Command | Malformed, at: Position) -> Result:
+        if isinstance(command, Malformed):
+            return at.answer(Outcome.MALFORMED)
+        if self._state.configured is None and not isinstance(command, Configure):
+            return at.answer(Outcome.NOT_CONFIGURED)
+        return _HANDLERS[type(command)](self._state, at, command)

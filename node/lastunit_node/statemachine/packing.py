@@ -1,0 +1,22 @@
+"""msgpack, with the options of our formats: the one module that imports it.
+
+Lists come back as tuples. Map keys are strings or bytes, strings are valid UTF-8, and no length is believed that the
+data cannot hold: unpack raises ValueError, and nothing else, on bytes that break this.
+"""
+
+from typing import Any, Final
+
+import msgpack  # type: ignore[import-untyped]
+
+_pack: Final = msgpack.Packer(use_bin_type=True).pack
+
+
+def pack(value: object) -> bytes:
+    """Bytes of nested tuples of integers, strings, bytes and None."""
+    packed: bytes = _pack(value)
+    return packed
+
+
+def unpack(data: bytes) -> Any:
+    """The value in these bytes. Raises ValueError."""
+    return msgpack.unpackb(data, use_list=False, raw=False, strict_map_key=True)

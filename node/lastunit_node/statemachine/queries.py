@@ -1,0 +1,90 @@
+"""Reads of the state: one snapshot, one applied index. Used by GetStock and its like; never by apply."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from lastunit_node.statemachine.reservations import present
+from lastunit_node.statemachine.results import Reservation, ReservationState, StockLevel
+from lastunit_node.statemachine.tables import RESERVATIONS, STOCK, ReservationRow, select
+
+
+class Snapshot(Protocol):
+    """One consistent view of the state."""
+
+    @property
+    def applied_index(self) -> int:
+        """Index of the last entry that this view contains."""
+        ...
+
+    @property
+    def clock(self) -> int:
+        """The logical clock, in ticks."""
+        ...
+
+    def stock(self, sku: str) -> StockLevel | None:
+        """The level of one sku; None when it never had any units."""
+        ...
+
+    def list_stock(self, after: str, limit: int) -> list[StockLevel]:
+        """At most `limit` levels, by sku, of skus greater than `after`."""
+        ...
+
+    def reservation(self, reservation_id: str) -> Reservation | None:
+        """One reservation; None when the id is unknown, was refused, or is forgotten."""
+        ...
+
+    def list_reservations(self, after: str, limit: int, state: ReservationState | None) -> list[Reservation]:
+        """At most `limit` reservations, by id, of ids greater than `after`; only those in `state` if one is given."""
+        ...
+
+
+# A hold that is due but not yet swept is EXPIRED to every reader; the memory of a refusal is no reservation.
+_SEEN_STATE = "CASE WHEN state = 1 AND expires_at_tick <= :clock THEN 4 ELSE state END"
+_PAGE = "reservation_id > :after ORDER BY reservation_id LIMIT :limit"
+
+
+class SqliteSnapshot:
+    """A Snapshot on a reader connection with an open transaction; the first SELECT fixed it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        row = connection.execute("SELECT applied_index, ticks FROM state, clock").fetchone()
+        self.applied_index: int = row[0]
+        self.clock: int = row[1]
+
+    def stock(self, sku: str) -> StockLevel | None:
+        """See Snapshot."""
+        row = self._connection.execute(f"{select(STOCK)} WHERE sku = ?", (sku,)).fetchone()
+        return None if row is None else StockLevel(*row)
+
+    def list_stock(self, after: str, limit: int) -> list[StockLevel]:
+        """See Snapshot."""
+        page = f"{select(STOCK)} WHERE sku > ? ORDER BY sku LIMIT ?"
+        return [StockLevel(*row) for row in self._connection.execute(page, (after, limit))]
+
+    def reservation(self, reservation_id: str) -> Reservation | None:
+        """See Snapshot."""
+        row = self._connection.execute(f"{select(RESERVATIONS)} WHERE reservation_id = ?", (reservation_id,)).fetchone()
+        return None if row is None else present(ReservationRow(*row), self.clock)
+
+    def list_reservations(self, after: str, limit: int, state: ReservationState | None) -> list[Reservation]:
+        """See Snapshot."""
+        condition = "state != 0" if state is None else f"{_SEEN_STATE} = :state"
+        rows = self._connection.execute(
+            f"{select(RESERVATIONS)} WHERE {condition} AND {_PAGE}",
+            {"clock": self.clock, "state": state, "after": after, "limit": limit},
+        )
+        seen = (present(ReservationRow(*row), self.clock) for row in rows)
+        return [reservation for reservation in seen if reservation is not None]
+
+
+@contextmanager
+def read_snapshot(reader: sqlite3.Connection) -> Iterator[SqliteSnapshot]:
+    """One consistent read on a connection of open_reader; it holds back checkpoints, so close it soon."""
+    reader.execute("BEGIN")
+    try:
+        yield SqliteSnapshot(reader)
+    finally:
+        reader.execute("ROLLBACK")

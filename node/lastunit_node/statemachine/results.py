@@ -1,0 +1,124 @@
+"""What a command answers: one Result per command, the same on every node and every replay."""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from lastunit_node.statemachine.commands import FencingToken, Line, UnitLine
+
+
+class Outcome(IntEnum):
+    """The answer in one word. Numbers are those of lastunit.v1.Outcome; they are in the log's hash, so never reused."""
+
+    # Accepted.
+    ORDER_PLACED = 1
+    RESERVED = 2
+    CONFIRMED = 3
+    RELEASED = 4
+    EXTENDED = 5
+    RECEIVED = 6
+    ADJUSTED = 7
+    RETURNED = 8
+    TICKED = 9
+    CONFIGURED = 10
+    # Refused: a definite no.
+    OUT_OF_STOCK = 20
+    UNKNOWN_SKU = 21
+    UNKNOWN_RESERVATION = 22
+    ID_REUSED = 23
+    STALE_TOKEN = 24
+    ALREADY_CONFIRMED = 25
+    ALREADY_RELEASED = 26
+    EXPIRED = 27
+    TOO_LATE = 28
+    EXCEEDS_HOLD = 29
+    UNITS_NOT_AVAILABLE = 30
+    UNITS_NOT_SOLD = 31
+    NOT_CONFIRMED = 32
+    CLOCK_MISMATCH = 33
+    ALREADY_CONFIGURED = 34
+    NOT_CONFIGURED = 35
+    MALFORMED = 36
+
+
+class ReservationState(IntEnum):
+    """Life of a reservation: HELD -> CONFIRMED / RELEASED / EXPIRED. Numbers are those of lastunit.v1."""
+
+    HELD = 1
+    CONFIRMED = 2
+    RELEASED = 3
+    EXPIRED = 4
+
+
+class Reservation(NamedTuple):
+    """A reservation as it stands now. token is None for an id that was released before it was ever reserved."""
+
+    reservation_id: str
+    state: ReservationState
+    token: FencingToken | None
+    created_at_tick: int
+    expires_at_tick: int  # 0 for one that was never held
+    lines: tuple[Line, ...]  # as ordered, summed, sorted by sku
+    units: tuple[UnitLine, ...]  # held or sold now, sorted by sku; empty when released, expired or all returned
+
+
+class Shortage(NamedTuple):
+    """Why an order was refused: the sku had fewer units available than asked."""
+
+    sku: str
+    requested: int
+    available: int
+
+
+class Result(NamedTuple):
+    """The answer to one command.
+
+    index is the log index of the entry that created this answer (of the first one, when replayed). token,
+    expires_at_tick and units are those of that moment; `reservation` is the present state beside it.
+    """
+
+    outcome: Outcome
+    index: int  # type: ignore[assignment]  # shadows tuple.index, which nobody misses
+    token: FencingToken | None = None
+    expires_at_tick: int = 0
+    units: tuple[UnitLine, ...] = ()  # held, sold, received, removed or returned by this command
+    shortages: tuple[Shortage, ...] = ()
+    replayed: bool = False
+    reservation: Reservation | None = None
+
+
+class Applied(NamedTuple):
+    """What applying one entry gave: its nonce (0 for a no-op or undecodable bytes) and a result per command."""
+
+    index: int  # type: ignore[assignment]  # shadows tuple.index, which nobody misses
+    term: int
+    nonce: int
+    results: tuple[Result, ...]
+
+
+class StateHash(NamedTuple):
+    """Both hashes at one applied index. Equal indexes must mean equal hashes on every node."""
+
+    index: int  # type: ignore[assignment]  # shadows tuple.index, which nobody misses
+    chain: bytes  # 16 bytes: H(previous chain, index, term, entry bytes, results)
+    digest: bytes  # 16 bytes: sum of row hashes of the logical rows, mod 2**128
+
+
+class StockLevel(NamedTuple):
+    """received = available + held + sold + removed, each >= 0."""
+
+    sku: str
+    received: int
+    available: int
+    held: int
+    sold: int
+    removed: int
+
+
+class Parameters(NamedTuple):
+    """The replicated parameters, as set by Configure."""
+
+    tick_ms: int
+    hold_ticks: int
+    hold_cap_ticks: int
+    retention_ticks: int
+    sweep_size: int

@@ -1,0 +1,63 @@
+"""The state that commands act on, and the log position they act from."""
+
+import sqlite3
+from typing import NamedTuple
+
+from lastunit_node.statemachine.changes import Changes
+from lastunit_node.statemachine.commands import FencingToken
+from lastunit_node.statemachine.hashing import Digest
+from lastunit_node.statemachine.reservations import Reservations
+from lastunit_node.statemachine.results import Outcome, Parameters, Reservation, Result
+from lastunit_node.statemachine.stock import Stock
+from lastunit_node.statemachine.tables import CLOCK, PARAMETERS, REMOVED, ClockRow, Table
+
+
+class Position(NamedTuple):
+    """Where in the log a command stands, and until which tick it may act."""
+
+    token: FencingToken  # that of a hold, if the command creates one
+    valid_until_tick: int
+
+    def answer(self, outcome: Outcome, reservation: Reservation | None = None) -> Result:
+        """A result of this entry that is no more than a word."""
+        return Result(outcome, self.token.index, reservation=reservation)
+
+
+class State:
+    """Everything that commands read and change, on one connection with an open transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
+        self.stock = Stock(connection, digest)
+        self.removed = Table(connection, digest, REMOVED)
+        self.reservations = Reservations(connection, digest)
+        self.changes = Changes(connection, digest)
+        self._clock = Table(connection, digest, CLOCK)
+        self._parameters = Table(connection, digest, PARAMETERS)
+        clock = self._clock.get()
+        self.clock = 0 if clock is None else clock.ticks
+        self.configured = self._parameters.get()
+
+    @property
+    def parameters(self) -> Parameters:
+        """The replicated parameters, on a cluster that was configured."""
+        if self.configured is None:
+            raise LookupError("the cluster is not configured")
+        return self.configured
+
+    def configure(self, parameters: Parameters) -> None:
+        """Set the parameters, once."""
+        self._parameters.insert(parameters)
+        self.configured = parameters
+
+    def advance_clock(self) -> None:
+        """One tick."""
+        self._clock.replace(ClockRow(self.clock), ClockRow(self.clock + 1))
+        self.clock += 1
+
+    def is_late(self, at: Position) -> bool:
+        """Whether a command comes after the last tick at which it may act."""
+        return self.clock > at.valid_until_tick
+
+    def end_of_retention(self) -> int:
+        """The tick at which an id closed now is forgotten."""
+        return self.clock + self.parameters.retention_ticks

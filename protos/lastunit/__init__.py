@@ -1,0 +1,1 @@
+"""Generated code of the lastunit API, beside its .proto files."""

@@ -1,0 +1,110 @@
+"""A node that must not start says why, in one line, and exits with status 2."""
+
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from support.real_cluster import write_config
+
+from lastunit_node.cli.errors import LocalClusterError
+from lastunit_node.cli.local_cluster import LocalCluster
+from lastunit_node.config import load_cluster
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> LocalCluster:
+    """A cluster that is formatted and not started."""
+    made = LocalCluster(load_cluster(write_config(tmp_path)))
+    made.format()
+    return made
+
+
+def run_node(cluster: LocalCluster, node: str = "n1") -> str:
+    """Run a node that is expected to refuse; its one line on stderr."""
+    command = [sys.executable, "-m", "lastunit_node.main", "run", "--config", str(cluster.config.path), "--node", node]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    lines = [line for line in ended.stderr.splitlines() if not line.startswith("timestamp=")]
+    assert ended.returncode == 2, ended.stderr
+    assert len(lines) == 1, ended.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize("port", ["raft", "grpc"])
+def test_a_taken_port(cluster: LocalCluster, port: str) -> None:
+    address = getattr(cluster.config.node("n1"), port)
+    with socket.create_server((address.host, address.port)):
+        assert str(address) in run_node(cluster)
+
+
+def test_a_directory_of_another_node(cluster: LocalCluster) -> None:
+    shutil.rmtree(cluster.config.node_dir("n1"))
+    shutil.copytree(cluster.config.node_dir("n2"), cluster.config.node_dir("n1"))
+    assert "belongs to node 'n2', not to 'n1'" in run_node(cluster)
+
+
+def test_a_directory_of_another_cluster(cluster: LocalCluster) -> None:
+    path = cluster.config.path
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"cluster": "other"}))
+    assert "belongs to cluster 'test', not to 'other'" in run_node(cluster)
+
+
+@pytest.mark.parametrize("name", ["state.db", "journal.db"])
+def test_files_swapped_between_nodes(cluster: LocalCluster, name: str) -> None:
+    shutil.copy(cluster.config.node_dir("n2") / name, cluster.config.node_dir("n1") / name)
+    assert "belongs to" in run_node(cluster)
+
+
+@pytest.mark.parametrize("name", ["state.db", "journal.db"])
+def test_a_newer_format(cluster: LocalCluster, name: str) -> None:
+    connection = sqlite3.connect(cluster.config.node_dir("n1") / name)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    assert "format 99" in run_node(cluster)
+
+
+@pytest.mark.parametrize("name", ["state.db", "journal.db", "identity.json"])
+def test_a_missing_file(cluster: LocalCluster, name: str) -> None:
+    (cluster.config.node_dir("n1") / name).unlink()
+    assert "lost" in run_node(cluster)
+
+
+def test_a_damaged_identity(cluster: LocalCluster) -> None:
+    (cluster.config.node_dir("n1") / "identity.json").write_text("{")
+    assert "identity.json is damaged" in run_node(cluster)
+
+
+def test_a_journal_that_is_older_than_the_state(cluster: LocalCluster) -> None:
+    """As after restoring only one of the two files."""
+    connection = sqlite3.connect(cluster.config.node_dir("n1") / "state.db")
+    connection.execute("UPDATE state SET applied_index = 7, applied_term = 3")
+    connection.commit()
+    connection.close()
+    assert "applied index 7 but the journal ends at 0" in run_node(cluster)
+
+
+def test_an_address_outside_loopback(cluster: LocalCluster) -> None:
+    path = cluster.config.path
+    values = yaml.safe_load(path.read_text())
+    values["nodes"]["n1"]["grpc"] = "0.0.0.0:7101"
+    path.write_text(yaml.safe_dump(values))
+    assert "nodes.n1.grpc" in run_node(cluster)
+
+
+def test_up_refuses_when_one_directory_is_missing_among_others(cluster: LocalCluster) -> None:
+    shutil.rmtree(cluster.config.node_dir("n2"))
+    with pytest.raises(LocalClusterError, match="n2"):
+        cluster.up()
+    assert not cluster.config.node_dir("n2").exists(), "a lost node is not taken for a new one"
+
+
+def test_a_running_nodes_directory_is_locked(cluster: LocalCluster) -> None:
+    cluster.up()
+    try:
+        assert "in use" in run_node(cluster)
+    finally:
+        cluster.down()

@@ -1,0 +1,1 @@
+"""Drivers and doubles that several tests share."""

@@ -1,0 +1,118 @@
+"""Data directories are made for a new cluster only, and nothing that is not ours is deleted."""
+
+import fcntl
+import json
+import shutil
+
+import pytest
+
+from lastunit_node.cli.errors import LocalClusterError
+from lastunit_node.cli.local_cluster import LocalCluster
+
+
+def identities(cluster: LocalCluster) -> list[dict[str, str]]:
+    return [json.loads((cluster.config.node_dir(node) / "identity.json").read_text()) for node in cluster.nodes]
+
+
+def make_data(cluster: LocalCluster) -> None:
+    """What format makes, without its processes."""
+    for node in cluster.nodes:
+        folder = cluster.config.node_dir(node)
+        folder.mkdir(parents=True)
+        (folder / "identity.json").write_text(json.dumps({"cluster": cluster.config.cluster, "node": node}))
+
+
+def test_format_gives_all_nodes_one_cluster_id(cluster: LocalCluster) -> None:
+    assert not cluster.data.exist()
+    cluster.format()
+    assert cluster.data.exist()
+    assert [identity["node"] for identity in identities(cluster)] == list(cluster.nodes)
+    assert len({identity["cluster_id"] for identity in identities(cluster)}) == 1
+
+
+def test_data_is_never_formatted_over(cluster: LocalCluster) -> None:
+    make_data(cluster)
+    before = identities(cluster)
+    with pytest.raises(LocalClusterError, match="n1, n2, n3 has data"):
+        cluster.format()
+    assert identities(cluster) == before
+
+
+def test_one_missing_among_others_is_refused(cluster: LocalCluster) -> None:
+    make_data(cluster)
+    shutil.rmtree(cluster.config.node_dir("n2"))
+    for action in (cluster.data.exist, cluster.up, lambda: cluster.start("n1"), cluster.format):
+        with pytest.raises(LocalClusterError):
+            action()
+    assert not cluster.config.node_dir("n2").exists()
+
+
+def test_logs_alone_are_not_data(cluster: LocalCluster) -> None:
+    for node in cluster.nodes:
+        folder = cluster.config.node_dir(node)
+        folder.mkdir(parents=True)
+        for name in ("node.log", "node.pid", "LOCK"):
+            (folder / name).touch()
+    cluster.format()
+    assert cluster.data.exist()
+
+
+def test_a_format_that_fails_leaves_nothing_behind(cluster: LocalCluster) -> None:
+    cluster.config.path.with_name("mode-n3").write_text("refuse-format")
+    with pytest.raises(LocalClusterError, match="n3 could not be formatted: n3 will not format"):
+        cluster.format()
+    assert not any(cluster.config.node_dir(node).exists() for node in cluster.nodes)
+
+
+def test_erase(cluster: LocalCluster) -> None:
+    make_data(cluster)
+    (cluster.config.node_dir("n1") / "state.db-wal").touch()
+    beside = cluster.config.data_dir / "other"
+    beside.mkdir()
+    cluster.erase()
+    assert list(cluster.config.data_dir.iterdir()) == [beside]
+
+
+@pytest.mark.parametrize("name", ["thesis.doc", "state"])
+def test_what_no_node_made_is_not_deleted(cluster: LocalCluster, name: str) -> None:
+    make_data(cluster)
+    strange = cluster.config.node_dir("n3") / name
+    strange.touch()
+    with pytest.raises(LocalClusterError, match=f"holds {name}, which no node made"):
+        cluster.erase()
+    assert cluster.data.exist()
+    assert strange.exists()
+
+
+def test_data_of_another_cluster_is_not_deleted(cluster: LocalCluster) -> None:
+    make_data(cluster)
+    identity = cluster.config.node_dir("n1") / "identity.json"
+    identity.write_text(json.dumps({"cluster": "precious"}))
+    with pytest.raises(LocalClusterError, match="holds data of the cluster 'precious'"):
+        cluster.up(fresh=True)
+    assert cluster.data.exist()
+
+
+def test_a_damaged_identity_may_be_erased(cluster: LocalCluster) -> None:
+    make_data(cluster)
+    (cluster.config.node_dir("n1") / "identity.json").write_text("{")
+    cluster.erase()
+    assert not cluster.data.exist()
+
+
+def test_a_directory_in_use_is_not_deleted(cluster: LocalCluster) -> None:
+    """A node that has no PID file still holds its lock."""
+    make_data(cluster)
+    with (cluster.config.node_dir("n2") / "LOCK").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(LocalClusterError, match="already running: n2"):
+            cluster.erase()
+    cluster.erase()
+
+
+def test_two_commands_do_not_start_nodes_at_once(cluster: LocalCluster) -> None:
+    refused = pytest.raises(LocalClusterError, match="another lastunit command is starting nodes")
+    with cluster.data.exclusive(), refused:
+        cluster.up()
+    with cluster.data.exclusive():
+        pass

@@ -1,0 +1,124 @@
+"""The local cluster as a library, on fake nodes: started together, stopped together, and cleaned up after a failure."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from lastunit_node.cli import local_cluster
+from lastunit_node.cli.errors import LocalClusterError, NodeFaultError
+from lastunit_node.cli.local_cluster import LocalCluster
+from lastunit_node.cli.processes import ProcessState
+from lastunit_node.config import ConfigError
+
+from .conftest import FAKE_PROGRAM
+
+
+def misbehave(cluster: LocalCluster, node: str, mode: str) -> None:
+    cluster.config.path.with_name(f"mode-{node}").write_text(mode)
+
+
+def states(cluster: LocalCluster) -> list[ProcessState]:
+    return [cluster.state(node) for node in cluster.nodes]
+
+
+def test_a_life(cluster: LocalCluster) -> None:
+    """Up, refused twice, found by another object, one node less, one paused, down, and up again with the same data."""
+    heard: list[tuple[int, int]] = []
+    cluster.up(on_progress=lambda serving, total: heard.append((serving, total)))
+    assert all(total == 3 and serving < 3 for serving, total in heard)
+    for fresh in (False, True):
+        with pytest.raises(LocalClusterError, match="already running: n1, n2, n3"):
+            cluster.up(fresh=fresh)
+    same = LocalCluster(cluster.config, FAKE_PROGRAM)
+    assert same.running() == cluster.running()
+    same.kill("n3")
+    cluster.pause("n2")
+    assert states(cluster) == ["running", "paused", "down"]
+    assert not cluster.majority_runs()
+    cluster.resume("n2")
+    assert cluster.majority_runs()
+    assert cluster.down() == []
+    assert states(same) == ["down"] * 3
+    identity = (cluster.config.node_dir("n1") / "identity.json").read_text()
+    cluster.up()
+    assert (cluster.config.node_dir("n1") / "identity.json").read_text() == identity
+    assert cluster.stop("n1")
+    assert cluster.stop("n1"), "stopping what is down is no failure"
+    cluster.start("n1")
+    cluster.wait_serving(nodes=["n1"])
+
+
+def test_answers(cluster: LocalCluster) -> None:
+    cluster.up()
+    cluster.pause("n3")
+    statuses = cluster.statuses(hash_at_index=5)
+    assert [status.role for status in statuses.values()] == ["leader", "follower", None]
+    assert [status.answers for status in statuses.values()] == [True, True, False]
+    assert (statuses["n1"].hash_index, statuses["n1"].chain, statuses["n2"].leader) == (5, "01" * 16, "n1")
+    assert cluster.leader() == "n1"
+    assert cluster.transfer("n2") == "n2"
+    assert cluster.transfer("n1") == "n1", "it leads already"
+    with pytest.raises(LocalClusterError, match="n1 still leads: n3 is too far behind"):
+        cluster.transfer("n3")
+    cluster.kill("n1")
+    with pytest.raises(LocalClusterError, match="no node leads now"):
+        cluster.transfer("n2")
+
+
+def test_a_node_that_ends_at_once(cluster: LocalCluster) -> None:
+    misbehave(cluster, "n2", "refuse-run")
+    with pytest.raises(NodeFaultError, match=r"n2 ended before it served; its log is .*node\.log") as caught:
+        cluster.up()
+    assert caught.value.log_tail == "n2 will not run"
+    assert states(cluster) == ["down"] * 3, "what was started is stopped again"
+
+
+def test_a_node_that_never_serves(cluster: LocalCluster) -> None:
+    misbehave(cluster, "n3", "silent")
+    with pytest.raises(NodeFaultError, match=r"n3 does not serve after 2 s") as caught:
+        cluster.up(timeout_s=2)
+    assert caught.value.log_tail == "n3 is up"
+    assert states(cluster) == ["down"] * 3
+
+
+def test_ctrl_c_stops_what_was_started(cluster: LocalCluster) -> None:
+    misbehave(cluster, "n3", "silent")
+
+    def interrupt(serving: int, _: int) -> None:
+        if serving == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        cluster.up(on_progress=interrupt)
+    assert states(cluster) == ["down"] * 3
+
+
+def test_a_node_that_does_not_stop_is_killed(cluster: LocalCluster) -> None:
+    misbehave(cluster, "n1", "stubborn")
+    cluster.up()
+    assert cluster.down(timeout_s=1) == ["n1"]
+    assert states(cluster) == ["down"] * 3
+
+
+def test_fresh_starts_over(cluster: LocalCluster) -> None:
+    cluster.format()
+    identity = cluster.config.node_dir("n1") / "identity.json"
+    before = identity.read_text()
+    cluster.up(fresh=True)
+    assert identity.read_text() != before
+
+
+def test_a_node_without_data_is_not_started(cluster: LocalCluster) -> None:
+    with pytest.raises(LocalClusterError, match="n1 has no data yet; start the cluster with `lastunit up`"):
+        cluster.start("n1")
+
+
+def test_a_node_that_is_not_in_the_file(cluster: LocalCluster) -> None:
+    for action in (cluster.start, cluster.kill, cluster.state, cluster.stop, cluster.status):
+        with pytest.raises(ConfigError, match="no node 'n9'; its nodes are n1, n2, n3"):
+            action("n9")
+
+
+def test_the_program_of_a_node(cluster_file: Path) -> None:
+    assert local_cluster.NODE_PROGRAM[1:] == ("-m", "lastunit_node.main")

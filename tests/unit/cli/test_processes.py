@@ -1,0 +1,120 @@
+"""A node's process is found again by its PID file, and nobody else's is ever signalled."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lastunit_node.cli.processes import NodeProcess, ProcessError, ProcessState, started_since_boot, wait_until
+
+WAIT_FOR_EVER = "import signal; print('here', flush=True); signal.pause()"
+
+
+def make(folder: Path, program: str = WAIT_FOR_EVER) -> NodeProcess:
+    return NodeProcess("n1", folder, [sys.executable, "-c", program])
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[NodeProcess]:
+    made = make(tmp_path)
+    yield made
+    if made.state is not ProcessState.DOWN:
+        made.kill()
+
+
+def test_a_process_that_was_never_started(process: NodeProcess) -> None:
+    assert (process.state, process.pid, process.log_tail()) == (ProcessState.DOWN, None, "")
+    process.terminate()
+    with pytest.raises(ProcessError, match="n1 is not running; start it with `lastunit start n1`"):
+        process.kill()
+
+
+def test_start_kill_and_start_again(process: NodeProcess) -> None:
+    first = process.start()
+    assert (process.state, process.pid) == (ProcessState.RUNNING, first)
+    process.kill()
+    assert process.state is ProcessState.DOWN
+    assert process.start() != first
+
+
+def test_it_is_not_started_twice(process: NodeProcess, tmp_path: Path) -> None:
+    pid = process.start()
+    for same in (process, make(tmp_path)):
+        with pytest.raises(ProcessError, match=rf"n1 is running already \(PID {pid}\)"):
+            same.start()
+
+
+def test_another_program_finds_it_again(process: NodeProcess, tmp_path: Path) -> None:
+    pid = process.start()
+    again = make(tmp_path)
+    assert again.pid == pid
+    again.kill()
+    assert process.state is ProcessState.DOWN
+
+
+def test_pause_and_resume(process: NodeProcess) -> None:
+    process.start()
+    process.pause()
+    assert process.state is ProcessState.PAUSED
+    process.resume()
+    assert process.state is ProcessState.RUNNING
+
+
+def test_a_paused_process_hears_terminate(process: NodeProcess) -> None:
+    process.start()
+    process.pause()
+    process.terminate()
+    assert process.wait_gone(10)
+
+
+def test_it_outlives_the_terminal(process: NodeProcess) -> None:
+    pid = process.start()
+    assert os.getsid(pid) == pid != os.getsid(0)
+
+
+def test_the_log_tail_is_of_the_last_start(process: NodeProcess) -> None:
+    for _ in range(2):
+        process.start()
+        assert wait_until(lambda: process.log_tail() == "here", 10)
+        process.kill()
+    assert process.log_file.read_text() == "here\nhere\n"
+
+
+def test_added_environment(tmp_path: Path) -> None:
+    process = make(tmp_path, "import os; print(os.environ['CLOCK'])")
+    process.start({**os.environ, "CLOCK": "crazy"})
+    assert process.wait_gone(10)
+    assert process.log_tail() == "crazy"
+
+
+def test_a_pid_that_was_given_to_another_process(process: NodeProcess) -> None:
+    """Our own PID with another start time: it must not be signalled."""
+    process.pid_file.write_text(json.dumps({"pid": os.getpid(), "started_s": 1.0}))
+    assert process.state is ProcessState.DOWN
+    with pytest.raises(ProcessError, match="not running"):
+        process.send(signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "12", "{}", '{"pid": 1}', '{"pid": "x", "started_s": 1}', '{"pid": -1, "started_s": 1}']
+)
+def test_a_damaged_pid_file(process: NodeProcess, content: str) -> None:
+    process.pid_file.write_text(content)
+    assert process.state is ProcessState.DOWN
+
+
+def test_a_start_time_does_not_move_with_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = started_since_boot(psutil.Process())
+    boot = psutil.boot_time()
+    monkeypatch.setattr(psutil, "boot_time", lambda: boot + 86_400)
+    monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: boot + 86_400)
+    assert started_since_boot(psutil.Process()) == pytest.approx(before, abs=0.01)
+
+
+def test_wait_until_gives_up() -> None:
+    assert not wait_until(lambda: False, 0.05)

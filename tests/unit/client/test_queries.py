@@ -1,0 +1,102 @@
+"""Queries: reads on any node, pages, and questions about one node."""
+
+import pytest
+from grpc import StatusCode
+
+from lastunit.v1 import inventory_pb2
+from lastunit_client import (
+    AsyncInventoryClient,
+    DeadlineError,
+    NotFoundError,
+    NotPossibleError,
+    ReservationState,
+    Role,
+    StockLevel,
+    UnavailableError,
+)
+
+from .fake_node import FakeNode, error
+
+Nodes = list[FakeNode]
+
+
+async def test_a_stock_level_says_which_index_it_belongs_to(client: AsyncInventoryClient) -> None:
+    level = await client.get_stock("VASE")
+    assert level == StockLevel("VASE", received=5, available=2, held=1, sold=1, removed=1, applied_index=9)
+    assert level.applied_index == 9
+
+
+@pytest.mark.parametrize(
+    ("stale", "consistency"),
+    [(False, inventory_pb2.READ_CONSISTENCY_LINEARIZABLE), (True, inventory_pb2.READ_CONSISTENCY_STALE)],
+)
+async def test_reads_are_linearizable_unless_asked_otherwise(
+    client: AsyncInventoryClient, nodes: Nodes, stale: bool, consistency: int
+) -> None:
+    await client.get_reservation("r1", stale=stale, min_index=4)
+    options = nodes[0].queries[0].options  # type: ignore[attr-defined]
+    assert (options.consistency, options.min_index) == (consistency, 4)
+
+
+@pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.CANCELLED, StatusCode.DEADLINE_EXCEEDED])
+async def test_a_read_goes_to_another_node(client: AsyncInventoryClient, nodes: Nodes, code: StatusCode) -> None:
+    nodes[0].query_errors.append(code)
+    assert (await client.get_stock("VASE")).received == 5
+    assert (len(nodes[0].queries), len(nodes[1].queries)) == (1, 1)
+
+
+async def test_not_found_is_an_error_that_is_not_retried(client: AsyncInventoryClient, nodes: Nodes) -> None:
+    nodes[0].query_errors.append(error(StatusCode.NOT_FOUND, "no such sku"))
+    with pytest.raises(NotFoundError, match="no such sku") as caught:
+        await client.get_stock("CUP")
+    assert caught.value.definite
+    assert not nodes[1].queries
+
+
+async def test_a_read_never_applies_anything(dead_endpoint: str, paused_endpoint: str) -> None:
+    for endpoint in (dead_endpoint, paused_endpoint):
+        async with AsyncInventoryClient([endpoint], timeout=0.2) as client:
+            with pytest.raises((UnavailableError, DeadlineError)) as caught:
+                await client.get_stock("VASE")
+            assert caught.value.definite
+
+
+async def test_lists_fetch_page_by_page_and_survive_a_node(client: AsyncInventoryClient, nodes: Nodes) -> None:
+    levels = client.list_stock(page_size=2)
+    first = await anext(levels)
+    await nodes[0].stop()
+    rest = [level async for level in levels]
+    assert [level.sku for level in (first, *rest)] == ["S0", "S1", "S2", "S3", "S4"]
+    assert [level.applied_index for level in (first, *rest)] == [10, 10, 12, 12, 14]
+
+
+async def test_reservations_are_listed_by_state(client: AsyncInventoryClient, nodes: Nodes) -> None:
+    listed = [reservation async for reservation in client.list_reservations(state=ReservationState.HELD)]
+    assert [reservation.state for reservation in listed] == [ReservationState.HELD]
+    assert nodes[0].queries[0].state == inventory_pb2.RESERVATION_STATE_HELD  # type: ignore[attr-defined]
+    assert [reservation async for reservation in client.list_reservations()]
+
+
+async def test_the_status_is_that_of_the_node_asked(client: AsyncInventoryClient, nodes: Nodes) -> None:
+    status = await client.status(nodes[2].endpoint)
+    assert (status.node, status.role, status.leader, status.parameters) == ("n1", Role.LEADER, None, None)
+    assert (status.state_hash.index, status.state_hash.chain) == (3, b"c")
+    assert len(nodes[2].queries) == 1
+
+
+async def test_a_question_about_one_node_goes_to_no_other(client: AsyncInventoryClient, nodes: Nodes) -> None:
+    nodes[0].query_errors.append(StatusCode.UNAVAILABLE)
+    with pytest.raises(UnavailableError):
+        await client.status(nodes[0].endpoint)
+    nodes[0].query_errors.append(error(StatusCode.OUT_OF_RANGE, "too long ago"))
+    with pytest.raises(NotPossibleError, match="too long ago"):
+        await client.status(nodes[0].endpoint, hash_at_index=1)
+    assert not nodes[1].queries
+
+
+async def test_leadership_moves_to_whom_it_says(client: AsyncInventoryClient, nodes: Nodes) -> None:
+    assert await client.transfer_leadership(nodes[0].endpoint) == "n2"
+    assert await client.transfer_leadership(nodes[0].endpoint, node="n3") == "n3"
+    nodes[0].query_errors.append(error(StatusCode.FAILED_PRECONDITION, "not the leader"))
+    with pytest.raises(NotPossibleError, match="not the leader"):
+        await client.transfer_leadership(nodes[0].endpoint)

@@ -1,0 +1,199 @@
+"""InventoryClient: many threads, one stream; and its end, expected or not."""
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from grpc import StatusCode
+
+from lastunit_client import (
+    ClientClosedError,
+    DeadlineError,
+    FencingToken,
+    InventoryClient,
+    PaidButExpired,
+    Reservation,
+    UnavailableError,
+)
+
+from .fake_node import FakeNode, error
+
+
+class NodeThread:
+    """A scripted node on an event loop of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.node = FakeNode()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+        self.run(self.node.start())
+
+    def run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+
+    def end(self) -> None:
+        self.run(self.node.stop())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+@pytest.fixture
+def host() -> Iterator[NodeThread]:
+    host = NodeThread()
+    yield host
+    host.end()
+
+
+@pytest.fixture
+def client(host: NodeThread) -> Iterator[InventoryClient]:
+    with InventoryClient([host.node.endpoint]) as opened:
+        yield opened
+
+
+def client_threads() -> int:
+    return sum(thread.name == "lastunit-client" for thread in threading.enumerate())
+
+
+def test_sixteen_threads_get_their_own_answers_over_one_stream(client: InventoryClient, host: NodeThread) -> None:
+    ids = [f"order-{number}" for number in range(800)]
+    with ThreadPoolExecutor(16) as threads:
+        results = list(threads.map(lambda name: client.place_order({"VASE": 1}, reservation_id=name), ids))
+    assert [result.request_id for result in results] == ids
+    assert host.node.streams == 1
+    assert len(host.node.applied) == 800
+
+
+def test_threads_are_batched_while_a_message_is_in_flight(client: InventoryClient, host: NodeThread) -> None:
+    gate = asyncio.Event()
+    host.node.reactions.extend([host.node.wait_for(gate)] * 2)
+    with ThreadPoolExecutor(16) as threads:
+        calls = [threads.submit(client.place_order, {"VASE": 1}) for _ in range(16)]
+        host.run(host.node.inbox.get())
+        host.loop.call_soon_threadsafe(gate.set)
+        assert all(call.result().accepted for call in calls)
+    assert len(host.node.messages) < 16
+
+
+def test_every_call_of_the_asynchronous_client_is_there(client: InventoryClient, host: NodeThread) -> None:
+    token = FencingToken(2, 7, 0)
+    calls: list[Callable[[], Any]] = [
+        lambda: client.place_order({"VASE": 1}),
+        lambda: client.reserve({"VASE": 1}, hold_ticks=5),
+        lambda: client.confirm("r1", token, {"VASE": 1}),
+        lambda: client.release("r1", token),
+        lambda: client.extend_hold("r1", token, 99),
+        lambda: client.return_units("r1", {"VASE": [(1, 1)]}),
+        lambda: client.receive_stock({"VASE": 1}),
+        lambda: client.adjust_stock("VASE", quantity=1, reason="broken"),
+    ]
+    assert all(call().accepted for call in calls)
+    assert client.get_stock("VASE", stale=True).received == 5
+    assert client.get_reservation("r1").reservation_id == "r1"
+    assert [level.sku for level in client.list_stock(page_size=2)] == ["S0", "S1", "S2", "S3", "S4"]
+    assert len(list(client.list_reservations())) == 1
+    assert client.status(host.node.endpoint).node == "n1"
+    assert client.transfer_leadership(host.node.endpoint) == "n2"
+
+
+def test_a_list_may_be_left_half_read(client: InventoryClient, host: NodeThread) -> None:
+    levels = client.list_stock(page_size=2)
+    assert next(levels).sku == "S0"
+    assert len(host.node.queries) == 1
+    client.close()
+    with pytest.raises(ClientClosedError):
+        list(levels)
+
+
+def test_errors_arrive_in_the_calling_thread(client: InventoryClient, host: NodeThread) -> None:
+    host.node.reactions.append(host.node.fail_with(error(StatusCode.RESOURCE_EXHAUSTED, definite=True)))
+    with pytest.raises(UnavailableError):
+        client.place_order({"VASE": 1})
+    host.node.reactions.append(host.node.hang)
+    with pytest.raises(DeadlineError):
+        client.place_order({"VASE": 1}, timeout=0.1)
+
+
+def test_checkout_pays_in_the_calling_thread(client: InventoryClient) -> None:
+    def pay(reservation: Reservation) -> str:
+        return threading.current_thread().name
+
+    bought = client.checkout({"VASE": 1}, pay)
+    assert (bought.placed, bought.payment) == (True, threading.current_thread().name)
+
+
+def test_checkout_releases_and_raises_as_the_asynchronous_one(client: InventoryClient, host: NodeThread) -> None:
+    assert client.checkout({"VASE": 1}, lambda _: False).released is not None
+
+    async def too_late(request: Any, context: Any) -> Any:
+        response = await host.node.answer(request, context)
+        response.results[0].result.outcome = 27
+        return response
+
+    host.node.reactions.extend([host.node.answer, too_late])
+    with pytest.raises(PaidButExpired):
+        client.checkout({"VASE": 1}, lambda _: "receipt 7")
+
+
+def test_checkout_wants_a_plain_function(client: InventoryClient) -> None:
+    async def pay(reservation: Reservation) -> str:
+        await asyncio.sleep(0)
+        return "receipt"
+
+    with pytest.raises(TypeError, match="plain pay"):
+        client.checkout({"VASE": 1}, pay)
+
+
+def test_close_ends_the_thread_and_the_calls_of_others(client: InventoryClient, host: NodeThread) -> None:
+    host.node.reactions.append(host.node.hang)
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(client.place_order, {"VASE": 1})
+        host.run(host.node.inbox.get())
+        client.close()
+        with pytest.raises(ClientClosedError) as caught:
+            call.result()
+    assert not caught.value.definite
+    assert client_threads() == 0
+    client.close()
+    with pytest.raises(ClientClosedError, match="closed"):
+        client.get_stock("VASE")
+
+
+def test_a_client_from_before_a_fork_is_refused(client: InventoryClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as child:
+        child.setattr(os, "getpid", lambda: -1)
+        with pytest.raises(ClientClosedError, match="fork"):
+            client.get_stock("VASE")
+    assert client.get_stock("VASE").received == 5
+
+
+def test_a_client_that_is_forgotten_ends_its_thread(host: NodeThread) -> None:
+    InventoryClient([host.node.endpoint]).place_order({"VASE": 1})
+    gc.collect()
+    assert client_threads() == 0
+
+
+def test_an_open_client_does_not_keep_the_interpreter_from_exiting(host: NodeThread) -> None:
+    script = f"""
+        from lastunit_client import InventoryClient
+        client = InventoryClient([{host.node.endpoint!r}])
+        print(client.place_order({{"VASE": 1}}).outcome.name)
+    """
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "ORDER_PLACED\n", "")

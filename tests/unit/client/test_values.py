@@ -1,0 +1,119 @@
+"""Values: tokens, arguments as callers write them, and what is refused before it is sent."""
+
+import doctest
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lastunit.v1 import inventory_pb2
+from lastunit_client import (
+    FencingGate,
+    FencingToken,
+    InvalidRequestError,
+    Line,
+    Outcome,
+    ReservationState,
+    Role,
+    UnitLine,
+    UnitRange,
+    commands,
+    fencing,
+)
+
+TOKEN = FencingToken(2, 57, 3)
+
+
+def test_tokens_are_ordered_by_term_then_index_then_position() -> None:
+    first, *later = [FencingToken(1, 9, 9), FencingToken(2, 1, 9), FencingToken(2, 2, 0), FencingToken(2, 10, 0)]
+    assert sorted([*later, first]) == [first, *later]
+
+
+def test_a_token_survives_its_text() -> None:
+    assert str(TOKEN) == "2.57.3"
+    assert FencingToken.parse("2.57.3") == TOKEN
+
+
+@pytest.mark.parametrize("text", ["", "1.2", "1.2.3.4", "a.b.c", "-1.2.3", "1. 2.3", "².1.1"])
+def test_other_text_is_no_token(text: str) -> None:
+    with pytest.raises(ValueError, match="not a fencing token"):
+        FencingToken.parse(text)
+
+
+def test_a_gate_admits_the_same_or_a_later_holder_only() -> None:
+    gate = FencingGate()
+    later = FencingToken(3, 1, 0)
+    assert [gate.admit("VASE#1", token) for token in (TOKEN, TOKEN, later, TOKEN)] == [True, True, True, False]
+    assert gate.admit("VASE#2", TOKEN)
+    assert (gate.largest("VASE#1"), gate.largest("VASE#3")) == (later, None)
+
+
+def test_the_warehouse_of_the_documentation_refuses_a_zombie() -> None:
+    results = doctest.testmod(fencing)
+    assert (results.attempted >= 4, results.failed) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "prefix"),
+    [
+        (Outcome, inventory_pb2.Outcome, "OUTCOME_"),
+        (ReservationState, inventory_pb2.ReservationState, "RESERVATION_STATE_"),
+    ],
+)
+def test_every_number_of_the_api_is_known(ours: Any, theirs: Any, prefix: str) -> None:
+    assert {f"{prefix}{member.name}": member.value for member in ours} == {
+        name: number for name, number in theirs.items() if number
+    }
+    assert len(Role) == 3
+
+
+def test_accepted_and_refused_outcomes_differ() -> None:
+    assert {outcome for outcome in Outcome if outcome.accepted} == {Outcome(number) for number in range(1, 9)}
+
+
+@pytest.mark.parametrize("lines", [{"VASE": 2}, [("VASE", 2)], [Line("VASE", 2)], iter([("VASE", 2)])])
+def test_lines_may_be_written_in_several_ways(lines: Any) -> None:
+    command = commands.place_order("r1", lines)
+    assert [(line.sku, line.quantity) for line in command.place_order.lines] == [("VASE", 2)]
+
+
+@pytest.mark.parametrize("units", [{"VASE": [(1, 3)]}, [UnitLine("VASE", (UnitRange(1, 3),))]])
+def test_units_may_be_written_in_several_ways(units: Any) -> None:
+    line = commands.return_units("x", "r1", units).return_units.lines[0]
+    assert (line.sku, [(units.first, units.last) for units in line.ranges]) == ("VASE", [(1, 3)])
+
+
+def test_units_can_be_counted_and_named() -> None:
+    line = UnitLine("VASE", (UnitRange(1, 3), UnitRange(7, 7)))
+    assert (line.quantity, list(line.numbers())) == (4, [1, 2, 3, 7])
+
+
+def test_absent_and_present_arguments_are_told_apart() -> None:
+    assert not commands.release("r1", None).release.HasField("token")
+    assert commands.release("r1", TOKEN).release.token.index == 57
+    assert not commands.confirm("r1", TOKEN, None).confirm.lines
+    assert commands.adjust_stock("a", "VASE", quantity=2, ranges=None, reason="").adjust_stock.quantity == 2
+
+
+MALFORMED: list[tuple[str, Callable[[], object]]] = [
+    ("reservation_id", lambda: commands.place_order(7, {"VASE": 1})),  # type: ignore[arg-type]
+    ("reservation_id", lambda: commands.place_order("\ud800", {"VASE": 1})),
+    ("lines[1]", lambda: commands.place_order("r1", [("VASE", 1), ("VASE", "two")])),  # type: ignore[list-item]
+    ("lines[0]", lambda: commands.place_order("r1", "VASE")),  # type: ignore[arg-type]
+    ("lines[0]", lambda: commands.place_order("r1", {"VASE": 1 << 64})),
+    ("hold_ticks", lambda: commands.reserve("r1", {"VASE": 1}, 1 << 63)),
+    ("token", lambda: commands.confirm("r1", "2.57.3", None)),  # type: ignore[arg-type]
+    ("token", lambda: commands.confirm("r1", FencingToken(-1, 0, 0), None)),
+    ("lines", lambda: commands.confirm("r1", TOKEN, {})),
+    ("quantity", lambda: commands.adjust_stock("a", "VASE", quantity=None, ranges=None, reason="")),
+    ("quantity", lambda: commands.adjust_stock("a", "VASE", quantity=1, ranges=[(1, 1)], reason="")),
+    ("ranges[0]", lambda: commands.adjust_stock("a", "VASE", quantity=None, ranges=[(1,)], reason="")),  # type: ignore[list-item]
+    ("lines[0].ranges[0]", lambda: commands.return_units("x", "r1", {"VASE": [3]})),  # type: ignore[list-item]
+]
+
+
+@pytest.mark.parametrize(("field", "build"), MALFORMED)
+def test_what_cannot_be_encoded_names_its_field(field: str, build: Callable[[], object]) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        build()
+    assert (caught.value.field, caught.value.definite) == (field, True)

@@ -1,0 +1,199 @@
+"""The journal: what was synced survives, what was damaged is never served."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from lastunit_node.replica import entry_cache
+from lastunit_node.replica.journal import JournalDamaged, JournalFormatError, SqliteJournal, create_journal
+
+OWNER = ("cluster-id", "n1")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "journal.db"
+    create_journal(file, *OWNER)
+    return file
+
+
+def opened(path: Path) -> SqliteJournal:
+    return SqliteJournal(path, *OWNER)
+
+
+def fill(journal: SqliteJournal, count: int, term: int = 1, size: int = 10) -> None:
+    for index in range(journal.last_index + 1, journal.last_index + 1 + count):
+        journal.add(b"%d:" % index + b"x" * size, index, term)
+
+
+def crashed(journal: SqliteJournal) -> None:
+    """Drop the process's memory: only what was synced is left."""
+    journal._connection.close()
+
+
+def test_a_new_journal_holds_only_its_sentinel(path: Path) -> None:
+    journal = opened(path)
+    assert len(journal) == 1
+    assert journal[-1] == (b"", 0, 0)
+    assert (journal.first_index, journal.last_index, journal.durable_index) == (0, 0, 0)
+    assert journal.getCurrentTerm() == 0
+    assert journal.getVotedForNodeId() is None
+
+
+def test_what_was_synced_is_there_after_a_crash_and_what_was_not_is_gone(path: Path) -> None:
+    journal = opened(path)
+    fill(journal, 3)
+    journal.sync()
+    fill(journal, 2)
+    assert journal.last_index == 5
+    assert journal.durable_index == 3
+    crashed(journal)
+    assert opened(path).last_index == 3
+
+
+def test_term_and_vote_are_durable_when_set_and_take_the_entries_before_them_along(path: Path) -> None:
+    journal = opened(path)
+    fill(journal, 2)
+    journal.setCurrentTerm(7, "n2")
+    crashed(journal)
+    again = opened(path)
+    assert (again.getCurrentTerm(), again.getVotedForNodeId(), again.last_index) == (7, "n2", 2)
+
+
+def test_the_commit_index_syncs_what_is_about_to_be_applied(path: Path) -> None:
+    journal = opened(path)
+    fill(journal, 4)
+    journal.setRaftCommitIndex(2)
+    assert journal.durable_index == 4
+    crashed(journal)
+    assert opened(path).last_index == 4
+
+
+def test_a_cut_and_what_replaces_it_become_durable_together(path: Path) -> None:
+    journal = opened(path)
+    fill(journal, 5, term=1)
+    journal.sync()
+    journal.cut_from(3)
+    assert (journal.last_index, journal.durable_index) == (2, 2)
+    fill(journal, 1, term=2)
+    crashed(journal)
+    before = opened(path)
+    assert [entry[2] for entry in before.entries(1, 9)] == [1] * 5, "the cut was not synced, so it did not happen"
+    before.cut_from(3)
+    fill(before, 1, term=2)
+    before.sync()
+    crashed(before)
+    assert [entry[1:] for entry in opened(path).entries(1, 9)] == [(1, 1), (2, 1), (3, 2)]
+
+
+def test_a_cut_of_unsynced_entries_leaves_no_trace(path: Path) -> None:
+    journal = opened(path)
+    fill(journal, 2)
+    journal.sync()
+    fill(journal, 3)
+    journal.cut_from(4)
+    fill(journal, 1, term=3)
+    journal.sync()
+    crashed(journal)
+    assert [entry[1:] for entry in opened(path).entries(1, 9)] == [(1, 1), (2, 1), (3, 1), (4, 3)]
+
+
+def test_entries_that_left_the_cache_are_read_back_from_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entry_cache, "CACHE_ENTRIES", 8)
+    journal = opened(path)
+    expected = []
+    for _ in range(50):
+        fill(journal, 1)
+        expected.append(journal[-1])
+        journal.sync()
+    assert journal._cache.first_index > 40
+    assert journal.entries(1, 51) == expected
+    assert journal.entries(3, 45) == expected[2:44]
+    assert journal[5] == expected[4]
+    journal.cut_from(20)
+    assert journal.entries(0, 99)[1:] == expected[:19]
+    fill(journal, 2, term=9)
+    journal.sync()
+    crashed(journal)
+    assert opened(path).entries(1, 20) == expected[:19]
+
+
+def test_unsynced_entries_never_leave_the_cache(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entry_cache, "CACHE_ENTRIES", 8)
+    journal = opened(path)
+    fill(journal, 100)
+    assert len(journal.entries(1, 101)) == 100
+    journal.sync()
+    crashed(journal)
+    assert opened(path).last_index == 100
+
+
+def test_entries_must_follow_each_other(path: Path) -> None:
+    journal = opened(path)
+    with pytest.raises(JournalDamaged, match="entry 2 cannot follow entry 0"):
+        journal.add(b"x", 2, 1)
+
+
+def test_the_sentinel_cannot_be_cut_nor_the_log_forgotten(path: Path) -> None:
+    journal = opened(path)
+    fill(journal, 1)
+    with pytest.raises(JournalDamaged, match="at or below its start"):
+        journal.cut_from(0)
+    with pytest.raises(JournalDamaged, match="forget the whole log"):
+        journal.clear()
+    with pytest.raises(JournalDamaged, match="trim"):
+        journal.deleteEntriesTo(1)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("UPDATE entry SET bytes = x'00' WHERE idx = 2", "entry 2 is damaged"),
+        ("UPDATE entry SET term = 4 WHERE idx = 2", "entry 2 is damaged"),
+        ("DELETE FROM entry WHERE idx = 2", "entry 2 is missing"),
+        ("DELETE FROM entry", "journal is empty"),
+        ("UPDATE vote SET voted_for = 'n3'", "term and vote is damaged"),
+        ("UPDATE vote SET term = 0", "term and vote is damaged"),
+        ("DELETE FROM vote", "term and vote is damaged"),
+        ("UPDATE owner SET node = 'n9'", "belongs to another node"),
+    ],
+)
+def test_damage_is_found_when_the_journal_is_opened(path: Path, damage: str, message: str) -> None:
+    journal = opened(path)
+    fill(journal, 3)
+    journal.setCurrentTerm(1, "n1")
+    crashed(journal)
+    with sqlite3.connect(path) as connection:
+        connection.execute(damage)
+    connection.close()
+    with pytest.raises(JournalDamaged, match=message):
+        opened(path)
+
+
+def test_damage_is_found_when_a_row_is_read_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entry_cache, "CACHE_ENTRIES", 4)
+    journal = opened(path)
+    fill(journal, 40)
+    journal.sync()
+    journal._connection.execute("UPDATE entry SET bytes = x'00' WHERE idx = 2")
+    with pytest.raises(JournalDamaged, match="entry 2 is damaged"):
+        journal.entries(1, 4)
+
+
+def test_a_missing_a_foreign_and_a_newer_file_are_refused(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(JournalDamaged, match="is missing"):
+        SqliteJournal(tmp_path / "other.db", *OWNER)
+    (tmp_path / "text.db").write_text("not a database at all, but long enough to be looked at" * 50)
+    with pytest.raises(JournalDamaged, match="is not a journal"):
+        SqliteJournal(tmp_path / "text.db", *OWNER)
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(JournalFormatError, match="upgrade lastunit"):
+        opened(path)
+
+
+def test_a_journal_is_not_made_over_another(path: Path) -> None:
+    with pytest.raises(FileExistsError):
+        create_journal(path, *OWNER)

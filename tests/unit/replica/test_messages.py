@@ -1,0 +1,65 @@
+"""A peer's message has one of our shapes, or the peer is cut off."""
+
+from typing import Any
+
+import pytest
+
+from lastunit_node.replica.messages import MalformedMessage, check_message
+
+APPEND: dict[str, Any] = {
+    "type": "append",
+    "term": 3,
+    "prev_index": 4,
+    "prev_term": 2,
+    "entries": [(b"a", 5, 2), (b"b", 6, 3)],
+    "commit_index": 4,
+}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        APPEND,
+        APPEND | {"entries": []},
+        {"type": "append_response", "term": 1, "prev_index": 0, "success": True, "last": 0},
+        {"type": "request_vote", "term": 1, "last_log_index": 0, "last_log_term": 0},
+        {"type": "response_vote", "term": 1, "granted": False},
+        {"type": "timeout_now", "term": 1},
+        {"type": "apply_command", "command": b"x", "request_id": 1},
+        {"type": "apply_command_response", "request_id": 1, "log_idx": 1, "log_term": 1},
+    ],
+)
+def test_every_message_of_ours_passes(message: dict[str, Any]) -> None:
+    assert check_message(message) == message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        "readonly",
+        [],
+        {},
+        {"type": "next_node_idx", "next_node_idx": 998, "reset": False, "success": True},
+        {"type": "append_entries", "term": 1, "serialized": None, "commit_index": 9},
+        APPEND | {"term": -1},
+        APPEND | {"term": True},
+        APPEND | {"term": 1 << 63},
+        APPEND | {"term": None},
+        APPEND | {"prev_index": 1.0},
+        APPEND | {"entries": None},
+        APPEND | {"entries": [(b"a", 5)]},
+        APPEND | {"entries": [("a", 5, 2)]},
+        APPEND | {"entries": [(b"a", 6, 2)]},
+        APPEND | {"entries": [(b"a", 5, 1)]},
+        APPEND | {"entries": [(b"a", 5, 4)]},
+        APPEND | {"entries": [(b"a", 5, 3), (b"b", 6, 2)]},
+        {"type": "append_response", "term": 1, "prev_index": 0, "success": 1, "last": 0},
+        {"type": "response_vote", "term": 1},
+        {"type": "apply_command", "command": "x", "request_id": 1},
+        {"type": "apply_command", "command": b"x"},
+    ],
+)
+def test_anything_else_is_malformed(message: object) -> None:
+    with pytest.raises(MalformedMessage):
+        check_message(message)

@@ -1,0 +1,29 @@
+"""PySyncObj's private names that syncobj.py relies on are there; an upgrade that moves one fails here first."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pysyncobj
+from pysyncobj import syncobj as pysyncobj_module
+
+from lastunit_node.replica import syncobj
+
+
+def test_the_pinned_version_is_installed() -> None:
+    assert pysyncobj_module.VERSION == "0.3.17"
+    assert Path(pysyncobj.__file__).is_file()
+
+
+def test_every_private_name_is_in_the_pinned_source() -> None:
+    used = set(re.findall(r"_SyncObj(__\w+)", inspect.getsource(syncobj)))
+    source = inspect.getsource(pysyncobj_module)
+    assert len(used) > 20
+    assert {name for name in used if f"self.{name}" not in source} == set()
+
+
+def test_every_overridden_step_is_a_method_that_is_looked_up_on_the_instance() -> None:
+    overridden = [name for name in vars(syncobj.RaftHooks) if name.startswith("_SyncObj__")]
+    assert len(overridden) == 6
+    for name in overridden:
+        assert callable(getattr(pysyncobj_module.SyncObj, name))

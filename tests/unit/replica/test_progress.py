@@ -1,0 +1,103 @@
+"""What a leader believes of a follower, answer by answer."""
+
+import pytest
+
+from lastunit_node.replica import progress as progress_module
+from lastunit_node.replica.progress import Progress
+
+
+def replicating(match: int) -> Progress:
+    progress = Progress(next=match + 1)
+    progress.succeeded(match)
+    return progress
+
+
+def test_a_probe_is_one_message_until_the_heartbeat() -> None:
+    progress = Progress(next=10)
+    assert progress.may_send_entries
+    progress.sent(12, 100, commit=0, now=0.0)
+    assert not progress.may_send_entries
+    assert progress.next == 10, "a probe does not move next: it may be lost"
+    progress.probe_again()
+    assert progress.may_send_entries
+
+
+def test_a_success_starts_the_pipeline() -> None:
+    progress = Progress(next=10)
+    progress.sent(12, 100, commit=0, now=0.0)
+    progress.succeeded(12)
+    assert (progress.match, progress.next, progress.probing) == (12, 13, False)
+    progress.sent(20, 100, commit=0, now=0.0)
+    assert (progress.next, progress.may_send_entries) == (21, True)
+
+
+def test_next_never_moves_back_on_a_success() -> None:
+    progress = replicating(5)
+    progress.sent(50, 100, commit=0, now=0.0)
+    progress.succeeded(3)
+    assert (progress.match, progress.next) == (5, 51)
+    progress.succeeded(20)
+    assert (progress.match, progress.next) == (20, 51)
+
+
+def test_a_rejection_at_or_below_match_is_stale() -> None:
+    progress = replicating(5)
+    assert not progress.rejected(5, 2)
+    assert (progress.match, progress.next, progress.probing) == (5, 6, False)
+
+
+def test_a_rejected_pipeline_goes_back_to_match_and_probes() -> None:
+    progress = replicating(5)
+    progress.sent(50, 100, commit=0, now=0.0)
+    assert progress.rejected(20, 9)
+    assert (progress.next, progress.probing) == (6, True)
+
+
+def test_later_rejections_of_the_same_pipeline_change_nothing() -> None:
+    """The answers to messages sent past the rejected one; stock PySyncObj followed the last of them for ever."""
+    progress = replicating(5)
+    for last in (20, 30, 40):
+        progress.sent(last, 100, commit=0, now=0.0)
+    assert progress.rejected(20, 7)
+    assert not progress.rejected(30, 7)
+    assert not progress.rejected(40, 7)
+    assert progress.next == 6
+
+
+def test_a_probe_follows_the_hint_but_never_below_match_nor_past_what_was_rejected() -> None:
+    progress = Progress(next=100)
+    assert progress.rejected(99, 40)
+    assert progress.next == 41
+    assert progress.rejected(40, 90)
+    assert progress.next == 40
+    progress.match = 30
+    assert progress.rejected(39, 3)
+    assert progress.next == 31
+
+
+def test_what_is_in_flight_is_bounded_in_messages_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_module, "MAX_IN_FLIGHT", 3)
+    progress = replicating(0)
+    for last in (1, 2, 3):
+        assert progress.may_send_entries
+        progress.sent(last, 10, commit=0, now=0.0)
+    assert not progress.may_send_entries
+    progress.succeeded(1)
+    assert progress.may_send_entries
+    monkeypatch.setattr(progress_module, "MAX_IN_FLIGHT_BYTES", 25)
+    progress.sent(4, 10, commit=0, now=0.0)
+    assert not progress.may_send_entries
+
+
+def test_empty_messages_take_no_room() -> None:
+    progress = replicating(5)
+    for _ in range(1000):
+        progress.sent(5, 0, commit=0, now=0.0)
+    assert progress.may_send_entries
+
+
+def test_a_broken_connection_forgets_what_was_in_flight() -> None:
+    progress = replicating(5)
+    progress.sent(50, 100, commit=0, now=0.0)
+    progress.become_probe()
+    assert (progress.match, progress.next, progress.probing, progress.may_send_entries) == (5, 6, True, True)

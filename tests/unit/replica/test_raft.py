@@ -1,0 +1,408 @@
+"""The hazards of stock PySyncObj (../shared/pysyncobj.md), one test each, on the real core in virtual time."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pysyncobj.config import FAIL_REASON
+from pysyncobj.node import TCPNode
+from support.raft_network import ListMachine, Network
+
+from lastunit_node.replica import timing
+from lastunit_node.replica.syncobj import FOLLOWER, LEADER
+from lastunit_node.statemachine.errors import InvariantError
+
+MakeNetwork = Callable[[int], Network]
+
+
+def others(network: Network, address: str) -> list[str]:
+    return [peer for peer in network.addresses if peer != address]
+
+
+def test_every_node_applies_the_same_entries_with_their_own_index_and_term(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    assert network.commit(leader, [b"a", b"b"]) == [FAIL_REASON.SUCCESS] * 2
+    network.run_until(network.level)
+    expected = [(1, 1, b"\x01"), (2, 1, b"a"), (3, 1, b"b")]
+    assert all(machine.applied == expected for machine in network.machines.values())
+
+
+@pytest.mark.parametrize("stranded", [1, 5, 50])
+@pytest.mark.parametrize(("count", "size"), [(200, 1_000), (20, 100_000)])
+def test_a_rejoining_node_catches_up(make_network: MakeNetwork, stranded: int, count: int, size: int) -> None:
+    """The first row: an isolated leader keeps uncommitted entries, the others commit many, one of them restarts."""
+    network = make_network(3)
+    old = network.elect()
+    network.commit(old, [b"before"])
+    network.isolate(old)
+    for number in range(stranded):
+        network.nodes[old].propose(b"stranded %d" % number, None)
+    network.round()
+    assert network.nodes[old].journal.last_index == network.nodes[old].commit_index + stranded
+    new = network.elect(excluding=old)
+    network.commit(new, [bytes(size)] * count)
+    restarted = others(network, old)[0]
+    network.start(restarted, network.kill(restarted))
+    network.elect(excluding=old)
+    network.heal()
+    assert network.run_until(network.level) < 2.0
+    assert len({tuple(machine.applied) for machine in network.machines.values()}) == 1
+    assert not any(entry.startswith(b"stranded") for _, _, entry in network.machines[old].applied)
+
+
+def test_an_append_that_overlaps_the_log_cuts_nothing(make_network: MakeNetwork, monkeypatch: Any) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    network.commit(leader, [b"a", b"b", b"c"])
+    network.run_until(network.level)
+    follower = network.nodes[others(network, leader)[0]]
+    monkeypatch.setattr(follower.journal, "cut_from", lambda index: pytest.fail(f"cut at {index}"))
+    entries = follower.journal.entries(1, 3)
+    for overlapping in (entries[:0], entries):
+        message = append(network.nodes[leader], prev_index=0, prev_term=0, entries=overlapping)
+        follower.on_message(TCPNode(leader), message)
+    assert follower.journal.last_index == 4
+
+
+def append(leader: Any, **fields: Any) -> dict[str, Any]:
+    message = {"type": "append", "term": leader.term, "prev_index": 0, "prev_term": 0, "entries": []}
+    return message | {"commit_index": leader.commit_index} | fields
+
+
+def test_a_follower_commits_no_more_than_the_message_proved(make_network: MakeNetwork) -> None:
+    """Its own tail may differ from the leader's: an empty message about an early index says nothing about it."""
+    network = make_network(3)
+    old = network.elect()
+    network.isolate(old)
+    network.nodes[old].propose(b"stranded", None)
+    network.round()
+    node = network.nodes[old]
+    stranded = node.journal.last_index
+    message = append(node, term=node.term + 1, prev_index=1, prev_term=1, commit_index=stranded)
+    node.on_message(TCPNode(others(network, old)[0]), message)
+    assert node.commit_index == 1
+
+
+def test_a_conflict_with_a_committed_entry_stops_the_node(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    network.commit(leader, [b"a"])
+    network.run_until(network.level)
+    follower = network.nodes[others(network, leader)[0]]
+    for fields in (
+        {"prev_index": 1, "prev_term": 1, "entries": [(b"other", 2, follower.term + 1)]},
+        {"prev_index": 2, "prev_term": follower.term + 1},
+    ):
+        with pytest.raises(InvariantError, match="differs at index 2"):
+            follower.on_message(TCPNode(leader), append(network.nodes[leader], term=follower.term + 1, **fields))
+
+
+@pytest.mark.parametrize("field", ["last", "prev_index"])
+def test_an_acknowledgement_of_more_than_the_log_is_not_counted(make_network: MakeNetwork, field: str) -> None:
+    """Stock PySyncObj commits everything on an acknowledgement of 998 for a log of 3 entries."""
+    network = make_network(3)
+    leader = network.elect()
+    network.isolate(leader)
+    node = network.nodes[leader]
+    node.propose(b"a", None)
+    node.turn(0.0)
+    commit_before = node.commit_index
+    answer = {"type": "append_response", "term": node.term, "prev_index": 2, "success": True, "last": 2} | {field: 998}
+    node.on_message(TCPNode(others(network, leader)[0]), answer)
+    node.turn(0.0)
+    assert node.commit_index == commit_before
+
+
+def test_an_acknowledgement_from_an_earlier_term_is_not_counted(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    network.isolate(leader)
+    node = network.nodes[leader]
+    node.propose(b"a", None)
+    node.turn(0.0)
+    last, commit_before = node.journal.last_index, node.commit_index
+    for term, counted in ((node.term - 1, False), (node.term, True)):
+        answer = {"type": "append_response", "term": term, "prev_index": last - 1, "success": True, "last": last}
+        node.on_message(TCPNode(others(network, leader)[0]), answer)
+        node.turn(0.0)
+        assert (node.commit_index > commit_before) is counted
+
+
+def test_one_vote_counts_once(make_network: MakeNetwork) -> None:
+    network = make_network(5)
+    candidate = network.addresses[0]
+    node = network.nodes[candidate]
+    network.time.now += timing.ELECTION_MAX + 0.01
+    node.turn(0.0)
+    vote = {"type": "response_vote", "term": node.term, "granted": True}
+    for _ in range(5):
+        node.on_message(TCPNode(network.addresses[1]), vote)
+    assert node.role != LEADER, "one voter is not a majority of five, however often its vote arrives"
+    node.on_message(TCPNode(network.addresses[2]), vote)
+    assert node.role == LEADER
+
+
+def test_a_refused_or_late_vote_does_not_count(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    node = network.nodes[network.addresses[0]]
+    network.time.now += timing.ELECTION_MAX + 0.01
+    node.turn(0.0)
+    for vote in ({"term": node.term, "granted": False}, {"term": node.term - 1, "granted": True}):
+        node.on_message(TCPNode(network.addresses[1]), {"type": "response_vote"} | vote)
+    assert node.role != LEADER
+
+
+def test_a_vote_is_given_once_a_term_also_across_a_restart(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    voter, first, second = network.addresses
+    request = {"type": "request_vote", "term": 9, "last_log_index": 0, "last_log_term": 0}
+
+    def answer_to(candidate: str) -> bool:
+        network.nodes[voter].on_message(TCPNode(candidate), request)
+        return bool(network.queue.pop()[2]["granted"])
+
+    assert answer_to(first)
+    network.start(voter, network.kill(voter))
+    assert not answer_to(second)
+    assert answer_to(first), "the same candidate may hear its vote again"
+
+
+def test_no_vote_for_a_shorter_log(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    network.commit(leader, [b"a"])
+    network.run_until(network.level)
+    node = network.nodes[leader]
+    for last_log_index, last_log_term in ((1, 1), (9, 0)):
+        request = {"term": 9, "last_log_index": last_log_index, "last_log_term": last_log_term}
+        node.on_message(TCPNode(others(network, leader)[0]), {"type": "request_vote"} | request)
+        assert not network.queue.pop()[2]["granted"]
+
+
+def test_a_stale_leader_is_told_the_newer_term_and_steps_down(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    old = network.elect()
+    network.isolate(old)
+    network.elect(excluding=old)
+    network.nodes[old]._SyncObj__lastResponseTime.update(dict.fromkeys(network.nodes[old].peers, 1e9))
+    assert network.nodes[old].role == LEADER
+    network.heal()
+    network.run_until(lambda: network.nodes[old].role == FOLLOWER, seconds=0.5)
+    assert len({node.term for node in network.nodes.values()}) == 1
+
+
+def test_an_isolated_leader_steps_down_within_two_election_timeouts(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    network.isolate(leader)
+    node = network.nodes[leader]
+    assert network.run_until(lambda: node.role != LEADER) <= timing.STEP_DOWN + 0.1
+    assert not node.has_quorum
+
+
+def test_entries_are_durable_before_they_are_acknowledged_or_applied(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    for address, node in network.nodes.items():
+
+        def check(message: dict[str, Any], node: Any = node) -> None:
+            if message["type"] == "append_response" and message["success"]:
+                assert node.journal.durable_index >= message["last"]
+
+        def apply(
+            index: int, term: int, entry: bytes, node: Any = node, apply: Any = network.machines[address].apply
+        ) -> Any:
+            assert node.journal.durable_index >= index
+            return apply(index, term, entry)
+
+        network.transports[address].on_send = check
+        network.machines[address].apply = apply  # type: ignore[method-assign]
+    network.commit(leader, [bytes(100)] * 20)
+    network.run_until(network.level)
+
+
+def test_acknowledged_entries_survive_a_kill_of_every_node(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    entries = [b"%d" % number for number in range(50)]
+    network.commit(network.elect(), entries)
+    machines = {address: network.kill(address) for address in network.addresses}
+    for address in network.addresses:
+        network.start(address, machines[address])
+    network.elect()
+    network.run_until(network.level)
+    for machine in network.machines.values():
+        assert [entry for _, _, entry in machine.applied if entry != b"\x01"] == entries
+
+
+def test_an_exception_while_applying_escapes_the_turn(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+
+    def fail(_index: int, _term: int, _entry: bytes) -> Any:
+        raise OSError("disk")
+
+    network.machines[leader].apply = fail  # type: ignore[method-assign]
+    network.nodes[leader].propose(b"a", None)
+    with pytest.raises(OSError, match="disk"):
+        network.run_until(lambda: False)
+
+
+def test_results_are_handed_over_after_the_states_commit(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    machine = network.machines[leader]
+    seen: list[tuple[int, int]] = []
+
+    def note(applied: Any, _reason: int) -> None:
+        seen.append((applied.index, committed[-1]))
+
+    committed = [0]
+    machine.commit = lambda: committed.append(len(machine.applied))  # type: ignore[method-assign]
+    network.nodes[leader].propose(b"a", note)
+    network.run_until(lambda: bool(seen))
+    index, committed_then = seen[0]
+    assert committed_then >= index
+
+
+def test_a_proposal_on_an_isolated_leader_is_discarded_when_another_took_its_place(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    old = network.elect()
+    network.isolate(old)
+    outcomes: list[tuple[Any, int]] = []
+    network.nodes[old].propose(b"stranded", lambda applied, reason: outcomes.append((applied, reason)))
+    new = network.elect(excluding=old)
+    network.commit(new, [b"instead"])
+    network.heal()
+    network.run_until(lambda: bool(outcomes))
+    assert outcomes == [(None, FAIL_REASON.DISCARDED)]
+
+
+def test_a_forwarded_proposal_is_answered_by_the_followers_own_apply(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    follower = others(network, network.elect())[0]
+    assert network.commit(follower, [b"a"]) == [FAIL_REASON.SUCCESS]
+    assert network.machines[follower].applied[-1][2] == b"a"
+
+
+def test_a_forwarded_proposal_ends_when_the_leaders_connection_breaks(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    follower = others(network, leader)[0]
+    network.run_until(network.level)
+    outcomes: list[int] = []
+    network.nodes[follower].propose(b"a", lambda _applied, reason: outcomes.append(reason))
+    network.nodes[follower].turn(0.0)
+    network.kill(leader)
+    assert outcomes == [FAIL_REASON.LEADER_CHANGED]
+
+
+def test_an_answer_to_an_earlier_boot_is_not_taken_for_ours(make_network: MakeNetwork) -> None:
+    """Stock request ids restart at 1: command B was answered with A's success and is in no log."""
+    network = make_network(3)
+    leader = network.elect()
+    follower = others(network, leader)[0]
+    network.run_until(network.level)
+
+    def forwarded_request_id() -> int:
+        network.nodes[follower].propose(b"a", lambda *outcome: outcomes.append(outcome))
+        network.nodes[follower].turn(0.0)
+        return int(next(m for _, _, m in reversed(network.queue) if m["type"] == "apply_command")["request_id"])
+
+    outcomes: list[Any] = []
+    first = forwarded_request_id()
+    network.start(follower, network.kill(follower))
+    network.run_until(lambda: network.nodes[follower].leader is not None)
+    assert forwarded_request_id() != first
+    outcomes.clear()
+    stale = {"type": "apply_command_response", "request_id": first, "log_idx": 2, "log_term": 1}
+    network.nodes[follower].on_message(TCPNode(leader), stale)
+    assert outcomes == []
+
+
+def test_a_proposal_without_a_leader_fails_at_once(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    reasons: list[int] = []
+    network.nodes[network.addresses[0]].propose(b"a", lambda _applied, reason: reasons.append(reason))
+    network.nodes[network.addresses[0]].turn(0.0)
+    assert reasons == [FAIL_REASON.MISSING_LEADER]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_leadership_is_handed_over_under_load(make_network: MakeNetwork, named: bool) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    network.run_until(network.level)
+    target = TCPNode(others(network, leader)[1]) if named else None
+    reasons: list[int] = []
+
+    def load() -> bool:
+        if network.nodes[leader].role == LEADER:
+            network.nodes[leader].propose(b"x", lambda _applied, reason: reasons.append(reason))
+        return network.leader() not in (None, leader)
+
+    network.round()
+    load()
+    chosen = network.nodes[leader].begin_transfer(target)
+    assert chosen is not None
+    assert network.run_until(load, seconds=timing.TRANSFER) < timing.ELECTION_MIN
+    assert network.leader() == chosen.id
+
+
+def test_a_transfer_that_fails_lets_the_leader_go_on(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    network.run_until(network.level)
+    target = others(network, leader)[0]
+    network.lose = lambda message: bool(message["type"] == "timeout_now")
+    assert network.nodes[leader].begin_transfer(TCPNode(target)) is not None
+    assert network.commit(leader, [b"a"]) == [FAIL_REASON.SUCCESS]
+    assert network.leader() == leader
+
+
+def test_a_follower_cannot_hand_leadership_over(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    assert network.nodes[others(network, leader)[0]].begin_transfer(None) is None
+
+
+def test_a_backlog_is_applied_in_turns_of_bounded_length(make_network: MakeNetwork) -> None:
+    """Stock PySyncObj applies everything at once, without a heartbeat in between."""
+    network = make_network(3)
+    leader = network.elect()
+    machine = network.machines[leader]
+
+    def slow(index: int, term: int, entry: bytes) -> Any:
+        network.time.now += timing.APPLY_PER_TURN / 4
+        return ListMachine.apply(machine, index, term, entry)
+
+    machine.apply = slow  # type: ignore[method-assign]
+    for _ in range(30):
+        network.nodes[leader].propose(b"x", None)
+    node, most = network.nodes[leader], 0
+    while node.last_applied < 31:
+        before = node.last_applied
+        network.round()
+        most = max(most, node.last_applied - before)
+    assert 0 < most <= 5
+
+
+def test_own_term_entries_only_are_committed_by_counting(make_network: MakeNetwork) -> None:
+    """Raft, section 5.4.2: an entry of an earlier term is committed only by one of the leader's own term after it."""
+    network = make_network(3)
+    old = network.elect()
+    network.isolate(old)
+    network.nodes[old].propose(b"early", None)
+    network.nodes[old].turn(0.0)
+    node = network.nodes[old]
+    early = node.journal.last_index
+    node.set_term(node.term + 5, node.selfNode.id)
+    node._SyncObj__onBecomeLeader()
+    peer = others(network, old)[0]
+    answer = {"type": "append_response", "term": node.term, "prev_index": early - 1, "success": True, "last": early}
+    node.on_message(TCPNode(peer), answer)
+    node.turn(0.0)
+    assert node.commit_index < early
+    node.on_message(TCPNode(peer), answer | {"prev_index": early, "last": early + 1})
+    node.turn(0.0)
+    assert node.commit_index == early + 1

@@ -1,0 +1,160 @@
+"""Entry bytes: what was encoded is decoded; what is no entry is a value, and an answer."""
+
+import msgpack  # type: ignore[import-untyped]
+import pytest
+
+from lastunit_node.statemachine import limits
+from lastunit_node.statemachine.codec import (
+    NO_OP,
+    DecodedEntry,
+    Malformed,
+    NoOp,
+    Undecodable,
+    decode_entry,
+    encode_entry,
+)
+from lastunit_node.statemachine.commands import (
+    AdjustStock,
+    Command,
+    Configure,
+    Confirm,
+    Entry,
+    ExtendHold,
+    PlaceOrder,
+    ReceiveStock,
+    Release,
+    Reserve,
+    ReturnUnits,
+    Tick,
+)
+from lastunit_node.statemachine.results import Applied, Outcome, Result
+
+from .shop import ELSEWHERE, TERM, Shop, lines, ranges, units
+
+ALL: tuple[Command, ...] = (
+    Reserve("r1", lines({"vase": 1, "bowl": 2}), 3),
+    PlaceOrder("o1", lines({"vase": 1_000_000})),
+    Confirm("r1", ELSEWHERE, lines({"vase": 1})),
+    Release("r1", ELSEWHERE),
+    Release("r2", None),
+    ExtendHold("r1", ELSEWHERE, limits.MAX_TICK),
+    ReceiveStock("truck", lines({"vase": 1})),
+    AdjustStock("a1", "vase", 0, ranges((1, 2), (4, 4)), "dropped – twice"),
+    ReturnUnits("b1", "o1", units("vase", (1, 2))),
+    Tick(17),
+    Configure(100, 6_000, 36_000, 864_000, 500),
+)
+
+
+def raw(*fields: object) -> bytes:
+    packed: bytes = msgpack.packb(fields)
+    return b"\x02" + packed
+
+
+@pytest.mark.parametrize("nonce", [0, 1, -(1 << 63), (1 << 64) - 1])
+def test_an_entry_comes_back_as_it_was(nonce: int) -> None:
+    assert decode_entry(encode_entry(Entry(nonce, 42, ALL))) == DecodedEntry(nonce, 42, ALL)
+
+
+def test_the_bytes_of_an_entry_are_pinned() -> None:
+    """They are in every journal: a change here needs a new kind byte."""
+    entry = Entry(5, 9, (PlaceOrder("o1", lines({"vase": 2})), Release("r1", None), Tick(3)))
+
+    assert encode_entry(entry).hex() == "02930509939302a26f319192a4766173650293 04a27231c0920903".replace(" ", "")
+
+
+def test_a_barrier_is_an_entry_without_commands(shop: Shop) -> None:
+    applied = shop.apply_bytes(encode_entry(Entry(77, 0, ())))
+
+    assert applied == Applied(shop.machine.applied_index, TERM, 77, ())
+
+
+def test_a_no_op_answers_nothing(shop: Shop) -> None:
+    assert decode_entry(NO_OP) == NoOp()
+    assert shop.apply_bytes(NO_OP) == Applied(shop.machine.applied_index, TERM, 0, ())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x00",
+        b"\x02",
+        b"\x03" + encode_entry(Entry(1, 1, ()))[1:],
+        NO_OP + b"\x00",
+        encode_entry(Entry(1, 1, ALL))[:-1],
+        encode_entry(Entry(1, 1, ALL)) + b"\x00",
+        b"\x02\xc1",
+        b"\x02" + b"\x91" * 5_000,
+        b"\x02\xdd\xff\xff\xff\xff",
+        raw(1, 1),
+        raw(1, 1, [], []),
+        raw("1", 1, []),
+        raw(True, 1, []),
+        raw(1, 1.0, []),
+        raw(1, -1, []),
+        raw(1, limits.MAX_TICK + 1, []),
+        raw(1, 1, {}),
+        raw(1, 1, None),
+        raw(1, 1, [[9, 0]] * (limits.MAX_COMMANDS + 1)),
+        raw(1, 1, ["x" * limits.MAX_ENTRY_BYTES]),
+    ],
+)
+def test_bytes_that_are_no_entry_are_answered_malformed(shop: Shop, data: bytes) -> None:
+    applied = shop.apply_bytes(data)
+
+    assert isinstance(decode_entry(data), Undecodable)
+    assert applied == Applied(applied.index, TERM, 0, (Result(Outcome.MALFORMED, applied.index),))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        None,
+        5,
+        [],
+        {},
+        [0],
+        [99, "o1"],
+        [True, "o1", [["vase", 1]]],
+        ["2", "o1", [["vase", 1]]],
+        [[2], "o1", [["vase", 1]]],
+        [2, "o1"],
+        [2, "o1", [["vase", 1]], 0],
+        [2, 7, [["vase", 1]]],
+        [2, b"o1", [["vase", 1]]],
+        [2, "o1", None],
+        [2, "o1", "vase"],
+        [2, "o1", {"vase": 1}],
+        [2, "o1", [["vase"]]],
+        [2, "o1", [["vase", 1, 1]]],
+        [2, "o1", ["ab"]],
+        [2, "o1", [["vase", 1.0]]],
+        [2, "o1", [["vase", "1"]]],
+        [2, "o1", [["vase", None]]],
+        [2, "o1", [[["vase"], 1]]],
+        [3, "r1", None, []],
+        [3, "r1", [1, 1], []],
+        [3, "r1", [1, 1, None], []],
+        [4, "r1", 0],
+        [5, "r1", [1, 1, 1], None],
+        [7, "a1", "vase", 0, [[1]], ""],
+        [7, "a1", "vase", 1, [], b"bytes"],
+        [8, "b1", "o1", [["vase", [1, 2]]]],
+        [9, "0"],
+        [9, 1 << 63],
+        [10, 1, 1, 1, 1],
+        msgpack.ExtType(5, b"x"),
+        msgpack.Timestamp(0, 0),
+    ],
+)
+def test_a_command_of_another_shape_is_malformed_and_alone_in_it(shop: Shop, command: object) -> None:
+    data = raw(1, 1 << 40, [[2, "before", [["vase", 1]]], command, [2, "after", [["vase", 1]]]])
+
+    decoded = decode_entry(data)
+    before, result, after = shop.apply_bytes(data).results
+
+    assert isinstance(decoded, DecodedEntry)
+    assert isinstance(decoded.commands[1], Malformed)
+    assert result == Result(Outcome.MALFORMED, shop.machine.applied_index)
+    assert before.outcome is after.outcome is Outcome.ORDER_PLACED

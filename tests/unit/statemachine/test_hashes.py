@@ -1,0 +1,100 @@
+"""Both hashes: every index, entry and result is in the chain; every logical row is in the digest."""
+
+import sqlite3
+
+import pytest
+
+from lastunit_node.statemachine.codec import NO_OP, encode_entry
+from lastunit_node.statemachine.commands import Entry, Line, PlaceOrder
+from lastunit_node.statemachine.database import Identity, create_schema
+from lastunit_node.statemachine.machine import StateMachine
+from lastunit_node.statemachine.results import Outcome, StateHash
+
+from .shop import FOREVER, Shop, memory_database
+
+
+def test_a_fresh_state_hashes_alike_on_every_node() -> None:
+    other = sqlite3.connect(":memory:", isolation_level=None)
+    create_schema(other, Identity("cluster", "n2"))
+
+    assert StateMachine(other).state_hash() == StateMachine(memory_database()).state_hash()
+
+
+def test_the_hash_names_its_index(shop: Shop) -> None:
+    before = shop.machine.state_hash()
+    assert before == StateHash(shop.machine.applied_index, shop.machine.chain, shop.machine.digest)
+    shop.barrier()
+
+    after = shop.machine.state_hash()
+
+    assert after.index == before.index + 1
+    assert after.chain != before.chain
+    assert after.digest == before.digest
+    assert len(after.chain) == len(after.digest) == 16
+
+
+def test_the_same_log_gives_the_same_hashes() -> None:
+    first, second = Shop(), Shop()
+    for shop in (first, second):
+        shop.receive("delivery", vase=2)
+        shop.release("r1", shop.hold("r1", vase=1))
+        shop.tick(2)
+
+    assert first.machine.state_hash() == second.machine.state_hash()
+
+
+def test_the_chain_covers_index_term_and_entry() -> None:
+    def chain(term: int, *entries: bytes) -> bytes:
+        machine = StateMachine(memory_database())
+        for index, entry in enumerate(entries, 1):
+            machine.apply(index, term, entry)
+        return machine.chain
+
+    barrier = encode_entry(Entry(1, 1, ()))
+    chains = [
+        chain(1, NO_OP),
+        chain(2, NO_OP),
+        chain(1, NO_OP, NO_OP),
+        chain(1, barrier),
+        chain(1, encode_entry(Entry(2, 1, ()))),
+        chain(1, barrier, NO_OP),
+        chain(1, NO_OP, barrier),
+    ]
+    assert len(set(chains)) == len(chains)
+
+
+def test_the_chain_covers_the_results(shop: Shop) -> None:
+    poorer = Shop()
+    poorer.receive("delivery", vase=9, bowl=5)
+    poorer.machine.chain = shop.machine.chain
+    entry = encode_entry(Entry(1, FOREVER, (PlaceOrder("o1", (Line("vase", 10),)),)))
+
+    results = [one.apply_bytes(entry).results[0].outcome for one in (shop, poorer)]
+
+    assert results == [Outcome.ORDER_PLACED, Outcome.OUT_OF_STOCK]
+    assert poorer.machine.chain != shop.machine.chain
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE stock SET received = received + 1, sold = sold + 1 WHERE sku = 'vase'",
+        "UPDATE available_units SET last = last - 1 WHERE sku = 'vase'",
+        "UPDATE removed_units SET adjustment_id = 'other'",
+        "UPDATE reservations SET units = '[]' WHERE reservation_id = 'o1'",
+        "UPDATE reservations SET forget_at_tick = forget_at_tick + 1 WHERE forget_at_tick IS NOT NULL",
+        "DELETE FROM reservations WHERE reservation_id = 'o1'",
+        "UPDATE stock_changes SET request = x'00' WHERE kind = 'adjustment'",
+        "UPDATE clock SET ticks = ticks + 1",
+        "UPDATE parameters SET retention_ticks = retention_ticks + 1",
+    ],
+)
+def test_a_scan_finds_a_row_that_changed_behind_our_back(shop: Shop, damage: str) -> None:
+    shop.order("o1", vase=2)
+    shop.order("o2", vase=99)
+    shop.remove("broken", "vase", 1)
+    assert shop.machine.scan_digest() == shop.machine.digest
+
+    assert shop.connection.execute(damage).rowcount > 0
+
+    assert shop.machine.scan_digest() != shop.machine.digest

@@ -1,0 +1,64 @@
+"""A broken promise stops the machine, with the index in the message, and nothing of that entry is committed."""
+
+import sqlite3
+
+import pytest
+
+from lastunit_node.statemachine.codec import encode_entry
+from lastunit_node.statemachine.commands import AdjustStock, Command, Entry, FencingToken, PlaceOrder, Release, Tick
+from lastunit_node.statemachine.machine import InvariantError
+
+from .shop import FOREVER, TERM, Shop, lines
+
+
+ORDER = PlaceOrder("o1", lines({"vase": 5}))
+REMOVE = AdjustStock("a1", "vase", 1, (), "")
+RELEASE = Release("r1", FencingToken(TERM, 3, 0))
+
+
+@pytest.mark.parametrize(
+    ("damage", "command", "says"),
+    [
+        ("UPDATE available_units SET last = 4 WHERE sku = 'vase'", ORDER, "has available units, but no ranges"),
+        ("UPDATE available_units SET last = 11 WHERE sku = 'vase'", ORDER._replace(lines=lines({"vase": 8})), "but ranges"),
+        ("INSERT INTO available_units VALUES ('vase', 1, 1)", RELEASE, "units 1-2 of vase are already available"),
+        ("UPDATE stock SET held = 0, sold = 2 WHERE sku = 'vase'", RELEASE, "2 units of vase leave HELD, which has 0"),
+        ("DELETE FROM stock WHERE sku = 'vase'", RELEASE, "vase has units but no stock level"),
+        ("DELETE FROM holds", RELEASE, "r1 is not indexed by its skus"),
+        ("DELETE FROM clock", Tick(0), "a row of clock is gone"),
+        ("INSERT INTO removed_units VALUES ('vase', 3, 3, 'x')", REMOVE, "UNIQUE constraint failed"),
+    ],
+)
+def test_damage_stops_the_machine_and_names_the_index(shop: Shop, damage: str, command: Command, says: str) -> None:
+    shop.hold("r1", vase=2)
+    shop.machine.commit()
+    shop.connection.executescript(damage)
+
+    with pytest.raises(InvariantError, match=f"^at index 4: .*{says}"):
+        shop.machine.apply(4, TERM, encode_entry(Entry(1, FOREVER, (command,))))
+
+
+def test_an_index_that_is_not_the_next_stops_the_machine(shop: Shop) -> None:
+    with pytest.raises(InvariantError, match=r"index 9 was to be applied after index 2"):
+        shop.machine.apply(9, 1, b"\x01")
+
+
+def test_a_failed_entry_is_never_committed(shop: Shop) -> None:
+    shop.machine.commit()
+    shop.connection.execute("DELETE FROM available_units")
+    with pytest.raises(InvariantError):
+        shop.order("o1", vase=1)
+
+    with pytest.raises(InvariantError, match="after index 2 stopped"):
+        shop.machine.commit()
+    with pytest.raises(InvariantError, match="after index 2 stopped"):
+        shop.barrier()
+    assert shop.rows("SELECT applied_index FROM state") == [(2,)]
+
+
+def test_an_io_error_escapes_as_it_is(shop: Shop) -> None:
+    shop.machine.commit()
+    shop.connection.execute("PRAGMA query_only = ON")
+
+    with pytest.raises(sqlite3.OperationalError):
+        shop.order("o1", vase=1)
