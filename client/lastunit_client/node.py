@@ -70,10 +70,10 @@ async def _unary(
     except asyncio.CancelledError:
         if _cancelled_by_caller():
             raise
-        raise AttemptFailed(Failure(StatusCode.CANCELLED, "the node cancelled the call", definite=True)) from None
+        raise AttemptFailed(Failure(StatusCode.CANCELLED, "the channel was closed", definite=True)) from None
 
 
 def _cancelled_by_caller() -> bool:
-    """Whether our own task is being cancelled: grpc.aio raises CancelledError also for a node's status CANCELLED."""
+    """Whether our own task is being cancelled: grpc.aio raises CancelledError also when the channel is closed."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

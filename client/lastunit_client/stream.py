@@ -98,9 +98,6 @@ class ExecuteStream:
             self._finish(of_rpc_error(error))
         except asyncio.InvalidStateError:  # written to a call that had just ended
             self._finish(_ENDED)
-        except asyncio.CancelledError:  # by _live(), or what grpc.aio makes of a node's status CANCELLED
-            self._finish(_ENDED)
-            raise
         except TimeoutError:
             self._finish(_NOT_CONNECTED)
         except Exception as error:  # an answer that makes no sense

@@ -49,6 +49,14 @@ def started_since_boot(process: psutil.Process) -> float:
     return float(process.create_time() - psutil.boot_time())
 
 
+def is_dead(process: psutil.Process) -> bool:
+    """Whether nothing of a process is left to run.
+
+    One that was killed counts as a zombie from its first thread's end on, while others may still hold its ports.
+    """
+    return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
+
+
 class NodeProcess:
     """The process of one node: `command`, its PID and its log kept in `folder`."""
 

@@ -32,9 +32,9 @@ async def answering(context: Context, gate: Gate | None = None) -> AsyncIterator
                 yield deadline_of(context)
     except CallError as error:
         await abort(context, error)
-    except Exception as error:
+    except Exception:
         log.exception("a call failed")
-        await abort(context, internal(f"the call failed: {error!r}", definite=False))
+        await abort(context, internal("the call failed, and this node's log says how", definite=False))
 
 
 def deadline_of(context: Context) -> float:

@@ -1,7 +1,8 @@
 """When a call must have been answered, in seconds of the event loop's monotonic clock.
 
-A call (or a command of an Execute message) without a deadline gets DEFAULT_SECONDS, longer than a failover; none waits
-for longer than MAX_SECONDS. An error leaves a margin before the caller's own timer fires, so that the caller learns whether the error is definite.
+A call, or a command of an Execute message, that names no deadline gets DEFAULT_SECONDS, longer than a failover; none
+waits for longer than MAX_SECONDS. An error leaves a margin before the caller's own timer fires, so that the caller
+learns whether it is definite.
 Deadlines pace; they decide nothing (promise 3).
 """
 

@@ -11,7 +11,10 @@ for the longest timeout; one that was applied in the meantime is answered after 
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Final
+
+import grpc
 
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.batcher import Batcher
@@ -73,7 +76,8 @@ class ExecuteStream:
         try:
             response = message.response(await self._answers(message))
             async with self._writing:
-                await self._write(response)
+                with suppress(grpc.aio.BaseError):  # the caller is gone, and gRPC is about to cancel this stream
+                    await self._write(response)
         finally:
             self._room.release()
 

@@ -70,7 +70,8 @@ class FrontEnd:
         try:
             self.port = self._server.add_insecure_port(self._address)
         except RuntimeError as error:
-            raise CannotListenError(f"cannot listen on {self._address}: is its port taken? ({error})") from error
+            problem = "its port is taken, or it is no address of this machine"
+            raise CannotListenError(f"cannot listen on {self._address}: {problem}") from error
         self._batcher.start()
         await self._health.start()
         await self._server.start()

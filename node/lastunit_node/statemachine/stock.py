@@ -188,8 +188,8 @@ class Stock:
         first, last = new
         near = self._ranges.where("sku = ? AND first <= ? ORDER BY first DESC LIMIT 2", shelf.sku, last + 1)
         for row in list(near):
-            if row.first <= last and row.last >= first:
-                raise InvariantError(f"units {first}-{last} of {shelf.sku} are already available")
+            if row.first <= new.last and row.last >= new.first:
+                raise InvariantError(f"units {new.first}-{new.last} of {shelf.sku} are already available")
             if row.last == new.first - 1 or row.first == new.last + 1:
                 self._ranges.delete(row)
                 first, last = min(first, row.first), max(last, row.last)

@@ -116,5 +116,17 @@ def test_a_start_time_does_not_move_with_the_wall_clock(monkeypatch: pytest.Monk
     assert started_since_boot(psutil.Process()) == pytest.approx(before, abs=0.01)
 
 
+def test_a_process_lives_as_long_as_its_last_thread(tmp_path: Path) -> None:
+    """After kill -9 the first thread may be gone while another still holds the ports."""
+    end_first_thread = "import ctypes; ctypes.CDLL(None).pthread_exit(0)"
+    process = make(
+        tmp_path, f"import signal, threading; threading.Thread(target=signal.pause).start(); {end_first_thread}"
+    )
+    process.start()
+    assert wait_until(lambda: (found := process.find()) is not None and found.status() == psutil.STATUS_ZOMBIE, 10)
+    process.kill()
+    assert process.state is ProcessState.DOWN
+
+
 def test_wait_until_gives_up() -> None:
     assert not wait_until(lambda: False, 0.05)

@@ -148,7 +148,7 @@ class FakeNode(InventoryServiceServicer, ClusterServiceServicer):
 
     # Services.
 
-    async def Execute(  # noqa: N802
+    async def Execute(
         self, requests: AsyncIterator[inventory_pb2.ExecuteRequest], context: Any
     ) -> AsyncIterator[inventory_pb2.ExecuteResponse]:
         self.streams += 1
@@ -158,7 +158,7 @@ class FakeNode(InventoryServiceServicer, ClusterServiceServicer):
             react = self.reactions.pop(0) if self.reactions else self.answer
             yield await react(request, context)
 
-    async def PlaceOrder(  # noqa: N802
+    async def PlaceOrder(
         self, request: inventory_pb2.PlaceOrderRequest, context: Any
     ) -> inventory_pb2.PlaceOrderResponse:
         """Always fails: the library never calls it."""
@@ -166,12 +166,12 @@ class FakeNode(InventoryServiceServicer, ClusterServiceServicer):
         await context.abort(StatusCode.UNAVAILABLE, "broken")
         raise AssertionError
 
-    async def GetStock(self, request: inventory_pb2.GetStockRequest, context: Any) -> inventory_pb2.GetStockResponse:  # noqa: N802
+    async def GetStock(self, request: inventory_pb2.GetStockRequest, context: Any) -> inventory_pb2.GetStockResponse:
         await self._query(request, context)
         stock = inventory_pb2.StockLevel(sku=request.sku, received=5, available=2, held=1, sold=1, removed=1)
         return inventory_pb2.GetStockResponse(stock=stock, applied_index=9)
 
-    async def ListStock(self, request: inventory_pb2.ListStockRequest, context: Any) -> inventory_pb2.ListStockResponse:  # noqa: N802
+    async def ListStock(self, request: inventory_pb2.ListStockRequest, context: Any) -> inventory_pb2.ListStockResponse:
         """Five skus."""
         await self._query(request, context)
         first = int(request.page_token or "0")
@@ -180,7 +180,7 @@ class FakeNode(InventoryServiceServicer, ClusterServiceServicer):
         token = str(last) if last < 5 else ""
         return inventory_pb2.ListStockResponse(stock=stock, next_page_token=token, applied_index=10 + first)
 
-    async def GetReservation(  # noqa: N802
+    async def GetReservation(
         self, request: inventory_pb2.GetReservationRequest, context: Any
     ) -> inventory_pb2.GetReservationResponse:
         await self._query(request, context)
@@ -189,19 +189,19 @@ class FakeNode(InventoryServiceServicer, ClusterServiceServicer):
         )
         return inventory_pb2.GetReservationResponse(reservation=reservation, applied_index=9)
 
-    async def ListReservations(  # noqa: N802
+    async def ListReservations(
         self, request: inventory_pb2.ListReservationsRequest, context: Any
     ) -> inventory_pb2.ListReservationsResponse:
         await self._query(request, context)
         held = inventory_pb2.Reservation(reservation_id="r1", state=inventory_pb2.RESERVATION_STATE_HELD)
         return inventory_pb2.ListReservationsResponse(reservations=[held], applied_index=9)
 
-    async def GetStatus(self, request: cluster_pb2.GetStatusRequest, context: Any) -> cluster_pb2.GetStatusResponse:  # noqa: N802
+    async def GetStatus(self, request: cluster_pb2.GetStatusRequest, context: Any) -> cluster_pb2.GetStatusResponse:
         await self._query(request, context)
         state_hash = cluster_pb2.StateHash(index=3, chain=b"c", digest=b"d")
         return cluster_pb2.GetStatusResponse(node="n1", role=cluster_pb2.ROLE_LEADER, state_hash=state_hash)
 
-    async def TransferLeadership(  # noqa: N802
+    async def TransferLeadership(
         self, request: cluster_pb2.TransferLeadershipRequest, context: Any
     ) -> cluster_pb2.TransferLeadershipResponse:
         await self._query(request, context)

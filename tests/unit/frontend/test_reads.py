@@ -107,6 +107,18 @@ async def test_a_malformed_query_names_its_field(
     assert not replica.proposals
 
 
+async def test_what_nobody_thought_of_is_internal_and_logged(
+    inventory: "InventoryServiceAsyncStub",
+    replica: FakeReplica,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(replica, "snapshot", lambda: 1 / 0)
+    error = await error_of(inventory.GetStock(pb.GetStockRequest(sku="a")))
+    assert (error.code, error.reason, error.definite) == (grpc.StatusCode.INTERNAL.value[0], "INTERNAL", "false")
+    assert "ZeroDivisionError" in caplog.text
+
+
 async def pages_of_stock(inventory: "InventoryServiceAsyncStub", page_size: int) -> list[list[str]]:
     pages: list[list[str]] = []
     token = ""

@@ -76,8 +76,8 @@ class FakeInventory:
 
     async def get_stock(self, sku: str) -> StockLevel:
         index = self._called("get_stock", sku)
-        states = [order.state for order in self.reservations.values() if order.lines[0].sku == sku]
-        sold, held = states.count(ReservationState.CONFIRMED), states.count(ReservationState.HELD)
+        alive = [one.state for one in self.reservations.values() if one.lines[0].sku == sku and self.is_alive(one)]
+        sold, held = alive.count(ReservationState.CONFIRMED), alive.count(ReservationState.HELD)
         return StockLevel(sku, self.received[sku], self.received[sku] - sold - held, held, sold, 0, index)
 
     async def tell_clock(self) -> int:
@@ -92,10 +92,10 @@ class FakeInventory:
         return next(self._indexes)
 
     def _taken(self, sku: str) -> set[int]:
-        alive = [order for order in self.reservations.values() if self._is_alive(order)]
+        alive = [order for order in self.reservations.values() if self.is_alive(order)]
         return {number for order in alive for line in order.units if line.sku == sku for number in line.numbers()}
 
-    def _is_alive(self, order: Reservation) -> bool:
+    def is_alive(self, order: Reservation) -> bool:
         held = order.state is ReservationState.HELD and order.expires_at_tick > self.clock
         return held or order.state is ReservationState.CONFIRMED
 

@@ -79,11 +79,11 @@ def test_every_act_shows_its_numbers(plan: SalePlan, evidence: Evidence, show: S
 
     text = printed.getvalue()
     assert "2 vases, 5 buyers" in text
-    assert "seed 1" in text
+    assert "--seed 1 draws" in text
     assert "3 customers paid for a vase that does not exist" in text
     assert "kill -9 n1 (pid 4711), leader of term 1; n2 leads in term 2 after 0.40 s" in text
     assert "EXPIRED" in text
-    assert ["b-2", "n2", "2", "2.14.0"] in [line.split() for line in text.splitlines()]
+    assert ["b-2", "n2", "2", "2.14.0", "c-1"] in [line.split() for line in text.splitlines()]
     assert "Sold exactly once each." in text
     assert "\x1b" not in text
 

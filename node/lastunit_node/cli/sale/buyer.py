@@ -5,7 +5,6 @@ retries under the same id, and every answer is definite. A refusal is final for 
 """
 
 import asyncio
-from itertools import count
 from typing import Final, Protocol
 
 from lastunit_client import CommandResult, FencingToken, LastUnitError, Lines, Outcome, StockLevel
@@ -58,7 +57,9 @@ class Buyer:
             return self._report(Ending.FAILED, error=str(error))
 
     async def _tries(self) -> BuyerReport:
-        for number in count(1):
+        number = 0
+        while True:
+            number += 1
             held = await self._reserve(f"{self._plan.name}-{number}")
             if held is not None:
                 ending = await self._pay(*held)
@@ -67,7 +68,6 @@ class Buyer:
             elif await self._sold_out():
                 return self._report(Ending.REFUSED)
             await asyncio.sleep(self._choices.come_back(number))
-        raise AssertionError("count() ended")
 
     async def _reserve(self, order: str) -> tuple[str, int, FencingToken] | None:
         """Order, unit and token of a hold; None: out of stock at this moment."""

@@ -49,6 +49,7 @@ def _run(options: Options, json: bool) -> SaleResult:
     try:
         return asyncio.run(_until_stopped(options, Show(open_console(json))))
     except asyncio.CancelledError:
+        typer.echo("stopped; nothing is left of the cluster", err=True)
         raise typer.Exit(STOPPED) from None
 
 

@@ -44,7 +44,7 @@ class Show:
         options = plan.options
         self._console.print(
             f"\n[bold]A flash sale:[/bold] {_count(options.units, 'vase')}, {_count(options.orders, 'buyer')}, "
-            f"one vase each.  [dim]seed {options.seed} (--seed {options.seed} draws the same choices again)[/dim]"
+            f"one vase each.\n[dim]--seed {options.seed} draws the same choices again.[/dim]"
         )
 
     def act_one(self) -> None:
@@ -75,12 +75,12 @@ class Show:
     def act_two(self, plan: SalePlan) -> None:
         """Before the cluster starts."""
         self._act(2, "the same buyers on a cluster")
-        bad = plan.options.orders - plan.good_cards
+        declined = _count(plan.options.orders - plan.good_cards, "card")
         self._say(
             f"{plan.options.nodes} real node processes, the stock replicated between them through Raft. The buyers "
             "come through all nodes: reserve (the answer names the unit and a fencing token), pay, confirm. The same "
             "lag applies, every buyer's process pauses between reserve and confirm, and "
-            f"{_count(bad, 'card')} will be declined: those vases go back, and buyers who were refused come again "
+            f"{declined} will be declined. A vase that is not paid goes back, and buyers who were refused come again "
             "with a new id while any vase is only on hold."
         )
 
@@ -114,6 +114,7 @@ class Show:
     def sold_out(self, buyers: Sequence[BuyerReport]) -> None:
         """After acts two and three: how it ended for the buyers."""
         endings = Counter(buyer.ending for buyer in buyers)
+        self._say("The sale is over. What the buyers say:")
         self._numbers(
             [
                 ("orders placed", endings[Ending.PLACED]),
@@ -123,7 +124,7 @@ class Show:
             ]
         )
         refusals = sum(buyer.refusals for buyer in buyers)
-        self._say(f"  On the way {_count(refusals, 'call')} were answered OUT_OF_STOCK.")
+        self._say(f"  Answered OUT_OF_STOCK on the way, with a new id for each new try: {_count(refusals, 'call')}.")
 
     def act_four(self) -> None:
         """Before the zombie."""
@@ -146,7 +147,8 @@ class Show:
 
     def ending(self, plan: SalePlan, evidence: Evidence, verdict: Verdict, seconds: float) -> None:
         """The table from order to token, the totals, the verdict."""
-        self._console.rule("[bold]what the nodes have on record[/bold]", align="left")
+        self._console.print()
+        self._console.rule("[bold]What the nodes have on record[/bold]", align="left")
         self._console.print(_orders_table(evidence))
         self._numbers(
             [
@@ -163,7 +165,9 @@ class Show:
 
     def note(self, text: str) -> None:
         """One thing that happened."""
-        self._console.print(f"  · {text}")
+        line = Table.grid(padding=(0, 1))
+        line.add_row("  ·", text)
+        self._console.print(line)
 
     def failed(self, fault: Exception) -> None:
         """The sale could not be held to its end."""
@@ -209,8 +213,9 @@ class Show:
     def _hashes(self, evidence: Evidence, verdict: Verdict) -> None:
         if verdict.state_hash_equal:
             state_hash = evidence.nodes[0].state_hash
-            names = ", ".join(node.node for node in evidence.nodes)
-            self._console.print(f"  state hash at index {state_hash.index}: {state_hash.digest.hex()[:16]} on {names}")
+            killed = {kill.node for kill in evidence.kills}
+            names = [f"{node.node} (was killed)" if node.node in killed else node.node for node in evidence.nodes]
+            self._say(f"  state hash at index {state_hash.index}: {state_hash.digest.hex()[:16]} on {', '.join(names)}")
             return
         for node in evidence.nodes:
             self._console.print(f"  [red]state hash of {node.node}: {node.state_hash}[/red]")
@@ -224,15 +229,29 @@ class Show:
 
 def _orders_table(evidence: Evidence) -> Table:
     table = Table(box=None, padding=(0, 2), pad_edge=True)
-    table.add_column("order")
-    table.add_column("bought through")
-    table.add_column("unit", justify="right")
-    table.add_column("token (term.index.position)", justify="right")
+    for heading in ("order", "came through", "unit", "token", "returned before by"):
+        table.add_column(heading, justify="right" if heading in ("unit", "token") else "left")
     homes = {buyer.order: buyer.home for buyer in evidence.buyers}
+    returned = _returned(evidence.buyers)
     for order in evidence.nodes[0].sold(SKU) if evidence.nodes else []:
-        units = ", ".join(map(str, unit_numbers(order)))
-        table.add_row(order.reservation_id, homes.get(order.reservation_id, "?"), units, str(order.token))
+        units = unit_numbers(order)
+        table.add_row(
+            order.reservation_id,
+            homes.get(order.reservation_id, "?"),
+            ", ".join(map(str, units)),
+            str(order.token),
+            ", ".join(name for unit in units for name in returned.get(unit, ())),
+        )
     return table
+
+
+def _returned(buyers: Sequence[BuyerReport]) -> dict[int, list[str]]:
+    """Per unit, the holds that were given back because the card was declined."""
+    returned: dict[int, list[str]] = {}
+    for buyer in buyers:
+        if buyer.ending is Ending.PAYMENT_FAILED and buyer.unit is not None:
+            returned.setdefault(buyer.unit, []).append(str(buyer.order))
+    return returned
 
 
 def _counts(progress: Progress) -> str:

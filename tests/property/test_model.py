@@ -1,0 +1,181 @@
+"""The SQLite state machine against the naive model: every result, level and reservation, step by step.
+
+Ids, skus and numbers come from small pools, and half of the commands look at the model for a target, so that
+commands meet: copies, reuse, zombies, due and forgotten ids, entries that come again after their time, restarts.
+"""
+
+from hypothesis import event, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from lastunit_node.statemachine.codec import encode_entry
+from lastunit_node.statemachine.commands import (
+    AdjustStock,
+    Command,
+    Configure,
+    Confirm,
+    Entry,
+    ExtendHold,
+    FencingToken,
+    Line,
+    PlaceOrder,
+    ReceiveStock,
+    Release,
+    Reserve,
+    ReturnUnits,
+    Tick,
+    UnitLine,
+    UnitRange,
+)
+from lastunit_node.statemachine.machine import StateMachine
+from lastunit_node.statemachine.queries import SqliteSnapshot
+from lastunit_node.statemachine.results import Outcome, Parameters, ReservationState
+
+from ..unit.statemachine.shop import audit, memory_database
+from .model import AVAILABLE, At, Model
+
+TERM = 3
+WRONG = FencingToken(1, 1, 1)
+
+names = st.integers(0, 40).map(lambda number: f"n{number}")
+few_names = st.sampled_from(["n1", "n2", "n3"])
+skus = st.sampled_from(["bowl", "vase", "vase", "vase", "plate"])
+lines = st.lists(st.builds(Line, skus, st.integers(1, 3)), min_size=1, max_size=3).map(tuple)
+orders = st.builds(Reserve, names, lines, st.integers(0, 6)) | st.builds(PlaceOrder, names, lines)
+stamps = st.sampled_from([3, 3, 1, 0, -1])  # ticks from now until which an entry may act
+any_ranges = st.tuples(st.integers(1, 12), st.integers(0, 3)).map(lambda pair: (UnitRange(pair[0], sum(pair)),))
+
+
+def targets(model: Model) -> st.SearchStrategy[tuple[str, FencingToken]]:
+    """Reservations with their tokens: mostly ones that are HELD, due or not."""
+    held = [(name, order.token or WRONG) for name, order in model.orders.items() if order.state is ReservationState.HELD]
+    others = [(name, order.token or WRONG) for name, order in model.orders.items()]
+    zombies = [(name, WRONG) for name, _ in held]
+    return st.sampled_from([*held * 5, *others, *zombies] or [("n0", WRONG)])
+
+
+def unit_lines(model: Model, owner: str) -> st.SearchStrategy[tuple[UnitLine, ...]]:
+    """Some of its units, or any."""
+    units = model.units_of(owner) or [("vase", 1)]
+    own = st.lists(st.sampled_from(units), min_size=1, max_size=3).map(
+        lambda some: tuple(UnitLine(sku, (UnitRange(number, number),)) for sku, number in some)
+    )
+    return own | st.builds(UnitLine, skus, any_ranges).map(lambda line: (line,))
+
+
+def resolutions(name: str, token: FencingToken, clock: int) -> st.SearchStrategy[Command]:
+    """What may be asked of a hold."""
+    return st.one_of(
+        st.builds(Confirm, st.just(name), st.just(token), st.just(()) | lines),
+        st.just(Confirm(name, token, ())),
+        st.just(Release(name, token)),
+        st.builds(Release, few_names | st.just(name), st.none()),
+        st.builds(ExtendHold, st.just(name), st.just(token), st.integers(clock, clock + 6)),
+    )
+
+
+def supplies(model: Model) -> st.SearchStrategy[Command]:
+    """What may be done to stock."""
+    return st.one_of(
+        st.builds(ReceiveStock, names, lines),
+        st.builds(AdjustStock, names, skus, st.integers(1, 2), st.just(()), st.just("lost")),
+        unit_lines(model, AVAILABLE).flatmap(
+            lambda found: st.builds(
+                AdjustStock, names, st.just(found[0].sku), st.just(0), st.just(found[0].ranges), st.just("")
+            )
+        ),
+        targets(model).flatmap(
+            lambda target: st.builds(ReturnUnits, names, st.just(target[0]), unit_lines(model, target[0]))
+        ),
+    )
+
+
+def closings(model: Model) -> st.SearchStrategy[Command]:
+    """What may be done to reservations that exist."""
+    return targets(model).flatmap(lambda target: resolutions(*target, model.clock))
+
+
+def ticks(model: Model) -> st.SearchStrategy[Command]:
+    """Ticks, now and then of another moment."""
+    return st.sampled_from([0, 0, 0, 1]).map(lambda ahead: Tick(model.clock + ahead))
+
+
+class ShopHistory(RuleBasedStateMachine):
+    """One log: each entry is applied by the state machine and by the model."""
+
+    @initialize(sweep_size=st.integers(1, 3), retention_ticks=st.integers(2, 6), hold_cap_ticks=st.integers(2, 5))
+    def open(self, sweep_size: int, retention_ticks: int, hold_cap_ticks: int) -> None:
+        parameters = Parameters(100, 2, hold_cap_ticks, retention_ticks, sweep_size)
+        self.connection = memory_database()
+        self.machine = StateMachine(self.connection)
+        self.model = Model(parameters)
+        self.proposed: list[Entry] = []
+        self.machine.apply(1, TERM, encode_entry(Entry(0, 0, (Configure(*parameters),))))
+        self.deliver(Entry(0, 0, (ReceiveStock("first", (Line("vase", 12), Line("bowl", 6))),)))
+
+    @rule(data=st.data(), stamp=stamps)
+    def order(self, data: st.DataObject, stamp: int) -> None:
+        self.propose(data.draw(st.lists(orders, min_size=1, max_size=4)), stamp)
+
+    @rule(data=st.data(), stamp=stamps)
+    def close(self, data: st.DataObject, stamp: int) -> None:
+        self.propose(data.draw(st.lists(closings(self.model), min_size=1, max_size=4)), stamp)
+
+    @rule(data=st.data(), stamp=stamps)
+    def supply(self, data: st.DataObject, stamp: int) -> None:
+        self.propose(data.draw(st.lists(supplies(self.model), min_size=1, max_size=3)), stamp)
+
+    @rule(data=st.data(), stamp=stamps)
+    def mix(self, data: st.DataObject, stamp: int) -> None:
+        """All kinds in one entry, commands that were seen before among them."""
+        copies = st.sampled_from([command for entry in self.proposed for command in entry.commands] or [Tick(0)])
+        kinds = st.one_of(orders, closings(self.model), supplies(self.model), ticks(self.model), copies, copies)
+        self.propose(data.draw(st.lists(kinds, min_size=2, max_size=6)), stamp)
+
+    @rule(age=st.integers(1, 6))
+    def deliver_again(self, age: int) -> None:
+        """What was delayed, or proposed again, with the stamp that it had."""
+        if self.proposed:
+            self.deliver(self.proposed[-min(age, len(self.proposed))])
+
+    @rule(times=st.integers(1, 2))
+    def tick(self, times: int) -> None:
+        for _ in range(times):
+            self.deliver(Entry(0, self.model.clock, (Tick(self.model.clock),)))
+
+    @rule()
+    def restart(self) -> None:
+        self.machine.commit()
+        self.machine = StateMachine(self.connection)
+
+    @invariant()
+    def agree(self) -> None:
+        self.machine.commit()
+        view, model = SqliteSnapshot(self.connection), self.model
+        reservations = [one for name in sorted(model.orders) if (one := model.reservation(name)) is not None]
+        assert view.list_stock("", 100) == [model.level(sku) for sku in model.skus()]
+        assert view.list_reservations("", 100, None) == reservations
+        assert (self.machine.clock, self.machine.needs_ticks) == (model.clock, model.needs_ticks())
+        assert self.machine.scan_digest() == self.machine.digest
+        audit(self.connection)
+
+    def teardown(self) -> None:
+        self.connection.close()
+
+    def propose(self, commands: list[Command], stamp: int) -> None:
+        self.proposed.append(Entry(len(self.proposed), max(0, self.model.clock + stamp), tuple(commands)))
+        self.deliver(self.proposed[-1])
+
+    def deliver(self, entry: Entry) -> None:
+        index = self.machine.applied_index + 1
+        applied = self.machine.apply(index, TERM, encode_entry(entry))
+        self.model.step()
+        for position, (command, result) in enumerate(zip(entry.commands, applied.results, strict=True)):
+            at = At(FencingToken(TERM, index, position), late=self.model.clock > entry.valid_until_tick)
+            assert result == self.model.apply(command, at), command
+            assert result.outcome is not Outcome.MALFORMED
+            event(f"{type(command).__name__} {result.outcome.name}{' again' if result.replayed else ''}")
+
+
+TestShopHistory = ShopHistory.TestCase
+TestShopHistory.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

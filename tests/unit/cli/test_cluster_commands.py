@@ -1,0 +1,97 @@
+"""`lastunit up` and its like, on fake nodes: what is said, and the exit status."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from lastunit_node.cli.local_cluster import LocalCluster
+
+Command = Callable[..., int]
+
+
+def test_up_status_down(lastunit: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lastunit("up") == 0
+    assert "leader" in capsys.readouterr().out
+    assert lastunit("up") == 1
+    assert "already running: n1, n2, n3" in capsys.readouterr().err
+    assert lastunit("status", "--json") == 0
+    status = json.loads(capsys.readouterr().out)
+    assert [node["role"] for node in status["nodes"]] == ["leader", "follower", "follower"]
+    assert lastunit("down", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"stopped": ["n1", "n2", "n3"], "killed": []}
+    assert lastunit("status") == 1, "nobody leads"
+    assert lastunit("down") == 0
+    assert "no node was running" in capsys.readouterr().out
+
+
+def test_one_node(cluster: LocalCluster, lastunit: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster.up()
+    for words, said in [
+        (["pause", "n2"], "n2 is paused\n"),
+        (["resume", "n2"], "n2 goes on\n"),
+        (["kill", "n3"], "n3 is killed\n"),
+        (["transfer", "n2"], "n2 leads\n"),
+    ]:
+        assert lastunit(*words) == 0
+        assert capsys.readouterr().out == said
+    assert lastunit("kill", "n3") == 1
+    assert "n3 is not running; start it with `lastunit start n3`" in capsys.readouterr().err
+    assert lastunit("start", "n3", "--json") == 0
+    started = json.loads(capsys.readouterr().out)
+    assert started == {"node": "n3", "process": "running", "pid": cluster.running()["n3"]}
+    assert lastunit("start", "n3") == 1
+    assert lastunit("transfer", "n3") == 1
+    assert "n3 is too far behind" in capsys.readouterr().err
+
+
+def test_start_does_not_wait_without_a_majority(
+    cluster: LocalCluster, lastunit: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.format()
+    cluster.config.path.with_name("mode-n1").write_text("silent")
+    assert lastunit("start", "n1") == 0
+    assert "serves once a majority of the nodes does" in capsys.readouterr().out
+
+
+def test_a_node_that_does_not_come_up(
+    cluster: LocalCluster, lastunit: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.config.path.with_name("mode-n2").write_text("refuse-run")
+    assert lastunit("up") == 4
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "n2 ended before it served" in printed.err.splitlines()[0]
+    assert printed.err.splitlines()[1:] == ["  | n2 will not run"]
+
+
+def test_a_node_that_is_killed_on_the_way_down(
+    cluster: LocalCluster, lastunit: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.config.path.with_name("mode-n1").write_text("stubborn")
+    cluster.up()
+    assert lastunit("down", "--timeout", "1") == 0
+    assert "n1 did not stop within 1 s and was killed; nothing is lost" in capsys.readouterr().err
+
+
+def test_the_config_in_force(cluster: LocalCluster, lastunit: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lastunit("config", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == cluster.config.effective()
+    assert lastunit("config") == 0
+    assert "hold_cap_ticks" in capsys.readouterr().out
+
+
+def test_a_bad_cluster_file(cluster: LocalCluster, lastunit: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster.config.path.write_text("cluster: x\nnoodles: {}\n")
+    for words in (["up"], ["status"], ["kill", "n1"], ["order", "vase=1"], ["config"]):
+        assert lastunit(*words) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert len(printed.err.splitlines()) == 1
+        assert "noodles: unknown key" in printed.err
+
+
+def test_no_such_node(lastunit: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    for word in ("start", "kill", "pause", "resume", "transfer"):
+        assert lastunit(word, "n9") == 2
+        assert "no node 'n9'; its nodes are n1, n2, n3" in capsys.readouterr().err

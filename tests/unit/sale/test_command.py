@@ -1,0 +1,101 @@
+"""The command line: options, exit statuses, and nothing but the object on standard output with --json."""
+
+import asyncio
+import json
+import os
+import signal
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from lastunit_node.cli.errors import ExitStatus
+from lastunit_node.cli.sale import command
+from lastunit_node.cli.sale.plan import Options
+from lastunit_node.cli.sale.run import SaleResult
+from lastunit_node.cli.sale.show import Show
+
+app = typer.Typer()
+app.command()(command.sale)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
+    """The options of the sales that were asked for; each is held at once and ends well."""
+    asked: list[Options] = []
+
+    async def hold_sale(options: Options, show: Show) -> SaleResult:
+        asked.append(options)
+        show.opening_seen = True  # type: ignore[attr-defined]
+        return SaleResult({"ok": True}, ExitStatus.ACCEPTED)
+
+    monkeypatch.setattr(command, "hold_sale", hold_sale)
+    return asked
+
+
+def test_defaults(asked: list[Options]) -> None:
+    assert CliRunner().invoke(app, []).exit_code == 0
+
+    options = asked[0]
+    assert (options.units, options.orders, options.nodes, options.kills) == (10, 15, 3, 1)
+
+
+def test_options(asked: list[Options]) -> None:
+    CliRunner().invoke(app, ["--units", "40", "--orders", "200", "--nodes", "5", "--kills", "3", "--seed", "9"])
+
+    assert asked == [Options(40, 200, 5, 3, 9)]
+
+
+def test_seeds_differ(asked: list[Options]) -> None:
+    for _ in range(5):
+        CliRunner().invoke(app, [])
+
+    assert len({options.seed for options in asked}) > 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--units", "0"], ["--orders", "0"], ["--nodes", "4"], ["--kills", "-1"], ["--seed", "x"]]
+)
+def test_bad_options(asked: list[Options], arguments: list[str]) -> None:
+    assert CliRunner().invoke(app, arguments).exit_code == 2
+    assert asked == []
+
+
+def test_json_is_one_object(asked: list[Options]) -> None:
+    assert json.loads(CliRunner().invoke(app, ["--json"]).stdout) == {"ok": True}
+
+
+def test_without_json_no_object(asked: list[Options]) -> None:
+    assert CliRunner().invoke(app, []).stdout == ""
+
+
+@pytest.mark.parametrize("status", [ExitStatus.REFUSED, ExitStatus.FAILED])
+def test_a_sale_that_went_wrong(monkeypatch: pytest.MonkeyPatch, status: ExitStatus) -> None:
+    async def hold_sale(options: Options, show: Show) -> SaleResult:
+        return SaleResult({"ok": False}, status)
+
+    monkeypatch.setattr(command, "hold_sale", hold_sale)
+
+    assert CliRunner().invoke(app, ["--json"]).exit_code == status
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_after_it_cleaned_up(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    cleaned_up = []
+
+    async def hold_sale(options: Options, show: Show) -> SaleResult:
+        try:
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), number)
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            cleaned_up.append(True)
+        raise AssertionError("was not stopped")
+
+    monkeypatch.setattr(command, "hold_sale", hold_sale)
+    result = CliRunner().invoke(app, ["--json"])
+
+    assert result.exit_code == 130
+    assert result.stdout == ""
+    assert cleaned_up == [True]
