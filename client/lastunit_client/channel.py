@@ -15,9 +15,9 @@ from lastunit_client.limits import MAX_MESSAGE_BYTES
 _OPTIONS: Final = (
     ("grpc.enable_retries", 0),  # no second retry loop underneath ours
     ("grpc.initial_reconnect_backoff_ms", 100),  # a killed node is back soon
-    ("grpc.min_reconnect_backoff_ms", 1_000),  # time for one attempt to connect
+    ("grpc.min_reconnect_backoff_ms", 1_000),  # time for an attempt to connect: a paused node accepts and says nothing
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    ("grpc.keepalive_time_ms", 30_000),  # finds out about a peer that vanished without a word
+    ("grpc.keepalive_time_ms", 30_000),  # for a peer that vanished without a word; nodes take one in 10 s
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.max_send_message_length", 2 * MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", 64 * MAX_MESSAGE_BYTES),  # 4,096 answers, each with its units

@@ -44,5 +44,11 @@ class Attempts:
     def error(self, failure: Failure, endpoint: str, request_id: str | None) -> LastUnitError:
         """What the caller gets when the call ends with this failure."""
         tries = "" if self._failed == 1 else f" (attempt {self._failed})"
-        message = f"{failure.code.name} from {endpoint}{tries}: {failure.message}"
+        message = f"{failure.code.name} from {endpoint}{tries}: {failure.message}{self._earlier(failure)}"
         return to_error(failure, message, definite=self.definite, request_id=request_id)
+
+    def _earlier(self, failure: Failure) -> str:
+        """What the last attempt's message cannot know."""
+        if self.definite or not failure.definite:
+            return ""
+        return "; but an earlier attempt may have been applied: call again with the same id to find out"

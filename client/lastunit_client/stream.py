@@ -8,6 +8,7 @@ never sent) and the callers try another node.
 import asyncio
 import itertools
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import grpc
@@ -23,10 +24,8 @@ if TYPE_CHECKING:
 
 _Call: TypeAlias = "grpc.aio.StreamStreamCall[inventory_pb2.ExecuteRequest, inventory_pb2.ExecuteResponse]"
 
-_CONNECT_SECONDS: Final = 1.0  # a paused node accepts connections and then says nothing
 _GRACE_SECONDS: Final = 0.5  # a message still unanswered so long after its last caller gave up: the node hangs
 
-_NOT_CONNECTED: Final = Failure(StatusCode.UNAVAILABLE, "cannot connect in time", definite=True)
 _ENDED: Final = Failure(StatusCode.UNAVAILABLE, "the node ended the stream", definite=False)
 _CLOSED: Final = Failure(StatusCode.UNAVAILABLE, "the client was closed", definite=False)
 
@@ -95,17 +94,14 @@ class ExecuteStream:
             await part
             self._finish(_ENDED)
         except grpc.aio.AioRpcError as error:
-            self._finish(of_rpc_error(error))
+            self._finish(_of_broken_stream(error))
         except asyncio.InvalidStateError:  # written to a call that had just ended
             self._finish(_ENDED)
-        except TimeoutError:
-            self._finish(_NOT_CONNECTED)
         except Exception as error:  # an answer that makes no sense
             self._finish(Failure(StatusCode.INTERNAL, f"unexpected answer: {error!r}", definite=False))
 
     async def _write(self, call: _Call) -> None:
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            await call.wait_for_connection()
+        await call.wait_for_connection()  # until then, nothing can have been applied
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -128,3 +124,10 @@ class ExecuteStream:
             watchdog.cancel()
             del self._in_flight[response.sequence]
             self._wake.set()
+
+
+def _of_broken_stream(error: grpc.aio.AioRpcError) -> Failure:
+    """INTERNAL that no node explains is how gRPC reports a transport that was reset, or broke while written to."""
+    failure = of_rpc_error(error)
+    transport = failure.code is StatusCode.INTERNAL and not failure.reason
+    return replace(failure, code=StatusCode.UNAVAILABLE) if transport else failure

@@ -53,7 +53,7 @@ class Server:
         self._config = config
         self._node = node
         self._directory = DataDirectory(config.node_dir(node), config.cluster, node)
-        raft_addresses = {name: str(member.raft) for name, member in config.nodes.items()}
+        raft_addresses = {name: (member.raft.host, member.raft.port) for name, member in config.nodes.items()}
         state, journal = self._directory.open_state(), self._directory.open_journal()
         self._core = ReplicaCore(node, raft_addresses, journal, state, configure_command(config))
 

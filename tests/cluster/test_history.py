@@ -1,8 +1,8 @@
 """The log makes linearizability cheap to check: every result names its index.
 
-Buyers place, hold, confirm and release at all nodes while leaders are killed and paused. Then the journal of one node is
-replayed on a fresh state machine, and every answer that a buyer got must be the one that the log gives at the index it
-names; what one buyer was answered before another one asked must stand earlier in the log; an id has one effect.
+Buyers place, hold, confirm and release at all nodes while leaders are killed and paused. Then the journal of one node
+is replayed on a fresh state machine, and every answer that a buyer got must be the one that the log gives at the index
+it names; what one buyer was answered before another one asked must stand earlier in the log; an id has one effect.
 """
 
 import asyncio
@@ -152,4 +152,3 @@ def check_one_effect(answers: list[tuple[str, str, Result]]) -> None:
         if not result.replayed
     ]
     assert len(effects) == len(set(effects))
-

@@ -195,9 +195,7 @@ class Model:
         expires_at = self.clock + self.hold_ticks(command) + 1 if isinstance(command, Reserve) else 0
         outcome, state = (Outcome.RESERVED, HELD) if isinstance(command, Reserve) else (Outcome.ORDER_PLACED, CONFIRMED)
         result = at.answer(outcome, token=at.token, expires_at_tick=expires_at, units=unit_lines(taken))
-        self.orders[name] = Order(
-            body, result, None, state, at.token, self.clock, expires_at, as_lines(wanted)
-        )
+        self.orders[name] = Order(body, result, None, state, at.token, self.clock, expires_at, as_lines(wanted))
         return result
 
     def hold_ticks(self, command: Reserve) -> int:
@@ -289,16 +287,19 @@ class Model:
             return known.answer._replace(replayed=True) if known.body == body else at.answer(Outcome.ID_REUSED)
         if at.late:
             return at.answer(Outcome.TOO_LATE)
-        match command:
-            case ReceiveStock():
-                result = self.receive(command, at)
-            case AdjustStock():
-                result = self.adjust(command, at)
-            case ReturnUnits():
-                result = self.take_back(command, at)
+        result = self.new_change(command, at)
         accepted = result.outcome in {Outcome.RECEIVED, Outcome.ADJUSTED, Outcome.RETURNED}
         self.changes[key] = Remembered(body, result, None if accepted else self.end_of_retention())
         return result
+
+    def new_change(self, command: ReceiveStock | AdjustStock | ReturnUnits, at: At) -> Result:
+        match command:
+            case ReceiveStock():
+                return self.receive(command, at)
+            case AdjustStock():
+                return self.adjust(command, at)
+            case ReturnUnits():
+                return self.take_back(command, at)
 
     def change_body(self, command: ReceiveStock | AdjustStock | ReturnUnits) -> Body:
         match command:
@@ -350,7 +351,9 @@ class Model:
 
 
 def totals(lines: tuple[Line, ...]) -> Body:
-    return tuple((sku, sum(line.quantity for line in lines if line.sku == sku)) for sku in sorted({one.sku for one in lines}))
+    return tuple(
+        (sku, sum(line.quantity for line in lines if line.sku == sku)) for sku in sorted({one.sku for one in lines})
+    )
 
 
 def as_lines(wanted: Body) -> tuple[Line, ...]:
@@ -367,7 +370,8 @@ def named(lines: tuple[UnitLine, ...]) -> list[Unit]:
 
 def unit_lines(units: list[Unit]) -> tuple[UnitLine, ...]:
     return tuple(
-        UnitLine(sku, as_ranges([number for its, number in units if its == sku])) for sku in sorted({u[0] for u in units})
+        UnitLine(sku, as_ranges([number for its, number in units if its == sku]))
+        for sku in sorted({u[0] for u in units})
     )
 
 

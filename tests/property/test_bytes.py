@@ -5,12 +5,11 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from unit.statemachine.shop import Shop
 
 from lastunit_node.statemachine.codec import DecodedEntry, decode_entry, encode_entry
 from lastunit_node.statemachine.commands import Entry, Line, PlaceOrder, Release, Tick
 from lastunit_node.statemachine.results import Outcome
-
-from ..unit.statemachine.shop import Shop
 
 scalars = (
     st.none()

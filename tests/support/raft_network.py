@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pysyncobj.node import Node, TCPNode
+from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
 from lastunit_node.replica.journal import SqliteJournal, create_journal
@@ -37,6 +37,7 @@ class ListTransport(Transport):  # type: ignore[misc]  # pysyncobj has no types
         super().__init__(None, None, None)
         self.network = network
         self.address = address
+        self.disconnected: list[tuple[str, str]] = []
         self.on_send: Callable[[dict[str, Any]], None] = lambda _message: None
 
     def send(self, node: Node, message: dict[str, Any]) -> bool:
@@ -45,10 +46,13 @@ class ListTransport(Transport):  # type: ignore[misc]  # pysyncobj has no types
         return True
 
     def receive(self, sender: str, message: dict[str, Any]) -> None:
-        self._onMessageReceived(TCPNode(sender), message)
+        self._onMessageReceived(Node(sender), message)
+
+    def disconnect(self, node: Node, reason: str) -> None:
+        self.disconnected.append((node.id, reason))
 
     def connected(self, peer: str, is_connected: bool) -> None:
-        (self._onNodeConnected if is_connected else self._onNodeDisconnected)(TCPNode(peer))
+        (self._onNodeConnected if is_connected else self._onNodeDisconnected)(Node(peer))
 
 
 class VirtualTime:
@@ -64,7 +68,7 @@ class Network:
         self.time = time
         self.queue: deque[tuple[str, str, dict[str, Any]]] = deque()
         self.folder = folder
-        self.addresses = [f"127.0.0.1:{19001 + number}" for number in range(count)]
+        self.addresses = [f"n{1 + number}" for number in range(count)]
         self.nodes: dict[str, Raft] = {}
         self.machines: dict[str, ListMachine] = {}
         self.transports: dict[str, ListTransport] = {}
@@ -76,7 +80,7 @@ class Network:
             self.start(address)
 
     def file(self, address: str) -> Path:
-        return self.folder / f"{address.rpartition(':')[2]}.db"
+        return self.folder / f"{address}.db"
 
     def start(self, address: str, machine: ListMachine | None = None) -> Raft:
         """Start (again) with the journal on disk, and with this machine's applied entries."""
@@ -85,8 +89,8 @@ class Network:
         self.machines[address] = machine
         self.transports[address] = ListTransport(self, address)
         self.nodes[address] = Raft(
-            TCPNode(address),
-            [peer for peer in self.addresses if peer != address],
+            Node(address),
+            [Node(peer) for peer in self.addresses if peer != address],
             SqliteJournal(self.file(address), "cluster-id", address),
             machine,
             applied_index=len(machine.applied),

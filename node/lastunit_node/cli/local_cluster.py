@@ -6,6 +6,7 @@ is a LocalClusterError, whose message is one line that says what to do.
 """
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ from lastunit_node.cli.data_directories import DataDirectories
 from lastunit_node.cli.errors import LocalClusterError, NodeFaultError
 from lastunit_node.cli.node_status import NodeStatus
 from lastunit_node.cli.processes import POLL_S, NodeProcess, ProcessState
-from lastunit_node.config import ClusterConfig
+from lastunit_node.config import Address, ClusterConfig
 
 __all__ = ["LocalCluster", "LocalClusterError", "NodeFaultError"]
 
@@ -30,6 +31,17 @@ PROBE_LIMIT_S: Final = 1.0
 
 def ignore_progress(serving: int, total: int) -> None:
     """Tell nobody."""
+
+
+def is_free(address: Address) -> bool:
+    """Whether nobody listens on an address now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections do not matter
+        try:
+            listener.bind(address)
+        except OSError:
+            return False
+        return True
 
 
 class LocalCluster:
@@ -65,6 +77,8 @@ class LocalCluster:
         """
         with self.data.exclusive():
             self.require_stopped()
+            for node in self.nodes:
+                self._require_free_ports(node)
             if fresh:
                 self.data.erase()
             if not self.data.exist():
@@ -109,7 +123,19 @@ class LocalCluster:
         process = self._process(node)
         if not self.data.exist():
             raise LocalClusterError(f"{node} has no data yet; start the cluster with `lastunit up`")
+        if process.pid is None:
+            self._require_free_ports(node)
         return process.start({**os.environ, **(environment or {})})
+
+    def _require_free_ports(self, node: str) -> None:
+        """Refuse while a stranger listens there: it might be taken for the node."""
+        addresses = self.config.node(node)
+        for key, address in (("grpc", addresses.grpc), ("raft", addresses.raft)):
+            if not is_free(address):
+                raise LocalClusterError(
+                    f"the {key} address of {node}, {address}, is taken by another process: stop that, "
+                    f"or give {node} another port in {self.config.path}"
+                )
 
     def stop(self, node: str, timeout_s: float = STOP_LIMIT_S) -> bool:
         """Stop one node with SIGTERM; False when it had to be killed after the time. True when it is down already."""

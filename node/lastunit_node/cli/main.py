@@ -8,9 +8,8 @@ import typer
 from lastunit_client import InvalidRequestError, LastUnitError, NotFoundError
 from lastunit_node.cli import cluster_commands, inventory_commands, output
 from lastunit_node.cli.errors import ExitStatus, LocalClusterError, NodeFaultError
+from lastunit_node.cli.sale.command import sale
 from lastunit_node.config import ConfigError
-
-CTRL_C = 130
 
 EPILOG = (
     "Exit status: 0 done; 1 refused, for certain; 2 wrong usage or cluster file; 3 no answer, may have been applied: "
@@ -20,6 +19,7 @@ EPILOG = (
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(cluster_commands.app)
 app.add_typer(inventory_commands.app)
+app.command(rich_help_panel="Demonstration")(sale)
 
 
 @app.callback(epilog=EPILOG)

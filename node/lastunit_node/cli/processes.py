@@ -22,6 +22,9 @@ START_TOLERANCE_S: Final = 0.05  # rounding; the kernel counts in hundredths of 
 SIGNAL_LIMIT_S: Final = 5.0  # for the kernel to act on SIGKILL, SIGSTOP or SIGCONT
 
 
+_children: Final[dict[int, subprocess.Popen[bytes]]] = {}  # started by this program, and not yet seen to have ended
+
+
 class ProcessState(StrEnum):
     """Whether a node's process is there."""
 
@@ -57,6 +60,13 @@ def is_dead(process: psutil.Process) -> bool:
     return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
 
 
+def reap_children() -> None:
+    """Take leave of those of our children that have ended, so that no zombie is left of them."""
+    for pid, child in list(_children.items()):
+        if child.poll() is not None:
+            _children.pop(pid, None)
+
+
 class NodeProcess:
     """The process of one node: `command`, its PID and its log kept in `folder`."""
 
@@ -65,24 +75,23 @@ class NodeProcess:
         self.pid_file = folder / "node.pid"
         self.log_file = folder / "node.log"
         self._command = list(command)
-        self._child: subprocess.Popen[bytes] | None = None  # reaped here when this program started it
         self._log_start = 0  # where the last start's part of the log begins
 
     def find(self) -> psutil.Process | None:
         """The living process that the PID file means, if there is one."""
+        process = self._recorded()
+        if process is None:
+            reap_children()
+        return process
+
+    def _recorded(self) -> psutil.Process | None:
         try:
             record = json.loads(self.pid_file.read_text(encoding="utf-8"))
             process = psutil.Process(record["pid"])
             same = abs(started_since_boot(process) - record["started_s"]) <= START_TOLERANCE_S
-            return process if same and not self._has_ended(process) else None
+            return process if same and not is_dead(process) else None
         except (OSError, ValueError, KeyError, TypeError, psutil.Error):
             return None
-
-    def _has_ended(self, process: psutil.Process) -> bool:
-        """Whether nothing of it is left; a killed process is a zombie before its last thread is gone."""
-        if self._child is not None and self._child.pid == process.pid:
-            return self._child.poll() is not None
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
 
     @property
     def pid(self) -> int | None:
@@ -108,7 +117,7 @@ class NodeProcess:
             raise ProcessError(f"{self.name} is running already (PID {pid})")
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
-            self._child = subprocess.Popen(
+            child = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -116,8 +125,9 @@ class NodeProcess:
                 env=environment,
                 start_new_session=True,
             )
-        self._write_pid_file(self._child.pid)
-        return self._child.pid
+        _children[child.pid] = child
+        self._write_pid_file(child.pid)
+        return child.pid
 
     def _write_pid_file(self, pid: int) -> None:
         try:

@@ -1,6 +1,7 @@
 """The front end as a whole: every service on one gRPC port, from start to stop."""
 
 import asyncio
+import socket
 from collections.abc import Collection
 from typing import Final
 
@@ -37,6 +38,12 @@ class CannotListenError(Exception):
     """The address cannot be bound: most often its port is taken."""
 
 
+def _try_to_listen(address: str) -> None:
+    """Raise OSError when the address cannot be bound; gRPC's own attempt writes noise to stderr."""
+    host, _, port = address.rpartition(":")
+    socket.create_server((host, int(port))).close()
+
+
 class FrontEnd:
     """One node's gRPC server. Create it on the running event loop that the replica uses.
 
@@ -68,8 +75,9 @@ class FrontEnd:
     async def start(self) -> None:
         """Bind the address and serve; CannotListenError when it cannot be bound."""
         try:
+            _try_to_listen(self._address)
             self.port = self._server.add_insecure_port(self._address)
-        except RuntimeError as error:
+        except (OSError, RuntimeError) as error:
             problem = "its port is taken, or it is no address of this machine"
             raise CannotListenError(f"cannot listen on {self._address}: {problem}") from error
         self._batcher.start()

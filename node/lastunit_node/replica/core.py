@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from pysyncobj.config import FAIL_REASON
-from pysyncobj.node import TCPNode
-from pysyncobj.syncobj import SyncObjException
+from pysyncobj.node import Node
 
 from lastunit_node.replica import timing
 from lastunit_node.replica.interface import FailureReason, Role, Status
 from lastunit_node.replica.journal import SqliteJournal
+from lastunit_node.replica.link import Address, Hello, RaftLink
 from lastunit_node.replica.raft import Raft
 from lastunit_node.replica.syncobj import CANDIDATE, FOLLOWER, LEADER, Callback
 from lastunit_node.replica.ticker import Ticker
@@ -60,6 +60,16 @@ def check_state_against_journal(applied_index: int, applied_term: int, journal: 
         )
 
 
+def open_link(node: str, addresses: Mapping[str, Address], journal: SqliteJournal) -> RaftLink:
+    """Listen on the node's raft address. Raises StartRefused when it is taken."""
+    peers = {name: address for name, address in addresses.items() if name != node}
+    host, port = addresses[node]
+    try:
+        return RaftLink(Hello(journal.cluster_id, node, journal.instance), (host, port), peers)
+    except OSError as problem:
+        raise StartRefused(f"cannot listen on raft address {host}:{port}: {problem.strerror}") from problem
+
+
 class RecordingMachine:
     """The state machine, and the hashes of the last applied indexes for comparison between nodes."""
 
@@ -85,36 +95,31 @@ class ReplicaCore:
     def __init__(
         self,
         node: str,
-        raft_addresses: Mapping[str, str],
+        raft_addresses: Mapping[str, Address],
         journal: SqliteJournal,
         state: sqlite3.Connection,
         configure: Configure,
     ) -> None:
         """Join journal and state, and bind. Raises StartRefused."""
-        self._names = {address: name for name, address in raft_addresses.items()}
-        self._nodes = {name: TCPNode(address) for name, address in raft_addresses.items()}
+        self._nodes = {name: Node(name) for name in raft_addresses}
         self._machine = StateMachine(state)
         self._recording = RecordingMachine(self._machine)
         self._configure = configure
         self._configured_at = float("-inf")
         self._ticker = Ticker()
         check_state_against_journal(self._machine.applied_index, self._machine.applied_term, journal)
-        self._raft = self._start_raft(node, journal)
-
-    def _start_raft(self, node: str, journal: SqliteJournal) -> Raft:
-        peers = [address for name, address in self._nodes.items() if name != node]
-        try:
-            return Raft(
-                self._nodes[node],
-                peers,
-                journal,
-                self._recording,
-                applied_index=self._machine.applied_index,
-                first_request_id=secrets.randbits(REQUEST_ID_BITS - 2) << REQUEST_ID_BITS,
-            )
-        except SyncObjException as problem:
-            address = self._nodes[node].address
-            raise StartRefused(f"cannot listen on raft address {address}: is it taken by another process?") from problem
+        link = open_link(node, raft_addresses, journal)
+        self._raft = Raft(
+            self._nodes[node],
+            [peer for name, peer in self._nodes.items() if name != node],
+            journal,
+            self._recording,
+            applied_index=self._machine.applied_index,
+            first_request_id=secrets.randbits(REQUEST_ID_BITS - 2) << REQUEST_ID_BITS,
+            transport=link,
+        )
+        link.start(self._raft.poller)
+        self._raft.addOnTickCallback(link.on_tick)
 
     def turn(self, timeout: float = timing.POLL) -> None:
         """One turn of Raft, after this leader's own proposals: the cluster's parameters, then ticks."""
@@ -152,14 +157,14 @@ class ReplicaCore:
         if target is not None and target not in self._nodes:
             return None
         chosen = self._raft.begin_transfer(None if target is None else self._nodes[target])
-        return self._names[chosen.id] if chosen else None
+        return chosen.id if chosen else None
 
     def status(self) -> Status:
         """How the node stands after the last turn."""
         raft, machine = self._raft, self._machine
         return Status(
             role=_ROLES[raft.role],
-            leader=self._names[raft.leader.id] if raft.leader else None,
+            leader=raft.leader.id if raft.leader else None,
             term=raft.term,
             last_index=raft.journal.last_index,
             commit_index=raft.commit_index,

@@ -10,6 +10,7 @@ The journal is never empty. Its first entry is a sentinel that stands for everyt
 The commit index is not kept here at all (pysyncobj.md, rule 4). Left out: trimming.
 """
 
+import secrets
 import sqlite3
 import struct
 import zlib
@@ -28,7 +29,9 @@ _SCHEMA: Final = """
 CREATE TABLE entry (
   idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, bytes BLOB NOT NULL, crc INTEGER NOT NULL
 ) STRICT;
-CREATE TABLE owner (only INTEGER PRIMARY KEY CHECK (only = 1), cluster_id TEXT NOT NULL, node TEXT NOT NULL) STRICT;
+CREATE TABLE owner (
+  only INTEGER PRIMARY KEY CHECK (only = 1), cluster_id TEXT NOT NULL, node TEXT NOT NULL, instance TEXT NOT NULL
+) STRICT;
 CREATE TABLE vote (
   only INTEGER PRIMARY KEY CHECK (only = 1), term INTEGER NOT NULL, voted_for TEXT, crc INTEGER NOT NULL
 ) STRICT;
@@ -61,7 +64,7 @@ def create_journal(path: Path, cluster_id: str, node: str) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
-    connection.execute("INSERT INTO owner VALUES (1, ?, ?)", (cluster_id, node))
+    connection.execute("INSERT INTO owner VALUES (1, ?, ?, ?)", (cluster_id, node, secrets.token_hex(8)))
     connection.execute("INSERT INTO entry VALUES (0, 0, ?, ?)", (SENTINEL_BYTES, entry_crc(0, 0, SENTINEL_BYTES)))
     connection.execute("INSERT INTO vote VALUES (1, 0, NULL, ?)", (vote_crc(0, None),))
     connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
@@ -83,7 +86,8 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
             raise JournalDamaged(f"{path} is missing")
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._check_format()
-        self._check_owner(cluster_id, node)
+        self.cluster_id = cluster_id
+        self.instance = self._check_owner(cluster_id, node)
         self._connection.execute("PRAGMA synchronous = FULL")
         self._term, self._voted_for = self._read_vote()
         self._vote_unsynced = False
@@ -104,10 +108,12 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
         if version != FORMAT_VERSION:
             raise JournalDamaged(f"{self._path} was never completed (format {version})")
 
-    def _check_owner(self, cluster_id: str, node: str) -> None:
-        owner = self._connection.execute("SELECT cluster_id, node FROM owner").fetchone()
-        if owner != (cluster_id, node):
-            raise JournalDamaged(f"{self._path} belongs to another node: {owner}, not {(cluster_id, node)}")
+    def _check_owner(self, cluster_id: str, node: str) -> str:
+        """The random id of this disk, if the journal is this node's."""
+        *owner, instance = self._connection.execute("SELECT cluster_id, node, instance FROM owner").fetchone()
+        if owner != [cluster_id, node]:
+            raise JournalDamaged(f"{self._path} belongs to another node: {owner}, not {[cluster_id, node]}")
+        return str(instance)
 
     def _read_vote(self) -> tuple[int, str | None]:
         row = self._connection.execute("SELECT term, voted_for, crc FROM vote").fetchone()

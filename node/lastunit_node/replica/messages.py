@@ -39,7 +39,7 @@ def _is_bytes(value: object) -> bool:
 
 def _is_entry(value: object) -> bool:
     return (
-        isinstance(value, (tuple, list))
+        isinstance(value, list | tuple)
         and len(value) == 3
         and _is_bytes(value[0])
         and _is_integer(value[1])
@@ -48,7 +48,7 @@ def _is_entry(value: object) -> bool:
 
 
 def _is_entries(value: object) -> bool:
-    return isinstance(value, list) and all(_is_entry(entry) for entry in value)
+    return isinstance(value, list | tuple) and all(_is_entry(entry) for entry in value)
 
 
 _FIELDS: Final[dict[str, dict[str, Callable[[object], bool]]]] = {

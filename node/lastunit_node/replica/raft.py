@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import structlog
 from pysyncobj.config import FAIL_REASON, SyncObjConf
-from pysyncobj.node import Node, TCPNode
+from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
 from lastunit_node.replica import timing
@@ -45,8 +45,8 @@ class Machine(Protocol):
         ...
 
 
-def configuration(bind_address: str) -> SyncObjConf:
-    """PySyncObj's settings: our tick loop, no batching delay, no files of its own, one bind attempt."""
+def configuration() -> SyncObjConf:
+    """PySyncObj's settings: our tick loop, no batching delay, no files and no port of its own."""
     return SyncObjConf(
         autoTick=False,
         appendEntriesUseBatch=False,
@@ -54,14 +54,9 @@ def configuration(bind_address: str) -> SyncObjConf:
         raftMinTimeout=timing.ELECTION_MIN,
         raftMaxTimeout=timing.ELECTION_MAX,
         leaderFallbackTimeout=timing.STEP_DOWN,
-        connectionTimeout=timing.CONNECTION_SILENCE,
-        connectionRetryTime=timing.CONNECT_RETRY,
         commandsWaitLeader=False,
         commandsQueueSize=MAX_QUEUED_PROPOSALS,
         dynamicMembershipChange=False,
-        bindAddress=bind_address,
-        maxBindRetries=1,
-        bindRetryTime=0.001,
     )
 
 
@@ -70,16 +65,16 @@ class Raft(RaftHooks):
 
     def __init__(
         self,
-        self_node: TCPNode,
-        peers: list[TCPNode],
+        self_node: Node,
+        peers: list[Node],
         journal: SqliteJournal,
         machine: Machine,
         *,
         applied_index: int,
         first_request_id: int,
-        transport: Transport | None = None,
+        transport: Transport,
     ) -> None:
-        """Bind and begin at the state's applied index. Raises pysyncobj's SyncObjException when the port is taken."""
+        """Begin at the state's applied index."""
         self._machine = machine
         self._follower = Follower(self)
         self._leader = Leader(self)
@@ -87,7 +82,7 @@ class Raft(RaftHooks):
         self._forwarding = Forwarding(self)
         self._transfer = Transfer(self, self._leader)
         self._outcomes: list[tuple[Callback, Applied | None, int]] = []
-        super().__init__(self_node, peers, configuration(self_node.address), journal, transport)
+        super().__init__(self_node, peers, configuration(), journal, transport)
         self.restart_at(applied_index, first_request_id)
         self.addOnTickCallback(self._end_turn)
 
@@ -120,8 +115,7 @@ class Raft(RaftHooks):
         try:
             self._dispatch(node, check_message(message))
         except MalformedMessage as problem:
-            _log.warning("closing connection to a peer", peer=str(node), problem=str(problem))
-            self.close_connection(node)
+            self.disconnect(node, str(problem))
 
     def _dispatch(self, node: Node, message: Message) -> None:
         match message["type"]:

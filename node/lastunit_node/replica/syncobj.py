@@ -12,10 +12,12 @@ from typing import Any, Final
 
 from pysyncobj import syncobj as pysyncobj_module
 from pysyncobj.config import SyncObjConf
-from pysyncobj.node import Node, TCPNode
+from pysyncobj.node import Node
+from pysyncobj.poller import Poller
 from pysyncobj.syncobj import SyncObj
 from pysyncobj.transport import Transport
 
+from lastunit_node.replica.clock import monotonic
 from lastunit_node.replica.journal import SqliteJournal
 
 FOLLOWER: Final = 0
@@ -40,14 +42,8 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     """PySyncObj with its private state readable and its private steps overridable, in words of ours."""
 
     def __init__(
-        self,
-        self_node: TCPNode,
-        other_nodes: list[TCPNode],
-        conf: SyncObjConf,
-        journal: SqliteJournal,
-        transport: Transport | None,
+        self, self_node: Node, other_nodes: list[Node], conf: SyncObjConf, journal: SqliteJournal, transport: Transport
     ) -> None:
-        """No transport: PySyncObj's own over TCP. Raises its SyncObjException when the port is taken."""
         with _journal_in_place(journal):
             super().__init__(self_node, other_nodes, conf, transport=transport)
 
@@ -140,6 +136,11 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         return sorted(self._SyncObj__otherNodes, key=lambda node: str(node.id))
 
     @property
+    def poller(self) -> Poller:
+        """What a turn polls in the end."""
+        return self._poller
+
+    @property
     def majority(self) -> int:
         """How many nodes make a quorum."""
         return (len(self._SyncObj__otherNodes) + 1) // 2 + 1
@@ -161,8 +162,8 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     @staticmethod
     def now() -> float:
-        """Monotonic seconds, from the clock PySyncObj uses. Paces timers; decides nothing."""
-        return float(pysyncobj_module.monotonicTime())
+        """Monotonic seconds. They pace timers; they decide nothing."""
+        return monotonic()
 
     def is_connected(self, node: Node) -> bool:
         """Whether a connection to the peer stands."""
@@ -236,11 +237,9 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         """Send, or lose, a message."""
         self._SyncObj__transport.send(node, message)
 
-    def close_connection(self, node: Node) -> None:
+    def disconnect(self, node: Node, reason: str) -> None:
         """Cut a peer off that sent what no node of ours sends; it may connect again."""
-        connection = self._SyncObj__transport._connections.get(node)  # noqa: SLF001  # TCPTransport has no method
-        if connection is not None:
-            connection.disconnect()
+        self._SyncObj__transport.disconnect(node, reason)
 
     # Proposals.
 

@@ -1,7 +1,6 @@
 """Receipts, adjustments and returns: what their ids were used for, and what they answer when they come again."""
 
 import sqlite3
-from collections.abc import Iterator
 from enum import Enum
 
 from lastunit_node.statemachine.canonical import decode_answer, encode_answer
@@ -40,7 +39,7 @@ class Changes:
         """As if the id had never been seen."""
         self._rows.delete(row)
 
-    def to_forget(self, clock: int, limit: int) -> Iterator[ChangeRow]:
+    def to_forget(self, clock: int, limit: int) -> list[ChangeRow]:
         """Ids whose retention is over."""
         return self._rows.where("forget_at_tick <= ? ORDER BY forget_at_tick, kind, change_id LIMIT ?", clock, limit)
 

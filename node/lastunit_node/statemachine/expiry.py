@@ -56,8 +56,8 @@ def expire_first_of(state: State, sku: str) -> bool:
 
 def _forget(state: State) -> None:
     limit = state.parameters.sweep_size
-    closed = list(state.reservations.to_forget(state.clock, limit))
+    closed = state.reservations.to_forget(state.clock, limit)
     for reservation in closed:
         state.reservations.forget(reservation)
-    for change in list(state.changes.to_forget(state.clock, limit - len(closed))):
+    for change in state.changes.to_forget(state.clock, limit - len(closed)):
         state.changes.forget(change)

@@ -57,11 +57,11 @@ def _answered_before(state: State, at: Position, order: _Order) -> Result | None
 
 def _refused(state: State, at: Position, order: _Order) -> Result | None:
     """The refusal of an order that cannot be served, remembered under its id."""
-    if any(state.stock.find(line.sku) is None for line in order.lines):
+    if None in [state.stock.find(line.sku) for line in order.lines]:
         return _remember_refusal(state, order, at.answer(Outcome.UNKNOWN_SKU))
-    shortages = tuple(shortage for line in order.lines if (shortage := expiry.shortage(state, line)) is not None)
+    shortages = [shortage for line in order.lines if (shortage := expiry.shortage(state, line)) is not None]
     if shortages:
-        return _remember_refusal(state, order, Result(Outcome.OUT_OF_STOCK, at.token.index, shortages=shortages))
+        return _remember_refusal(state, order, Result(Outcome.OUT_OF_STOCK, at.token.index, shortages=tuple(shortages)))
     return None
 
 

@@ -5,27 +5,33 @@ time has come is EXPIRED for everyone who looks, whether or not the sweep has be
 """
 
 import sqlite3
-from collections.abc import Iterator
-from json import JSONDecoder, JSONEncoder
+from json import loads
 from typing import Final
 
 from lastunit_node.statemachine.canonical import ordered_lines, unit_lines
 from lastunit_node.statemachine.commands import FencingToken, UnitLine
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
+from lastunit_node.statemachine.ranges import Ranges
 from lastunit_node.statemachine.results import Reservation, ReservationState
 from lastunit_node.statemachine.tables import RESERVATIONS, ReservationRow, Table
 
 REFUSED: Final = 0
 HELD: Final = int(ReservationState.HELD)
 
-encode_units = JSONEncoder(separators=(",", ":"), check_circular=False).encode
-_decode_json = JSONDecoder().decode
+
+def encode_units(units: tuple[UnitLine, ...]) -> str:
+    """Units as JSON, so that people can query them. A sku has no character that JSON would escape."""
+    return f"[{','.join([_encode_line(sku, ranges) for sku, ranges in units])}]"
+
+
+def _encode_line(sku: str, ranges: Ranges) -> str:
+    return f'["{sku}",[{",".join([f"[{first},{last}]" for first, last in ranges])}]]'
 
 
 def units_of(row: ReservationRow) -> tuple[UnitLine, ...]:
     """The units that are held by or sold to it."""
-    return unit_lines(_decode_json(row.units))
+    return unit_lines(loads(row.units))
 
 
 def token_of(row: ReservationRow) -> FencingToken | None:
@@ -105,7 +111,7 @@ class Reservations:
     def due(self, clock: int, limit: int) -> list[ReservationRow]:
         """Holds whose time has come, first those that expire first, then by token."""
         order = "ORDER BY expires_at_tick, token_term, token_index, token_position LIMIT ?"
-        return list(self._rows.where(f"state = 1 AND expires_at_tick <= ? {order}", clock, limit))
+        return self._rows.where(f"state = 1 AND expires_at_tick <= ? {order}", clock, limit)
 
     def first_due_of(self, sku: str, clock: int) -> ReservationRow | None:
         """The first hold of a sku whose time has come."""
@@ -116,7 +122,7 @@ class Reservations:
         ).fetchone()
         return None if found is None else self._rows.get(*found)
 
-    def to_forget(self, clock: int, limit: int) -> Iterator[ReservationRow]:
+    def to_forget(self, clock: int, limit: int) -> list[ReservationRow]:
         """Ids whose retention is over."""
         return self._rows.where("forget_at_tick <= ? ORDER BY forget_at_tick, reservation_id LIMIT ?", clock, limit)
 

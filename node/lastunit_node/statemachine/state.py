@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from lastunit_node.statemachine.changes import Changes
 from lastunit_node.statemachine.commands import FencingToken
+from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.reservations import Reservations
 from lastunit_node.statemachine.results import Outcome, Parameters, Reservation, Result
@@ -41,7 +42,7 @@ class State:
     def parameters(self) -> Parameters:
         """The replicated parameters, on a cluster that was configured."""
         if self.configured is None:
-            raise LookupError("the cluster is not configured")
+            raise InvariantError("a command ran before the cluster was configured")
         return self.configured
 
     def configure(self, parameters: Parameters) -> None:

@@ -100,10 +100,10 @@ class Stock:
                 shelf.front = AvailableRow(shelf.sku, last + 1, front.last)
         return tuple(taken)
 
-    def are_available(self, shelf: Shelf, ranges: Ranges) -> bool:
+    def has_available(self, shelf: Shelf, named: UnitRange) -> bool:
         """Whether every one of these units is available."""
         self._close_front(shelf)
-        return all(self._range_around(shelf, wanted) is not None for wanted in ranges)
+        return self._range_around(shelf, named) is not None
 
     def take_named(self, shelf: Shelf, ranges: Ranges, to: Place) -> None:
         """Move these units; the caller has seen that they are available."""
@@ -155,7 +155,8 @@ class Stock:
             self._levels.replace(shelf.stored_level, level)
 
     def _lowest(self, shelf: Shelf) -> AvailableRow | None:
-        return next(self._ranges.where("sku = ? ORDER BY first LIMIT 1", shelf.sku), None)
+        found = self._ranges.where("sku = ? ORDER BY first LIMIT 1", shelf.sku)
+        return found[0] if found else None
 
     def _open_front(self, shelf: Shelf) -> AvailableRow:
         front = self._lowest(shelf)
@@ -174,20 +175,20 @@ class Stock:
         """Write the front back, so that the database has all ranges."""
         stored, front = shelf.stored_front, shelf.front
         if stored is not None and front is not None and stored != front:
-            self._ranges.replace(stored, front)
+            self._ranges.delete(stored)
+            self._ranges.insert(front)
         shelf.front = shelf.stored_front = None
 
     def _range_around(self, shelf: Shelf, wanted: UnitRange) -> AvailableRow | None:
         """The available range that holds all wanted units."""
         nearest = self._ranges.where("sku = ? AND first <= ? ORDER BY first DESC LIMIT 1", shelf.sku, wanted.first)
-        row = next(nearest, None)
-        return row if row is not None and wanted.last <= row.last else None
+        return nearest[0] if nearest and wanted.last <= nearest[0].last else None
 
     def _add(self, shelf: Shelf, new: UnitRange) -> None:
         """Add a range, joined with the neighbours that it touches."""
         first, last = new
         near = self._ranges.where("sku = ? AND first <= ? ORDER BY first DESC LIMIT 2", shelf.sku, last + 1)
-        for row in list(near):
+        for row in near:
             if row.first <= new.last and row.last >= new.first:
                 raise InvariantError(f"units {new.first}-{new.last} of {shelf.sku} are already available")
             if row.last == new.first - 1 or row.first == new.last + 1:

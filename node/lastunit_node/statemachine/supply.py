@@ -7,7 +7,7 @@ until the retention is over; what changed stock is remembered for good.
 from lastunit_node.statemachine import expiry
 from lastunit_node.statemachine.canonical import adjust_request, receive_request, return_request
 from lastunit_node.statemachine.changes import Kind
-from lastunit_node.statemachine.commands import AdjustStock, Line, ReceiveStock, ReturnUnits, UnitLine
+from lastunit_node.statemachine.commands import AdjustStock, Line, ReceiveStock, ReturnUnits, UnitLine, UnitRange
 from lastunit_node.statemachine.ranges import Ranges, contains, join_unit_lines, normalise, subtract, sum_lines
 from lastunit_node.statemachine.reservations import encode_units, present, state_of, units_of
 from lastunit_node.statemachine.results import Outcome, ReservationState, Result
@@ -77,11 +77,18 @@ def _adjust(state: State, at: Position, command: AdjustStock) -> Result:
 
 def _adjust_named(state: State, at: Position, command: AdjustStock, shelf: Shelf) -> Result:
     ranges = normalise(command.ranges)
-    while not state.stock.are_available(shelf, ranges):
-        if not expiry.expire_first_of(state, command.sku):
-            return at.answer(Outcome.UNITS_NOT_AVAILABLE)
+    if not all(_is_available(state, shelf, named) for named in ranges):
+        return at.answer(Outcome.UNITS_NOT_AVAILABLE)
     state.stock.take_named(shelf, ranges, Place.REMOVED)
     return _removed(state, at, command, ranges)
+
+
+def _is_available(state: State, shelf: Shelf, named: UnitRange) -> bool:
+    """Whether these units are available, once due holds of their sku were expired, as many as needed."""
+    while not state.stock.has_available(shelf, named):
+        if not expiry.expire_first_of(state, shelf.sku):
+            return False
+    return True
 
 
 def _removed(state: State, at: Position, command: AdjustStock, ranges: Ranges) -> Result:

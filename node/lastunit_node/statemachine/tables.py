@@ -1,7 +1,7 @@
 """Logical rows and their tables: every write of one goes through Table, which keeps the digest in step."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from lastunit_node.statemachine.errors import InvariantError
@@ -106,9 +106,11 @@ class Table(Generic[RowT]):
         name, columns = schema.name, schema.columns
         key = " AND ".join(f"{column} = ?" for column in columns[: schema.key]) or "only_row = 1"
         places = ", ".join("?" * len(columns))
-        self._get = f"{select(schema)} WHERE {key}"
+        self._select = select(schema)
+        self._get = f"{self._select} WHERE {key}"
         self._insert = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
-        self._update = f"UPDATE {name} SET ({', '.join(columns)}) = ({places}) WHERE {key}"  # noqa: S608
+        changes = ", ".join(f"{column} = ?" for column in columns[schema.key :])
+        self._update = f"UPDATE {name} SET {changes} WHERE {key}"  # noqa: S608
         self._delete = f"DELETE FROM {name} WHERE {key}"  # noqa: S608
 
     def get(self, *key: object) -> RowT | None:
@@ -116,9 +118,10 @@ class Table(Generic[RowT]):
         found = self._execute(self._get, key).fetchone()
         return None if found is None else self._schema.make(found)
 
-    def where(self, condition: str, *parameters: object) -> Iterator[RowT]:
+    def where(self, condition: str, *parameters: object) -> list[RowT]:
         """Rows by a condition that ends in ORDER BY: what is read unordered is not the same on every node."""
-        return map(self._schema.make, self._execute(f"{select(self._schema)} WHERE {condition}", parameters))
+        found = self._execute(f"{self._select} WHERE {condition}", parameters)
+        return [self._schema.make(row) for row in found.fetchall()]
 
     def insert(self, row: RowT) -> None:
         """Add a row."""
@@ -126,8 +129,9 @@ class Table(Generic[RowT]):
         self._digest.add(self._schema.name, row)
 
     def replace(self, old: RowT, new: RowT) -> None:
-        """Put `new` in the place of `old`, which is the row as it stands."""
-        self._touch_one(self._update, new + old[: self._schema.key])
+        """Put `new`, of the same primary key, in the place of `old`, which is the row as it stands."""
+        key = self._schema.key
+        self._touch_one(self._update, new[key:] + old[:key])
         self._digest.remove(self._schema.name, old)
         self._digest.add(self._schema.name, new)
 

@@ -1211,7 +1211,7 @@ class ExecuteRequest(message.Message):
     """Chosen by the caller, echoed in the response."""
     @builtins.property
     def commands(self) -> containers.RepeatedCompositeFieldContainer[Command]:
-        """Up to 4,096 commands and 1 MiB."""
+        """Up to 4,096 commands and 1 MiB; a larger message ends the stream with INVALID_ARGUMENT."""
 
     def __init__(
         self,

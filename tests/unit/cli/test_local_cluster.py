@@ -1,6 +1,8 @@
 """The local cluster as a library, on fake nodes: started together, stopped together, and cleaned up after a failure."""
 
 import signal
+import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,17 @@ def test_a_node_that_never_serves(cluster: LocalCluster) -> None:
         cluster.up(timeout_s=2)
     assert caught.value.log_tail == "n3 is up"
     assert states(cluster) == ["down"] * 3
+
+
+def test_a_stranger_on_a_nodes_port_is_not_taken_for_the_node(cluster: LocalCluster) -> None:
+    cluster.format()
+    for address in (cluster.config.node("n2").grpc, cluster.config.node("n2").raft):
+        with socket.create_server(address):
+            for action in (cluster.up, partial(cluster.up, fresh=True), partial(cluster.start, "n2")):
+                with pytest.raises(LocalClusterError, match=rf"address of n2, {address}, is taken by another process"):
+                    action()
+    assert states(cluster) == ["down"] * 3
+    assert cluster.data.exist(), "nothing was erased"
 
 
 def test_ctrl_c_stops_what_was_started(cluster: LocalCluster) -> None:

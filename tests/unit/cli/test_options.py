@@ -14,7 +14,7 @@ def test_lines() -> None:
 
 @pytest.mark.parametrize("text", ["", "vase", "vase=", "=2", "vase=x", "vase=-1", "vase=1.5", "vase=2=3", "vase=²"])
 def test_not_lines(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is not SKU=QUANTITY, e.g. vase=2"):
+    with pytest.raises(typer.BadParameter, match=r"is not SKU=QUANTITY, e.g. vase=2"):
         parse_line(text)
 
 
@@ -25,20 +25,20 @@ def test_units() -> None:
 
 @pytest.mark.parametrize("text", ["", "a", "1-", "-1", "1,,2", "1-2-3", "1 2"])
 def test_not_units(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is not a list of unit numbers, e.g. 1-3,7"):
+    with pytest.raises(typer.BadParameter, match=r"is not a list of unit numbers, e.g. 1-3,7"):
         parse_ranges(text)
 
 
 @pytest.mark.parametrize("text", ["vase", "=1"])
 def test_not_unit_lines(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is not SKU=UNITS"):
+    with pytest.raises(typer.BadParameter, match=r"is not SKU=UNITS"):
         parse_unit_line(text)
 
 
 def test_tokens_are_read_as_they_are_printed() -> None:
     token = FencingToken(2, 14, 0)
     assert parse_token(str(token)) == token
-    with pytest.raises(typer.BadParameter, match="is not a token TERM.INDEX.POSITION"):
+    with pytest.raises(typer.BadParameter, match=r"is not a token TERM.INDEX.POSITION"):
         parse_token("2.14")
 
 

@@ -58,11 +58,12 @@ def test_another_program_finds_it_again(process: NodeProcess, tmp_path: Path) ->
 
 
 def test_pause_and_resume(process: NodeProcess) -> None:
-    process.start()
+    pid = process.start()
     process.pause()
     assert process.state is ProcessState.PAUSED
     process.resume()
-    assert process.state is ProcessState.RUNNING
+    assert process.pid == pid
+    assert process.state.value == "running"
 
 
 def test_a_paused_process_hears_terminate(process: NodeProcess) -> None:

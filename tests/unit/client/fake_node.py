@@ -78,6 +78,13 @@ def bad_request(field: str, description: str) -> error_details_pb2.BadRequest:
     return error_details_pb2.BadRequest(field_violations=[violation])
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for it, at most 10 s."""
+    async with asyncio.timeout(10.0):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
 class FakeNode(InventoryServiceServicer, ClusterServiceServicer):
     """Reacts to each Execute message with the next of `reactions`, then with `answer`. `inbox` gets every message."""
 
@@ -87,7 +94,7 @@ class FakeNode(InventoryServiceServicer, ClusterServiceServicer):
         self.inbox: asyncio.Queue[inventory_pb2.ExecuteRequest] = asyncio.Queue()
         self.messages: list[inventory_pb2.ExecuteRequest] = []
         self.streams = 0
-        self.query_errors: list[status_pb2.Status | StatusCode] = []
+        self.query_errors: list[status_pb2.Status | StatusCode | None] = []  # None: no answer, ever
         self.queries: list[Message] = []
         self.orders = 0
         self.endpoint = "127.0.0.1:0"
@@ -212,7 +219,10 @@ class FakeNode(InventoryServiceServicer, ClusterServiceServicer):
         if not self.query_errors:
             return
         failure = self.query_errors.pop(0)
-        if isinstance(failure, StatusCode):
+        if failure is None:
+            await asyncio.Future()
+        elif isinstance(failure, StatusCode):
             await context.abort(failure, "broken")
-        code = next(code for code in StatusCode if code.value[0] == failure.code)
-        await context.abort(code, failure.message, (("grpc-status-details-bin", failure.SerializeToString()),))
+        else:
+            code = next(code for code in StatusCode if code.value[0] == failure.code)
+            await context.abort(code, failure.message, (("grpc-status-details-bin", failure.SerializeToString()),))

@@ -1,11 +1,14 @@
 """Queries: reads on any node, pages, and questions about one node."""
 
+import asyncio
+
 import pytest
 from grpc import StatusCode
 
 from lastunit.v1 import inventory_pb2
 from lastunit_client import (
     AsyncInventoryClient,
+    ClientClosedError,
     DeadlineError,
     NotFoundError,
     NotPossibleError,
@@ -15,7 +18,7 @@ from lastunit_client import (
     UnavailableError,
 )
 
-from .fake_node import FakeNode, error
+from .fake_node import FakeNode, error, until
 
 Nodes = list[FakeNode]
 
@@ -59,6 +62,19 @@ async def test_a_read_never_applies_anything(dead_endpoint: str, paused_endpoint
             with pytest.raises((UnavailableError, DeadlineError)) as caught:
                 await client.get_stock("VASE")
             assert caught.value.definite
+
+
+async def test_a_query_under_way_ends_with_its_caller_or_its_client(client: AsyncInventoryClient, nodes: Nodes) -> None:
+    nodes[0].query_errors += [None, None]
+    first = asyncio.create_task(client.get_stock("VASE"))
+    second = asyncio.create_task(client.get_stock("VASE"))
+    await until(lambda: len(nodes[0].queries) == 2)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await client.close()
+    with pytest.raises(ClientClosedError):
+        await second
 
 
 async def test_lists_fetch_page_by_page_and_survive_a_node(client: AsyncInventoryClient, nodes: Nodes) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -24,7 +25,7 @@ from lastunit_client import (
     UnavailableError,
 )
 
-from .fake_node import FakeNode, error
+from .fake_node import FakeNode, error, until
 
 
 class NodeThread:
@@ -151,6 +152,24 @@ def test_checkout_wants_a_plain_function(client: InventoryClient) -> None:
 
     with pytest.raises(TypeError, match="plain pay"):
         client.checkout({"VASE": 1}, pay)
+
+
+def test_ctrl_c_ends_the_call_and_leaves_the_client_usable(client: InventoryClient, host: NodeThread) -> None:
+    gate, main = asyncio.Event(), threading.get_ident()
+    host.node.reactions.extend([host.node.wait_for(gate)] * 9)
+
+    def interrupt() -> None:
+        host.run(host.node.inbox.get())
+        signal.pthread_kill(main, signal.SIGINT)
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            client.place_order({"VASE": 1}, timeout=60.0)
+    host.run(until(lambda: "place_order" not in repr(asyncio.all_tasks(client._loop._loop))))
+    host.node.reactions.clear()
+    host.loop.call_soon_threadsafe(gate.set)
+    assert client.place_order({"VASE": 1}).accepted
 
 
 def test_close_ends_the_thread_and_the_calls_of_others(client: InventoryClient, host: NodeThread) -> None:

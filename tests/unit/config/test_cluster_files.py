@@ -20,9 +20,7 @@ def test_valid(name: str, nodes: int) -> None:
 def test_every_key_is_there_under_a_comment(name: str) -> None:
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     commented = {
-        line.partition(":")[0]
-        for above, line in pairwise(lines)
-        if above.startswith("#") and line[:1].isalpha()
+        line.partition(":")[0] for above, line in pairwise(lines) if above.startswith("#") and line[:1].isalpha()
     }
     assert commented == set(ClusterConfig.model_fields)
 

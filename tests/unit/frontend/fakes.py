@@ -54,7 +54,7 @@ async def turns() -> None:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what no event tells of."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+        while not condition():
             await asyncio.sleep(0)
 
 

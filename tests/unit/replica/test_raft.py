@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 from pysyncobj.config import FAIL_REASON
-from pysyncobj.node import TCPNode
+from pysyncobj.node import Node
 from support.raft_network import ListMachine, Network
 
 from lastunit_node.replica import timing
-from lastunit_node.replica.syncobj import FOLLOWER, LEADER
 from lastunit_node.statemachine.errors import InvariantError
 
 MakeNetwork = Callable[[int], Network]
@@ -61,7 +60,7 @@ def test_an_append_that_overlaps_the_log_cuts_nothing(make_network: MakeNetwork,
     entries = follower.journal.entries(1, 3)
     for overlapping in (entries[:0], entries):
         message = append(network.nodes[leader], prev_index=0, prev_term=0, entries=overlapping)
-        follower.on_message(TCPNode(leader), message)
+        follower.on_message(Node(leader), message)
     assert follower.journal.last_index == 4
 
 
@@ -80,7 +79,7 @@ def test_a_follower_commits_no_more_than_the_message_proved(make_network: MakeNe
     node = network.nodes[old]
     stranded = node.journal.last_index
     message = append(node, term=node.term + 1, prev_index=1, prev_term=1, commit_index=stranded)
-    node.on_message(TCPNode(others(network, old)[0]), message)
+    node.on_message(Node(others(network, old)[0]), message)
     assert node.commit_index == 1
 
 
@@ -95,7 +94,7 @@ def test_a_conflict_with_a_committed_entry_stops_the_node(make_network: MakeNetw
         {"prev_index": 2, "prev_term": follower.term + 1},
     ):
         with pytest.raises(InvariantError, match="differs at index 2"):
-            follower.on_message(TCPNode(leader), append(network.nodes[leader], term=follower.term + 1, **fields))
+            follower.on_message(Node(leader), append(network.nodes[leader], term=follower.term + 1, **fields))
 
 
 @pytest.mark.parametrize("field", ["last", "prev_index"])
@@ -109,7 +108,7 @@ def test_an_acknowledgement_of_more_than_the_log_is_not_counted(make_network: Ma
     node.turn(0.0)
     commit_before = node.commit_index
     answer = {"type": "append_response", "term": node.term, "prev_index": 2, "success": True, "last": 2} | {field: 998}
-    node.on_message(TCPNode(others(network, leader)[0]), answer)
+    node.on_message(Node(others(network, leader)[0]), answer)
     node.turn(0.0)
     assert node.commit_index == commit_before
 
@@ -124,81 +123,9 @@ def test_an_acknowledgement_from_an_earlier_term_is_not_counted(make_network: Ma
     last, commit_before = node.journal.last_index, node.commit_index
     for term, counted in ((node.term - 1, False), (node.term, True)):
         answer = {"type": "append_response", "term": term, "prev_index": last - 1, "success": True, "last": last}
-        node.on_message(TCPNode(others(network, leader)[0]), answer)
+        node.on_message(Node(others(network, leader)[0]), answer)
         node.turn(0.0)
         assert (node.commit_index > commit_before) is counted
-
-
-def test_one_vote_counts_once(make_network: MakeNetwork) -> None:
-    network = make_network(5)
-    candidate = network.addresses[0]
-    node = network.nodes[candidate]
-    network.time.now += timing.ELECTION_MAX + 0.01
-    node.turn(0.0)
-    vote = {"type": "response_vote", "term": node.term, "granted": True}
-    for _ in range(5):
-        node.on_message(TCPNode(network.addresses[1]), vote)
-    assert node.role != LEADER, "one voter is not a majority of five, however often its vote arrives"
-    node.on_message(TCPNode(network.addresses[2]), vote)
-    assert node.role == LEADER
-
-
-def test_a_refused_or_late_vote_does_not_count(make_network: MakeNetwork) -> None:
-    network = make_network(3)
-    node = network.nodes[network.addresses[0]]
-    network.time.now += timing.ELECTION_MAX + 0.01
-    node.turn(0.0)
-    for vote in ({"term": node.term, "granted": False}, {"term": node.term - 1, "granted": True}):
-        node.on_message(TCPNode(network.addresses[1]), {"type": "response_vote"} | vote)
-    assert node.role != LEADER
-
-
-def test_a_vote_is_given_once_a_term_also_across_a_restart(make_network: MakeNetwork) -> None:
-    network = make_network(3)
-    voter, first, second = network.addresses
-    request = {"type": "request_vote", "term": 9, "last_log_index": 0, "last_log_term": 0}
-
-    def answer_to(candidate: str) -> bool:
-        network.nodes[voter].on_message(TCPNode(candidate), request)
-        return bool(network.queue.pop()[2]["granted"])
-
-    assert answer_to(first)
-    network.start(voter, network.kill(voter))
-    assert not answer_to(second)
-    assert answer_to(first), "the same candidate may hear its vote again"
-
-
-def test_no_vote_for_a_shorter_log(make_network: MakeNetwork) -> None:
-    network = make_network(3)
-    leader = network.elect()
-    network.commit(leader, [b"a"])
-    network.run_until(network.level)
-    node = network.nodes[leader]
-    for last_log_index, last_log_term in ((1, 1), (9, 0)):
-        request = {"term": 9, "last_log_index": last_log_index, "last_log_term": last_log_term}
-        node.on_message(TCPNode(others(network, leader)[0]), {"type": "request_vote"} | request)
-        assert not network.queue.pop()[2]["granted"]
-
-
-def test_a_stale_leader_is_told_the_newer_term_and_steps_down(make_network: MakeNetwork) -> None:
-    network = make_network(3)
-    old = network.elect()
-    network.isolate(old)
-    network.elect(excluding=old)
-    network.nodes[old]._SyncObj__lastResponseTime.update(dict.fromkeys(network.nodes[old].peers, 1e9))
-    assert network.nodes[old].role == LEADER
-    network.heal()
-    network.run_until(lambda: network.nodes[old].role == FOLLOWER, seconds=0.5)
-    assert len({node.term for node in network.nodes.values()}) == 1
-
-
-def test_an_isolated_leader_steps_down_within_two_election_timeouts(make_network: MakeNetwork) -> None:
-    network = make_network(3)
-    leader = network.elect()
-    network.isolate(leader)
-    node = network.nodes[leader]
-    assert network.run_until(lambda: node.role != LEADER) <= timing.STEP_DOWN + 0.1
-    assert not node.has_quorum
 
 
 def test_entries_are_durable_before_they_are_acknowledged_or_applied(make_network: MakeNetwork) -> None:
@@ -316,7 +243,7 @@ def test_an_answer_to_an_earlier_boot_is_not_taken_for_ours(make_network: MakeNe
     assert forwarded_request_id() != first
     outcomes.clear()
     stale = {"type": "apply_command_response", "request_id": first, "log_idx": 2, "log_term": 1}
-    network.nodes[follower].on_message(TCPNode(leader), stale)
+    network.nodes[follower].on_message(Node(leader), stale)
     assert outcomes == []
 
 
@@ -326,44 +253,6 @@ def test_a_proposal_without_a_leader_fails_at_once(make_network: MakeNetwork) ->
     network.nodes[network.addresses[0]].propose(b"a", lambda _applied, reason: reasons.append(reason))
     network.nodes[network.addresses[0]].turn(0.0)
     assert reasons == [FAIL_REASON.MISSING_LEADER]
-
-
-@pytest.mark.parametrize("named", [True, False])
-def test_leadership_is_handed_over_under_load(make_network: MakeNetwork, named: bool) -> None:
-    network = make_network(3)
-    leader = network.elect()
-    network.run_until(network.level)
-    target = TCPNode(others(network, leader)[1]) if named else None
-    reasons: list[int] = []
-
-    def load() -> bool:
-        if network.nodes[leader].role == LEADER:
-            network.nodes[leader].propose(b"x", lambda _applied, reason: reasons.append(reason))
-        return network.leader() not in (None, leader)
-
-    network.round()
-    load()
-    chosen = network.nodes[leader].begin_transfer(target)
-    assert chosen is not None
-    assert network.run_until(load, seconds=timing.TRANSFER) < timing.ELECTION_MIN
-    assert network.leader() == chosen.id
-
-
-def test_a_transfer_that_fails_lets_the_leader_go_on(make_network: MakeNetwork) -> None:
-    network = make_network(3)
-    leader = network.elect()
-    network.run_until(network.level)
-    target = others(network, leader)[0]
-    network.lose = lambda message: bool(message["type"] == "timeout_now")
-    assert network.nodes[leader].begin_transfer(TCPNode(target)) is not None
-    assert network.commit(leader, [b"a"]) == [FAIL_REASON.SUCCESS]
-    assert network.leader() == leader
-
-
-def test_a_follower_cannot_hand_leadership_over(make_network: MakeNetwork) -> None:
-    network = make_network(3)
-    leader = network.elect()
-    assert network.nodes[others(network, leader)[0]].begin_transfer(None) is None
 
 
 def test_a_backlog_is_applied_in_turns_of_bounded_length(make_network: MakeNetwork) -> None:
@@ -400,9 +289,9 @@ def test_own_term_entries_only_are_committed_by_counting(make_network: MakeNetwo
     node._SyncObj__onBecomeLeader()
     peer = others(network, old)[0]
     answer = {"type": "append_response", "term": node.term, "prev_index": early - 1, "success": True, "last": early}
-    node.on_message(TCPNode(peer), answer)
+    node.on_message(Node(peer), answer)
     node.turn(0.0)
     assert node.commit_index < early
-    node.on_message(TCPNode(peer), answer | {"prev_index": early, "last": early + 1})
+    node.on_message(Node(peer), answer | {"prev_index": early, "last": early + 1})
     node.turn(0.0)
     assert node.commit_index == early + 1

@@ -63,7 +63,7 @@ async def test_comes_back_with_a_new_id_while_a_hold_is_open(inventory: FakeInve
     inventory.received[SKU] = 1
     held = await inventory.reserve({SKU: 1}, reservation_id="undecided")
     bob = asyncio.create_task(buy("bob"))
-    while ("reserve", "bob-3") not in inventory.calls:  # noqa: ASYNC110
+    while ("reserve", "bob-3") not in inventory.calls:
         await asyncio.sleep(0)
     assert held.token is not None
     await inventory.release("undecided", held.token)

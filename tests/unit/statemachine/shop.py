@@ -176,6 +176,7 @@ def _ranges(connection: sqlite3.Connection) -> list[tuple[str, str, int, int]]:
 def _touching(connection: sqlite3.Connection) -> list[tuple[str, int]]:
     return list(
         connection.execute(
-            "SELECT a.sku, a.last FROM available_units a JOIN available_units b ON a.sku = b.sku AND b.first = a.last + 1"
+            "SELECT low.sku, low.last FROM available_units low"
+            " JOIN available_units high ON low.sku = high.sku AND high.first = low.last + 1"
         )
     )

@@ -39,7 +39,7 @@ ALL: tuple[Command, ...] = (
     Release("r2", None),
     ExtendHold("r1", ELSEWHERE, limits.MAX_TICK),
     ReceiveStock("truck", lines({"vase": 1})),
-    AdjustStock("a1", "vase", 0, ranges((1, 2), (4, 4)), "dropped – twice"),
+    AdjustStock("a1", "vase", 0, ranges((1, 2), (4, 4)), "verkratzt … zurück"),
     ReturnUnits("b1", "o1", units("vase", (1, 2))),
     Tick(17),
     Configure(100, 6_000, 36_000, 864_000, 500),

@@ -65,8 +65,8 @@ def test_the_sweep_goes_by_expiry_and_then_by_token() -> None:
 
     shop.tick(2)
 
-    states = dict(shop.rows("SELECT reservation_id, state FROM reservations"))
-    assert states == {"first": 1, "second": 4, "third": 1}
+    states = shop.rows("SELECT reservation_id, state FROM reservations ORDER BY reservation_id")
+    assert states == [("first", 1), ("second", 4), ("third", 1)]
 
 
 def test_a_due_hold_is_expired_for_everyone_before_the_sweep_comes(behind: Shop) -> None:
@@ -122,6 +122,19 @@ def test_an_order_that_falls_short_expires_the_due_holds_of_its_own_skus(behind:
 def test_an_order_expires_no_more_holds_than_it_needs(behind: Shop) -> None:
     assert behind.order("o1", vase=2).outcome is Outcome.ORDER_PLACED
     assert behind.level().held == 1
+
+
+def test_an_order_expires_the_holds_of_its_skus_by_token() -> None:
+    shop = Shop(sweep_size=1)
+    shop.receive("delivery", vase=3, bowl=2)
+    shop.apply(*[Reserve(name, (Line("bowl", 1),), 1) for name in ("b1", "b2")])  # the steps of two entries
+    shop.apply(*[Reserve(name, (Line("vase", 1),), 1) for name in ("v1", "v2")])
+    shop.hold("v3", hold_ticks=1, vase=1)
+    shop.tick(2)
+
+    assert shop.order("o1", vase=2).outcome is Outcome.ORDER_PLACED
+
+    assert shop.rows("SELECT reservation_id FROM reservations WHERE state = 1") == [("v3",)]
 
 
 def test_an_order_leaves_due_holds_of_other_skus_alone(behind: Shop) -> None:

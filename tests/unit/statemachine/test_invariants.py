@@ -10,7 +10,6 @@ from lastunit_node.statemachine.machine import InvariantError
 
 from .shop import FOREVER, TERM, Shop, lines
 
-
 ORDER = PlaceOrder("o1", lines({"vase": 5}))
 REMOVE = AdjustStock("a1", "vase", 1, (), "")
 RELEASE = Release("r1", FencingToken(TERM, 3, 0))
@@ -20,7 +19,11 @@ RELEASE = Release("r1", FencingToken(TERM, 3, 0))
     ("damage", "command", "says"),
     [
         ("UPDATE available_units SET last = 4 WHERE sku = 'vase'", ORDER, "has available units, but no ranges"),
-        ("UPDATE available_units SET last = 11 WHERE sku = 'vase'", ORDER._replace(lines=lines({"vase": 8})), "but ranges"),
+        (
+            "UPDATE available_units SET last = 11 WHERE sku = 'vase'",
+            ORDER._replace(lines=lines({"vase": 8})),
+            "but ranges",
+        ),
         ("INSERT INTO available_units VALUES ('vase', 1, 1)", RELEASE, "units 1-2 of vase are already available"),
         ("UPDATE stock SET held = 0, sold = 2 WHERE sku = 'vase'", RELEASE, "2 units of vase leave HELD, which has 0"),
         ("DELETE FROM stock WHERE sku = 'vase'", RELEASE, "vase has units but no stock level"),

@@ -94,6 +94,22 @@ def test_a_step_forgets_no_more_ids_than_its_size() -> None:
     assert shop.rows(remembered) == []
 
 
+def test_ids_are_forgotten_by_tick_kind_and_name() -> None:
+    shop = Shop(sweep_size=1)
+    shop.give_back("0", "nobody", "vase", (1, 1))
+    shop.remove("b", "teapot", 1)
+    shop.remove("a", "teapot", 1)
+    shop.order("o1", teapot=1)
+    shop.tick(5)
+
+    remaining = []
+    while shop.machine.needs_ticks:
+        names = "SELECT reservation_id FROM reservations UNION ALL SELECT change_id FROM stock_changes"
+        remaining.append({name for (name,) in shop.rows(names)})
+        shop.barrier()
+    assert remaining == [{"a", "b", "0"}, {"b", "0"}, {"0"}]
+
+
 def test_the_clock_does_not_wait_for_ids_to_be_forgotten() -> None:
     shop = Shop(sweep_size=1)
     for name in ("a", "b", "c"):

@@ -55,7 +55,7 @@ async def _buy(shop: Shop, warehouse: FencingGate) -> CommandResult:
 async def _sleep_past(tick: int, clock: Callable[[], Awaitable[int]]) -> int:
     try:
         async with asyncio.timeout(LIMIT_SECONDS):
-            while (now := await clock()) < tick:  # noqa: ASYNC110 - the clock is in other processes
+            while (now := await clock()) < tick:
                 await asyncio.sleep(POLL_SECONDS)
             return now
     except TimeoutError:

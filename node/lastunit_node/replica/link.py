@@ -1,0 +1,186 @@
+"""The raft link: PySyncObj's Transport over framed TCP of our own (pysyncobj.md: the stock port unpickles).
+
+Of two nodes the one with the greater name dials. Both say hello first: cluster, node, and the random instance id of
+their disk. Nobody is a peer before its hello fits; a stranger is cut off, and at most MAX_STRANGERS are heard at a
+time. A second connection of a peer closes the first before it counts, so nothing is read from a connection that was
+replaced. There are no admin verbs and no read-only peers.
+"""
+
+import socket
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import structlog
+from pysyncobj.node import Node
+from pysyncobj.poller import POLL_EVENT_TYPE, Poller
+from pysyncobj.transport import Transport
+
+from lastunit_node.replica import timing
+from lastunit_node.replica.clock import monotonic
+from lastunit_node.replica.connection import Connection
+
+_log = structlog.get_logger()
+
+VERSION: Final = 1
+MAX_STRANGERS: Final = 16  # accepted connections that have not said who they are
+_BACKLOG: Final = 16
+_KEEPALIVE: Final = {"type": "keepalive"}
+
+Address = tuple[str, int]
+
+
+class Hello(NamedTuple):
+    """Who speaks. instance: random id of the disk, so that a wiped node is not taken for what it was."""
+
+    cluster_id: str
+    node: str
+    instance: str
+
+    def message(self) -> dict[str, Any]:
+        """The first value on a connection."""
+        return {"type": "hello", "version": VERSION, **self._asdict()}
+
+
+class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
+    """Connections to all peers, made again whenever they break. Used by the Raft thread only."""
+
+    def __init__(self, hello: Hello, address: Address, peers: Mapping[str, Address]) -> None:
+        """Bind and listen. Raises OSError when the address is taken."""
+        super().__init__(None, None, None)
+        self._hello = hello
+        self._addresses = dict(peers)
+        self._nodes = {name: Node(name) for name in peers}
+        self._open: dict[str, Connection] = {}
+        self._instances: dict[str, str] = {}
+        self._dialling: dict[str, Connection] = {}
+        self._strangers: set[Connection] = set()
+        self._dial_after: dict[str, float] = {}
+        self._server = socket.create_server(address, backlog=_BACKLOG)
+        self._server.setblocking(False)
+        self._poller: Poller | None = None
+
+    def start(self, poller: Poller) -> None:
+        """Accept and dial from now on, whenever the poller polls."""
+        self._poller = poller
+        poller.subscribe(self._server.fileno(), self._accept, POLL_EVENT_TYPE.READ)
+
+    def on_tick(self) -> None:
+        """Once a turn: dial whom this node is to dial, close what is overdue, give signs of life."""
+        now = monotonic()
+        for name in self._addresses:
+            if name < self._hello.node and self._may_dial(name, now):
+                self._dial(name, now)
+        for connection in [*self._open.values(), *self._dialling.values(), *self._strangers]:
+            if connection.check_times(now) and connection not in self._strangers:
+                connection.send(_KEEPALIVE, now)
+
+    # PySyncObj's interface.
+
+    def send(self, node: Node, message: Any) -> bool:
+        """Send to a peer, or lose the message; whether there was a connection."""
+        connection = self._open.get(node.id)
+        if connection is None:
+            return False
+        connection.send(message, monotonic())
+        return True
+
+    def disconnect(self, node: Node, reason: str) -> None:
+        """Cut a peer off; it may connect again."""
+        connection = self._open.get(node.id)
+        if connection is not None:
+            connection.close(reason)
+
+    def destroy(self) -> None:
+        """Close everything, without telling Raft."""
+        self.setOnNodeDisconnectedCallback(None)
+        self.setOnMessageReceivedCallback(None)
+        if self._poller is not None:
+            self._poller.unsubscribe(self._server.fileno())
+            self._poller = None
+        self._server.close()
+        for connection in [*self._open.values(), *self._dialling.values(), *self._strangers]:
+            connection.close("this node stops")
+
+    # Making connections.
+
+    def _may_dial(self, name: str, now: float) -> bool:
+        return name not in self._open and name not in self._dialling and now >= self._dial_after.get(name, 0.0)
+
+    def _dial(self, name: str, now: float) -> None:
+        self._dial_after[name] = now + timing.CONNECT_RETRY
+        connection = Connection.dial(self._poller, self._addresses[name], now, **self._callbacks())
+        if connection is not None:
+            self._dialling[name] = connection
+
+    def _accept(self, _descriptor: int, _events: int) -> None:
+        try:
+            sock, _ = self._server.accept()
+        except OSError:
+            return
+        if len(self._strangers) >= MAX_STRANGERS:
+            sock.close()
+            return
+        connection = Connection.accepted(self._poller, sock, monotonic(), **self._callbacks())
+        self._strangers.add(connection)
+        connection.send(self._hello.message(), monotonic())
+
+    def _callbacks(self) -> dict[str, Any]:
+        return {"on_open": self._on_open, "on_value": self._on_value, "on_closed": self._on_closed}
+
+    def _on_open(self, connection: Connection) -> None:
+        connection.send(self._hello.message(), monotonic())
+
+    # What arrives.
+
+    def _on_value(self, connection: Connection, value: Any) -> None:
+        name = self._name_of(connection)
+        if name is None:
+            self._on_hello(connection, value)
+            return
+        connection.heard(monotonic())
+        if value != _KEEPALIVE:
+            self._onMessageReceived(self._nodes[name], value)
+
+    def _on_hello(self, connection: Connection, value: Any) -> None:
+        problem = self._problem_with(connection, value)
+        if problem:
+            connection.close(problem)
+            return
+        self._strangers.discard(connection)
+        name = value["node"]
+        self._dialling.pop(name, None)
+        older = self._open.pop(name, None)
+        if older is not None:
+            older.close("replaced by a newer connection")
+            self._onNodeDisconnected(self._nodes[name])
+        connection.heard(monotonic())
+        self._open[name] = connection
+        self._instances[name] = value["instance"]
+        self._onNodeConnected(self._nodes[name])
+
+    def _problem_with(self, connection: Connection, value: Any) -> str:
+        """Why a hello is not that of the peer that is expected on this connection; empty when it is."""
+        if not isinstance(value, dict) or value.get("type") != "hello" or value.get("version") != VERSION:
+            return "a stranger: it did not say hello"
+        if value.get("cluster_id") != self._hello.cluster_id:
+            return "a node of another cluster"
+        if not isinstance(value.get("instance"), str) or value.get("node") not in self._nodes:
+            return f"not a member of this cluster: {value.get('node')!r}"
+        dialled = next((name for name, known in self._dialling.items() if known is connection), None)
+        expected = value["node"] == dialled if dialled else value["node"] > self._hello.node
+        return "" if expected else f"an unexpected peer: {value['node']!r}"
+
+    def _name_of(self, connection: Connection) -> str | None:
+        return next((name for name, known in self._open.items() if known is connection), None)
+
+    def _on_closed(self, connection: Connection, reason: str) -> None:
+        self._strangers.discard(connection)
+        for name, known in list(self._dialling.items()):
+            if known is connection:
+                del self._dialling[name]
+        name = self._name_of(connection)
+        if name is None:
+            return
+        del self._open[name]
+        _log.info("connection to a peer closed", peer=name, reason=reason)
+        self._onNodeDisconnected(self._nodes[name])

@@ -1,0 +1,241 @@
+"""The raft link over real sockets: peers find each other, strangers are cut off, nothing is unpickled."""
+
+import pickle
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgpack
+import pytest
+from pysyncobj import syncobj as pysyncobj_module
+from pysyncobj.node import Node
+from pysyncobj.poller import createPoller
+from support.real_cluster import free_ports
+
+from lastunit_node.replica import connection as connection_module
+from lastunit_node.replica import timing
+from lastunit_node.replica.frames import MAX_FRAME_BYTES, FrameReader, encode_frame
+from lastunit_node.replica.link import MAX_STRANGERS, Hello, RaftLink
+from lastunit_node.replica.messages import MalformedMessage
+
+ROUNDS = 2_000  # of at most 10 ms, until a condition must hold
+
+
+class Peer:
+    """One link, its poller, and what Raft would have been told."""
+
+    def __init__(self, name: str, ports: dict[str, int], cluster_id: str = "c", instance: str = "i") -> None:
+        self.connected: list[str] = []
+        self.received: list[tuple[str, Any]] = []
+        self.poller = createPoller("auto")
+        addresses = {peer: ("127.0.0.1", port) for peer, port in ports.items() if peer != name}
+        self.link = RaftLink(Hello(cluster_id, name, instance), ("127.0.0.1", ports[name]), addresses)
+        self.link.setOnNodeConnectedCallback(lambda node: self.connected.append(node.id))
+        self.link.setOnNodeDisconnectedCallback(lambda node: self.connected.remove(node.id))
+        self.link.setOnMessageReceivedCallback(lambda node, message: self.received.append((node.id, message)))
+        self.link.start(self.poller)
+
+    def turn(self) -> None:
+        self.link.on_tick()
+        self.poller.poll(0.01)
+
+
+@pytest.fixture
+def ports() -> dict[str, int]:
+    return dict(zip(("n1", "n2", "n3"), free_ports(3), strict=True))
+
+
+@pytest.fixture
+def peers(ports: dict[str, int]) -> Iterator[Callable[..., Peer]]:
+    made: list[Peer] = []
+
+    def make(name: str, **hello: str) -> Peer:
+        made.append(Peer(name, ports, **hello))
+        return made[-1]
+
+    yield make
+    for peer in made:
+        peer.link.destroy()
+
+
+def until(condition: Callable[[], bool], *peers: Peer) -> None:
+    for _ in range(ROUNDS):
+        if condition():
+            return
+        for peer in peers:
+            peer.turn()
+    raise AssertionError("it did not happen")
+
+
+def hello(node: str, cluster_id: str = "c") -> dict[str, Any]:
+    return Hello(cluster_id, node, "other").message()
+
+
+def is_closed(sock: socket.socket) -> bool:
+    """Whether the other side has hung up; what it said before is read and dropped."""
+    sock.setblocking(False)
+    try:
+        while sock.recv(65536):
+            pass
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+    return True
+
+
+def test_peers_find_each_other_and_exchange_messages_in_order(peers: Callable[..., Peer]) -> None:
+    one, two, three = peers("n1"), peers("n2"), peers("n3")
+    until(lambda: all(len(peer.connected) == 2 for peer in (one, two, three)), one, two, three)
+    for number in range(100):
+        one.link.send(Node("n2"), {"type": "x", "number": number, "entries": [(b"bytes", 1, 2)]})
+    until(lambda: len(two.received) == 100, one, two, three)
+    expected = [("n1", {"type": "x", "number": n, "entries": ((b"bytes", 1, 2),)}) for n in range(100)]
+    assert two.received == expected
+
+
+def test_a_large_message_arrives_whole(peers: Callable[..., Peer]) -> None:
+    one, two = peers("n1"), peers("n2")
+    until(lambda: one.connected == ["n2"] and two.connected == ["n1"], one, two)
+    two.link.send(Node("n1"), {"data": bytes(3 << 20)})
+    until(lambda: bool(one.received), one, two)
+    assert one.received == [("n2", {"data": bytes(3 << 20)})]
+
+
+def test_a_peer_that_went_away_is_found_again(peers: Callable[..., Peer]) -> None:
+    one, two = peers("n1"), peers("n2")
+    until(lambda: one.connected == ["n2"], one, two)
+    two.link.destroy()
+    until(lambda: one.connected == [], one)
+    again = peers("n2")
+    until(lambda: one.connected == ["n2"] and again.connected == ["n1"], one, again)
+
+
+def test_nothing_is_read_from_a_connection_that_was_replaced(peers: Callable[..., Peer], ports: dict[str, int]) -> None:
+    one = peers("n1")
+    with socket.create_connection(("127.0.0.1", ports["n1"])) as old:
+        old.sendall(encode_frame(hello("n2")))
+        until(lambda: one.connected == ["n2"], one)
+        with socket.create_connection(("127.0.0.1", ports["n1"])) as new:
+            new.sendall(encode_frame(hello("n2")))
+            until(lambda: is_closed(old), one)
+            assert one.connected == ["n2"]
+            new.sendall(encode_frame({"type": "new"}))
+            until(lambda: bool(one.received), one)
+    assert one.received == [("n2", {"type": "new"})]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        encode_frame({"type": "append", "term": 9}),
+        encode_frame(hello("n2", cluster_id="another")),
+        encode_frame(hello("n9")),
+        encode_frame(hello("n1")),
+        encode_frame(hello("n2") | {"version": 99}),
+        encode_frame(hello("n2") | {"instance": 7}),
+        encode_frame(hello("n2") | {"node": ["n2"]}),
+        encode_frame("readonly"),
+        encode_frame(["status"]),
+        encode_frame(None),
+        struct.pack("!I", 3) + b"\xc1\xc1\xc1",
+        struct.pack("!I", MAX_FRAME_BYTES + 1),
+        b"GET / HTTP/1.1\r\n\r\n",
+        pickle.dumps(["add", "127.0.0.1:1"]),
+    ],
+)
+def test_a_stranger_is_cut_off(peers: Callable[..., Peer], ports: dict[str, int], first: bytes) -> None:
+    one = peers("n1")
+    with socket.create_connection(("127.0.0.1", ports["n1"])) as stranger:
+        stranger.sendall(first)
+        until(lambda: is_closed(stranger), one)
+    assert one.connected == []
+    assert one.received == []
+
+
+def test_a_silent_stranger_is_cut_off(
+    peers: Callable[..., Peer], ports: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = peers("n1")
+    now = pysyncobj_module.monotonicTime()
+    with socket.create_connection(("127.0.0.1", ports["n1"])) as stranger:
+        until(lambda: bool(one.link._strangers), one)
+        monkeypatch.setattr(pysyncobj_module, "monotonicTime", lambda: now + timing.CONNECT_LIMIT + 5)
+        until(lambda: is_closed(stranger), one)
+
+
+def test_a_peer_that_fell_silent_is_cut_off_and_an_idle_one_is_not(
+    peers: Callable[..., Peer], ports: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = peers("n1"), peers("n2")
+    with socket.create_connection(("127.0.0.1", ports["n1"])) as silent:
+        silent.sendall(encode_frame(hello("n3")))
+        until(lambda: one.connected in (["n3", "n2"], ["n2", "n3"]), one, two)
+        now = pysyncobj_module.monotonicTime()
+        for step in range(1, 6):
+            later = now + step * timing.KEEPALIVE
+            monkeypatch.setattr(pysyncobj_module, "monotonicTime", lambda later=later: later)
+            for _ in range(5):
+                one.turn()
+                two.turn()
+        until(lambda: is_closed(silent), one, two)
+    assert one.connected == ["n2"]
+    assert two.connected == ["n1"]
+
+
+def test_strangers_are_bounded(peers: Callable[..., Peer], ports: dict[str, int]) -> None:
+    one = peers("n1")
+    crowd = [socket.create_connection(("127.0.0.1", ports["n1"])) for _ in range(MAX_STRANGERS)]
+    try:
+        until(lambda: len(one.link._strangers) == MAX_STRANGERS, one)
+        with socket.create_connection(("127.0.0.1", ports["n1"])) as last:
+            until(lambda: is_closed(last), one)
+        assert len(one.link._strangers) == MAX_STRANGERS
+    finally:
+        for sock in crowd:
+            sock.close()
+
+
+def test_what_waits_to_be_sent_is_bounded(
+    peers: Callable[..., Peer], ports: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A paused peer reads nothing: the connection is closed, and Raft starts over when it is back."""
+    monkeypatch.setattr(connection_module, "MAX_UNSENT_BYTES", 1 << 20)
+    one = peers("n1")
+    with socket.create_connection(("127.0.0.1", ports["n1"])) as paused:
+        paused.sendall(encode_frame(hello("n2")))
+        until(lambda: one.connected == ["n2"], one)
+        for _ in range(64):
+            one.link.send(Node("n2"), {"data": bytes(1 << 18)})
+        assert one.connected == []
+
+
+def test_raft_may_cut_a_peer_off(peers: Callable[..., Peer]) -> None:
+    one, two = peers("n1"), peers("n2")
+    until(lambda: one.connected == ["n2"] and two.connected == ["n1"], one, two)
+    one.link.disconnect(Node("n2"), "nonsense")
+    assert one.connected == []
+    until(lambda: one.connected == ["n2"] and two.connected == ["n1"], one, two)
+
+
+def test_a_taken_address_is_an_error(ports: dict[str, int]) -> None:
+    with socket.create_server(("127.0.0.1", ports["n1"])), pytest.raises(OSError, match="in use"):
+        Peer("n1", ports)
+
+
+def test_frames_come_whole_however_they_were_cut() -> None:
+    values = [{"a": 1}, [b"x" * 1000, 2], "text", None]
+    stream = b"".join(map(encode_frame, values))
+    for size in (1, 3, 7, 1000, len(stream)):
+        reader = FrameReader()
+        found = [value for start in range(0, len(stream), size) for value in reader.feed(stream[start : start + size])]
+        assert found == [{"a": 1}, (b"x" * 1000, 2), "text", None]
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\xc1", b"\x92\x01", b"\x01\x01", b"\x91" * 100_000, b"\xa2\xff\xfe", msgpack.packb({1: 2})[:-1]]
+)
+def test_a_frame_that_is_no_value_is_malformed(payload: bytes) -> None:
+    with pytest.raises(MalformedMessage):
+        list(FrameReader().feed(struct.pack("!I", len(payload)) + payload))
