@@ -136,6 +136,12 @@ class ShopHistory(RuleBasedStateMachine):
     def close(self, data: st.DataObject, stamp: int) -> None:
         self.propose(data.draw(st.lists(closings(self.model), min_size=1, max_size=4)), stamp)
 
+    @rule(data=st.data(), before=orders, after=orders)
+    def turn_over(self, data: st.DataObject, before: Command, after: Command) -> None:
+        """Units taken and freed and taken in one entry."""
+        freed = data.draw(st.lists(closings(self.model), min_size=1, max_size=3))
+        self.propose([before, *freed, after], 3)
+
     @rule(data=st.data(), stamp=stamps)
     def supply(self, data: st.DataObject, stamp: int) -> None:
         self.propose(data.draw(st.lists(supplies(self.model), min_size=1, max_size=3)), stamp)

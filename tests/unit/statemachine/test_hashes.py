@@ -7,6 +7,7 @@ import pytest
 from lastunit_node.statemachine.codec import NO_OP, encode_entry
 from lastunit_node.statemachine.commands import Entry, Line, PlaceOrder
 from lastunit_node.statemachine.database import Identity, create_schema
+from lastunit_node.statemachine.hashing import row_hash
 from lastunit_node.statemachine.machine import StateMachine
 from lastunit_node.statemachine.results import Outcome, StateHash
 
@@ -73,6 +74,10 @@ def test_the_chain_covers_the_results(shop: Shop) -> None:
 
     assert results == [Outcome.ORDER_PLACED, Outcome.OUT_OF_STOCK]
     assert poorer.machine.chain != shop.machine.chain
+
+
+def test_the_same_row_of_another_table_has_another_hash() -> None:
+    assert row_hash("available_units", ("vase", 1, 1)) != row_hash("removed_units", ("vase", 1, 1))
 
 
 @pytest.mark.parametrize(

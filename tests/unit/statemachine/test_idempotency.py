@@ -140,6 +140,16 @@ def test_a_return_puts_units_back_once(shop: Shop) -> None:
     assert shop.give_back("back", "o1", "vase", (3, 3)).outcome is Outcome.ID_REUSED
 
 
+def test_a_return_from_another_order_is_another_body(shop: Shop) -> None:
+    shop.order("o1", vase=1)
+    shop.order("o2", vase=1)
+    shop.give_back("back", "o1", "vase", (1, 1))
+
+    result = shop.give_back("back", "o2", "vase", (1, 1))
+
+    assert (result.outcome, result.reservation) == (Outcome.ID_REUSED, shop.reservation("o2"))
+
+
 def test_the_replay_of_a_return_shows_the_reservation_as_it_is_now(shop: Shop) -> None:
     shop.order("o1", vase=4)
     shop.give_back("back", "o1", "vase", (1, 2))

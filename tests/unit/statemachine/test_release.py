@@ -1,9 +1,9 @@
 """Release frees a hold, and closes an id that has none for good."""
 
-from lastunit_node.statemachine.commands import Line
+from lastunit_node.statemachine.commands import Line, PlaceOrder, Release
 from lastunit_node.statemachine.results import Outcome, Reservation, ReservationState
 
-from .shop import ELSEWHERE, Shop
+from .shop import ELSEWHERE, Shop, units
 
 
 def test_a_release_frees_every_unit(shop: Shop) -> None:
@@ -26,6 +26,19 @@ def test_freed_units_join_their_neighbours(shop: Shop) -> None:
         shop.release(f"r{number}", tokens[number])
 
     assert shop.rows("SELECT first, last FROM available_units WHERE sku = 'vase'") == [(1, 10)]
+
+
+def test_units_may_be_taken_freed_and_taken_in_one_entry(shop: Shop) -> None:
+    token = shop.hold("r1", vase=2)
+
+    taken, _, again = shop.apply(
+        PlaceOrder("o1", (Line("vase", 1),)),
+        Release("r1", token),
+        PlaceOrder("o2", (Line("vase", 3),)),
+    )
+
+    assert taken.units == units("vase", (3, 3))
+    assert again.units == units("vase", (1, 2), (4, 4))
 
 
 def test_the_same_release_again_is_a_replay(shop: Shop) -> None:
