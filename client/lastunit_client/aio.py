@@ -3,7 +3,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, overload
 
 from lastunit.v1 import cluster_pb2, inventory_pb2
 from lastunit_client import answers, commands
@@ -133,6 +133,26 @@ class AsyncInventoryClient:
         return await self._calls.command(request_id, command, timeout)
 
     # The whole purchase.
+
+    @overload
+    async def checkout(
+        self,
+        lines: Lines,
+        pay: Callable[[Reservation], Awaitable[PaymentT]],
+        *,
+        reservation_id: str | None = None,
+        hold_ticks: int = 0,
+    ) -> Checkout[PaymentT]: ...
+
+    @overload
+    async def checkout(
+        self,
+        lines: Lines,
+        pay: Callable[[Reservation], PaymentT | Awaitable[PaymentT]],
+        *,
+        reservation_id: str | None = None,
+        hold_ticks: int = 0,
+    ) -> Checkout[PaymentT]: ...
 
     async def checkout(
         self,

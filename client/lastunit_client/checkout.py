@@ -29,7 +29,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, overload
 
 from lastunit_client.errors import LastUnitError, PaidButExpired, PaidButUnconfirmed, ProtocolError
 from lastunit_client.fencing import FencingToken
@@ -82,6 +82,16 @@ class Steps(Protocol):
     async def release(self, reservation_id: str, token: FencingToken) -> CommandResult:
         """Free what is held."""
         ...
+
+
+@overload
+async def run_checkout(steps: Steps, pay: Callable[[Reservation], Awaitable[PaymentT]]) -> Checkout[PaymentT]: ...
+
+
+@overload
+async def run_checkout(
+    steps: Steps, pay: Callable[[Reservation], PaymentT | Awaitable[PaymentT]]
+) -> Checkout[PaymentT]: ...
 
 
 async def run_checkout(

@@ -17,6 +17,7 @@ from lastunit_node.frontend import CannotListenError
 from lastunit_node.logs import configure_logging
 from lastunit_node.replica.core import StartRefused
 from lastunit_node.replica.journal import JournalDamaged, JournalFormatError
+from lastunit_node.replica.link import CannotLinkError
 from lastunit_node.server import run_node
 from lastunit_node.statemachine.errors import StateFormatError, StateIdentityError
 
@@ -30,6 +31,7 @@ REFUSALS: Final = (
     StateFormatError,
     StateIdentityError,
     CannotListenError,
+    CannotLinkError,
 )
 
 

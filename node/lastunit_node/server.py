@@ -20,6 +20,7 @@ from lastunit_node.frontend import FrontEnd
 from lastunit_node.frontend.errors import CallError
 from lastunit_node.replica.core import ReplicaCore
 from lastunit_node.replica.interface import Role
+from lastunit_node.replica.link import Hello, RaftLink
 from lastunit_node.replica.replica import ThreadedReplica
 from lastunit_node.statemachine.commands import Configure
 
@@ -53,9 +54,12 @@ class Server:
         self._config = config
         self._node = node
         self._directory = DataDirectory(config.node_dir(node), config.cluster, node)
-        raft_addresses = {name: (member.raft.host, member.raft.port) for name, member in config.nodes.items()}
         state, journal = self._directory.open_state(), self._directory.open_journal()
-        self._core = ReplicaCore(node, raft_addresses, journal, state, configure_command(config))
+        peers = {name: member.raft for name, member in config.nodes.items() if name != node}
+        hello = Hello(self._directory.identity.cluster_id, node, journal.instance)
+        link = RaftLink(hello, config.node(node).raft, peers)
+        configure = configure_command(config)
+        self._core = ReplicaCore(node, peers, link=link, journal=journal, state=state, configure=configure)
 
     async def run(self) -> None:
         """Serve until a signal comes. Raises the front end's refusal when its port is taken."""

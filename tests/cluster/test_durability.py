@@ -37,18 +37,22 @@ async def buy_until_refused(cluster: LocalCluster, prefix: str, acknowledged: se
             acknowledged.add(result.request_id)
 
 
+async def until_acknowledged(acknowledged: set[str], goal: int) -> None:
+    await eventually(lambda: len(acknowledged) >= goal, "100 orders are acknowledged")
+
+
 async def test_acknowledged_orders_survive_kill_9_of_every_node(make_cluster: MakeCluster) -> None:
     cluster = await asyncio.to_thread(make_cluster)
     async with client(cluster) as seller:
         await seller.receive_stock({"vase": 1_000_000}, receipt_id="delivery")
     acknowledged: set[str] = set()
     for round_number in range(ROUNDS):
-        before = len(acknowledged)
+        goal = len(acknowledged) + 100
         buyers = [
             asyncio.create_task(buy_until_refused(cluster, f"round{round_number}-{number}", acknowledged))
             for number in range(8)
         ]
-        await eventually(lambda before=before: len(acknowledged) >= before + 100, "100 orders are acknowledged")
+        await until_acknowledged(acknowledged, goal)
         await asyncio.to_thread(kill_all, cluster)
         await asyncio.gather(*buyers)
         for node in cluster.nodes:

@@ -8,7 +8,7 @@ it names; what one buyer was answered before another one asked must stand earlie
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,17 +66,21 @@ class Buyer:
         else:
             await self._call("Confirm", buyer.confirm(reservation_id, held.token))
 
-    async def _call(self, kind: str, call: object) -> CommandResult:
+    async def _call(self, kind: str, call: Awaitable[CommandResult]) -> CommandResult:
         begin = time.monotonic()
-        result: CommandResult = await call  # type: ignore[misc]
+        result = await call
         self._history.append(Answered(begin, time.monotonic(), kind, result))
         return result
+
+
+async def until_answered(history: list[Answered], goal: int) -> None:
+    await eventually(lambda: len(history) >= goal, "the buyers make progress", 60.0)
 
 
 async def make_trouble(cluster: LocalCluster, history: list[Answered]) -> None:
     """Kill a leader, pause the next one, kill again: each once the buyers have made some progress."""
     for number, is_kill in enumerate((True, False, True)):
-        await eventually(lambda goal=60 * (number + 1): len(history) >= goal, "the buyers make progress", 60.0)
+        await until_answered(history, 60 * (number + 1))
         leader = await leader_of(cluster)
         await asyncio.to_thread(cluster.kill if is_kill else cluster.pause, leader)
         await leader_of(cluster, excluding=leader)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from unit.statemachine.shop import Shop

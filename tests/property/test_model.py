@@ -40,7 +40,7 @@ WRONG = FencingToken(1, 1, 1)
 names = st.integers(0, 40).map(lambda number: f"n{number}")
 few_names = st.sampled_from(["n1", "n2", "n3"])
 skus = st.sampled_from(["bowl", "vase", "vase", "vase", "plate"])
-lines = st.lists(st.builds(Line, skus, st.integers(1, 3)), min_size=1, max_size=3).map(tuple)
+lines = st.lists(st.builds(Line, skus, st.integers(1, 3)), min_size=1, max_size=2).map(tuple)
 orders = st.builds(Reserve, names, lines, st.sampled_from([0, 1, 1, 2, 9])) | st.builds(PlaceOrder, names, lines)
 stamps = st.sampled_from([3, 3, 1, 0, -1])  # ticks from now until which an entry may act
 any_ranges = st.tuples(st.integers(1, 12), st.integers(0, 3)).map(lambda pair: (UnitRange(pair[0], sum(pair)),))
@@ -118,7 +118,7 @@ class ShopHistory(RuleBasedStateMachine):
         self.proposed: list[Entry] = []
         for machine in (self.machine, self.twin):
             machine.apply(1, TERM, encode_entry(Entry(0, 0, (Configure(*parameters),))))
-        self.deliver(Entry(0, 0, (ReceiveStock("first", (Line("vase", 12), Line("bowl", 6))),)))
+        self.deliver(Entry(0, 0, (ReceiveStock("first", (Line("vase", 20), Line("bowl", 8))),)))
 
     @rule(data=st.data(), stamp=stamps)
     def order(self, data: st.DataObject, stamp: int) -> None:

@@ -21,8 +21,9 @@ MAY_BE_APPLIED: Final = "the command may have been applied: retry under the same
 class CallError(Exception):
     """A call or a command ended without an answer.
 
-    reason is UPPER_SNAKE for programs, message for people. field names the proto field of a malformed request;
-    retry_seconds is how long to wait before another try, 0 where the code says enough.
+    reason is UPPER_SNAKE for programs, message for people. field names the proto field of a malformed request, and
+    message then says only what is wrong with it. retry_seconds is how long to wait before another try, 0 where the code
+    says enough.
     """
 
     code: grpc.StatusCode
@@ -33,11 +34,11 @@ class CallError(Exception):
     retry_seconds: float = 0.0
 
     def __str__(self) -> str:
-        return self.message
+        return f"{self.field}: {self.message}" if self.field else self.message
 
     def status(self) -> status_pb2.Status:
         """This error as google.rpc.Status: ErrorInfo, and BadRequest or RetryInfo where they apply."""
-        status = status_pb2.Status(code=self.code.value[0], message=self.message)
+        status = status_pb2.Status(code=self.code.value[0], message=str(self))
         for detail in self._details():
             status.details.add().Pack(detail)
         return status
@@ -57,7 +58,7 @@ class CallError(Exception):
 
 def invalid_argument(field: str, problem: str) -> CallError:
     """The request is malformed at this field; nothing was proposed. The same request fails again."""
-    return CallError(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT", f"{field}: {problem}", True, field=field)
+    return CallError(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT", problem, True, field=field)
 
 
 def not_found(what: str) -> CallError:

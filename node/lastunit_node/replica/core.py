@@ -4,18 +4,17 @@ Startup holds the state against the journal (pysyncobj.md, rule 4): the state mu
 with it on the term of its applied index; what follows is replayed. Anything else is a refusal to start that says why.
 """
 
-import secrets
 import sqlite3
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Collection
+from typing import Final, Protocol
 
 from pysyncobj.config import FAIL_REASON
 from pysyncobj.node import Node
+from pysyncobj.poller import Poller
 
 from lastunit_node.replica import timing
 from lastunit_node.replica.interface import FailureReason, Role, Status
 from lastunit_node.replica.journal import SqliteJournal
-from lastunit_node.replica.link import Address, Hello, RaftLink
 from lastunit_node.replica.raft import Raft
 from lastunit_node.replica.syncobj import CANDIDATE, FOLLOWER, LEADER, Callback
 from lastunit_node.replica.ticker import Ticker
@@ -26,7 +25,7 @@ from lastunit_node.statemachine.machine import StateMachine
 from lastunit_node.statemachine.results import Applied, StateHash
 
 HASH_HISTORY: Final = 4_096  # applied indexes whose hashes can be asked for
-REQUEST_ID_BITS: Final = 32  # forwarded proposals per boot; the boot's random id stands above them
+REQUEST_ID_BITS: Final = 32  # forwarded proposals per boot; the boot's number stands above them
 
 REASONS: Final[dict[int, FailureReason]] = {
     FAIL_REASON.QUEUE_FULL: FailureReason.QUEUE_FULL,
@@ -60,14 +59,16 @@ def check_state_against_journal(applied_index: int, applied_term: int, journal: 
         )
 
 
-def open_link(node: str, addresses: Mapping[str, Address], journal: SqliteJournal) -> RaftLink:
-    """Listen on the node's raft address. Raises StartRefused when it is taken."""
-    peers = {name: address for name, address in addresses.items() if name != node}
-    host, port = addresses[node]
-    try:
-        return RaftLink(Hello(journal.cluster_id, node, journal.instance), (host, port), peers)
-    except OSError as problem:
-        raise StartRefused(f"cannot listen on raft address {host}:{port}: {problem.strerror}") from problem
+class Link(Protocol):
+    """PySyncObj's Transport, and what we ask of it beyond."""
+
+    def start(self, poller: Poller) -> None:
+        """Accept and dial from now on, whenever the poller polls."""
+        ...
+
+    def on_tick(self) -> None:
+        """Once a turn: make connections, close what is overdue."""
+        ...
 
 
 class RecordingMachine:
@@ -95,27 +96,28 @@ class ReplicaCore:
     def __init__(
         self,
         node: str,
-        raft_addresses: Mapping[str, Address],
+        peers: Collection[str],
+        *,
+        link: Link,
         journal: SqliteJournal,
         state: sqlite3.Connection,
         configure: Configure,
     ) -> None:
-        """Join journal and state, and bind. Raises StartRefused."""
-        self._nodes = {name: Node(name) for name in raft_addresses}
+        """Join journal and state. Raises StartRefused."""
+        self._nodes = {name: Node(name) for name in (node, *peers)}
         self._machine = StateMachine(state)
         self._recording = RecordingMachine(self._machine)
         self._configure = configure
         self._configured_at = float("-inf")
         self._ticker = Ticker()
         check_state_against_journal(self._machine.applied_index, self._machine.applied_term, journal)
-        link = open_link(node, raft_addresses, journal)
         self._raft = Raft(
             self._nodes[node],
-            [peer for name, peer in self._nodes.items() if name != node],
+            [self._nodes[peer] for peer in peers],
             journal,
             self._recording,
             applied_index=self._machine.applied_index,
-            first_request_id=secrets.randbits(REQUEST_ID_BITS - 2) << REQUEST_ID_BITS,
+            first_request_id=journal.boot << REQUEST_ID_BITS,
             transport=link,
         )
         link.start(self._raft.poller)

@@ -30,7 +30,8 @@ CREATE TABLE entry (
   idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, bytes BLOB NOT NULL, crc INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE owner (
-  only INTEGER PRIMARY KEY CHECK (only = 1), cluster_id TEXT NOT NULL, node TEXT NOT NULL, instance TEXT NOT NULL
+  only INTEGER PRIMARY KEY CHECK (only = 1), cluster_id TEXT NOT NULL, node TEXT NOT NULL, instance TEXT NOT NULL,
+  boots INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE vote (
   only INTEGER PRIMARY KEY CHECK (only = 1), term INTEGER NOT NULL, voted_for TEXT, crc INTEGER NOT NULL
@@ -64,7 +65,10 @@ def create_journal(path: Path, cluster_id: str, node: str) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
-    connection.execute("INSERT INTO owner VALUES (1, ?, ?, ?)", (cluster_id, node, secrets.token_hex(8)))
+    connection.execute(
+        "INSERT INTO owner (only, cluster_id, node, instance) VALUES (1, ?, ?, ?)",
+        (cluster_id, node, secrets.token_hex(8)),
+    )
     connection.execute("INSERT INTO entry VALUES (0, 0, ?, ?)", (SENTINEL_BYTES, entry_crc(0, 0, SENTINEL_BYTES)))
     connection.execute("INSERT INTO vote VALUES (1, 0, NULL, ?)", (vote_crc(0, None),))
     connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
@@ -95,6 +99,12 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
         self._first = self._read_first_index()
         self._durable = self.last_index
         self._cut_from: int | None = None  # the next sync deletes rows from here on
+        self.boot = self._count_boot()
+
+    def _count_boot(self) -> int:
+        """The number of this opening: larger than every one before it, durable when this returns."""
+        self._connection.execute("UPDATE owner SET boots = boots + 1")
+        return int(self._connection.execute("SELECT boots FROM owner").fetchone()[0])
 
     def _check_format(self) -> None:
         try:

@@ -41,11 +41,23 @@ class Hello(NamedTuple):
         return {"type": "hello", "version": VERSION, **self._asdict()}
 
 
+class CannotLinkError(Exception):
+    """The raft address cannot be bound: most often its port is taken."""
+
+
+def _listen(address: Address) -> socket.socket:
+    try:
+        return socket.create_server(address, backlog=_BACKLOG)
+    except OSError as problem:
+        host, port = address
+        raise CannotLinkError(f"cannot listen on raft address {host}:{port}: {problem.strerror}") from problem
+
+
 class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
     """Connections to all peers, made again whenever they break. Used by the Raft thread only."""
 
     def __init__(self, hello: Hello, address: Address, peers: Mapping[str, Address]) -> None:
-        """Bind and listen. Raises OSError when the address is taken."""
+        """Bind and listen. Raises CannotLinkError when the address is taken."""
         super().__init__(None, None, None)
         self._hello = hello
         self._addresses = dict(peers)
@@ -55,7 +67,7 @@ class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
         self._dialling: dict[str, Connection] = {}
         self._strangers: set[Connection] = set()
         self._dial_after: dict[str, float] = {}
-        self._server = socket.create_server(address, backlog=_BACKLOG)
+        self._server = _listen(address)
         self._server.setblocking(False)
         self._poller: Poller | None = None
 
@@ -175,9 +187,9 @@ class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
 
     def _on_closed(self, connection: Connection, reason: str) -> None:
         self._strangers.discard(connection)
-        for name, known in list(self._dialling.items()):
+        for dialled, known in list(self._dialling.items()):
             if known is connection:
-                del self._dialling[name]
+                del self._dialling[dialled]
         name = self._name_of(connection)
         if name is None:
             return

@@ -6,11 +6,14 @@ expected to end the process: a replica that failed must answer nothing any more.
 """
 
 import asyncio
+import bisect
 import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import itemgetter
+from typing import Final
 
 from pysyncobj.config import FAIL_REASON
 
@@ -19,6 +22,8 @@ from lastunit_node.replica.core import REASONS, ReplicaCore
 from lastunit_node.replica.interface import FailureReason, ProposalFailed, Role, Status, TransferFailed
 from lastunit_node.statemachine.queries import Snapshot, read_snapshot
 from lastunit_node.statemachine.results import Applied, StateHash
+
+NEVER: Final = 1 << 63
 
 Outcome = tuple["asyncio.Future[Applied]", Applied | None, int]
 
@@ -37,7 +42,8 @@ class ThreadedReplica:
         self._status = core.status()
         self._outbox: deque[Outcome] = deque()
         self._requests: deque[Callable[[], None]] = deque()
-        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []  # by index; each leaves by itself
+        self._wanted_index = NEVER  # the least index that is waited for; all that the thread knows of _waiting
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="raft", daemon=True)
 
@@ -46,7 +52,7 @@ class ThreadedReplica:
         self._thread.start()
 
     async def stop(self) -> None:
-        """End after the turn under way; proposals without an outcome fail as UNKNOWN."""
+        """End after the turn under way. The front end has stopped before: nobody waits for a proposal any more."""
         self._stopping = True
         self._core.wake()
         await asyncio.to_thread(self._thread.join)
@@ -67,22 +73,20 @@ class ThreadedReplica:
         while self._requests:
             self._requests.popleft()()
         self._core.turn()
-        before, self._status = self._status, self._core.status()
-        if self._outbox or before.applied_index != self._status.applied_index:
-            self._loop.call_soon_threadsafe(self._hand_over, self._status)
+        self._status = status = self._core.status()
+        if self._outbox or status.applied_index >= self._wanted_index:
+            self._loop.call_soon_threadsafe(self._hand_over, status)
 
     # The event loop.
 
     def _hand_over(self, status: Status) -> None:
         for _ in range(len(self._outbox)):
             self._resolve(*self._outbox.popleft())
-        still_waiting = []
         for index, future in self._waiting:
             if index > status.applied_index:
-                still_waiting.append((index, future))
-            elif not future.done():
+                break
+            if not future.done():
                 future.set_result(None)
-        self._waiting = still_waiting
 
     @staticmethod
     def _resolve(future: "asyncio.Future[Applied]", applied: Applied | None, reason: int) -> None:
@@ -109,16 +113,19 @@ class ThreadedReplica:
 
     async def wait_applied(self, index: int) -> None:
         """See interface.Replica."""
-        if self._status.applied_index >= index:
-            return
-        future: asyncio.Future[None] = self._loop.create_future()
-        waiter = (index, future)
-        self._waiting.append(waiter)
+        waiter = (index, self._loop.create_future())
+        bisect.insort(self._waiting, waiter, key=itemgetter(0))
+        self._want()
+        if self._status.applied_index >= index:  # looked at last: the thread may not have seen the waiter
+            waiter[1].set_result(None)
         try:
-            await future
+            await waiter[1]
         finally:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
+            self._waiting.remove(waiter)
+            self._want()
+
+    def _want(self) -> None:
+        self._wanted_index = self._waiting[0][0] if self._waiting else NEVER
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:

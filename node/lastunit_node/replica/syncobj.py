@@ -190,7 +190,7 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         """Follow this leader, or none that is known."""
         if leader != self._SyncObj__raftLeader:
             self.fail_forwarded()
-        self._SyncObj__raftLeader = leader
+        self._SyncObj__raftLeader: Node | None = leader
         self._SyncObj__setState(FOLLOWER)
 
     def postpone_election(self) -> None:

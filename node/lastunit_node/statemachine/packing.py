@@ -6,7 +6,7 @@ data cannot hold: unpack raises ValueError, and nothing else, on bytes that brea
 
 from typing import Any, Final
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 _pack: Final = msgpack.Packer(use_bin_type=True).pack
 

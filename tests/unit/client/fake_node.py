@@ -173,6 +173,12 @@ class FakeNode(InventoryServiceServicer, ClusterServiceServicer):
         await context.abort(StatusCode.UNAVAILABLE, "broken")
         raise AssertionError
 
+    async def _alone(self, request: Message, context: Any) -> Any:
+        """A command in a call of its own, which the library never makes."""
+        await context.abort(StatusCode.UNIMPLEMENTED, "only as part of Execute")
+
+    Reserve = Confirm = Release = ExtendHold = ReceiveStock = AdjustStock = ReturnUnits = _alone
+
     async def GetStock(self, request: inventory_pb2.GetStockRequest, context: Any) -> inventory_pb2.GetStockResponse:
         await self._query(request, context)
         stock = inventory_pb2.StockLevel(sku=request.sku, received=5, available=2, held=1, sold=1, removed=1)

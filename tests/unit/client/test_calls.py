@@ -1,10 +1,12 @@
 """Calls against scripted nodes: what is retried, where, under which id, and what an error says."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from grpc import StatusCode
 
+from lastunit.v1 import inventory_pb2
 from lastunit_client import (
     AsyncInventoryClient,
     ClientClosedError,
@@ -133,6 +135,7 @@ async def test_a_malformed_command_names_its_field_and_spoils_only_itself(
     with pytest.raises(InvalidRequestError) as caught:
         await client.place_order({"VASE": 0}, reservation_id="order-1")
     assert (caught.value.field, caught.value.definite) == ("lines[0].quantity", True)
+    assert str(caught.value) == "lines[0].quantity: must be positive"
     assert caught.value.request_id == "order-1"
     assert nodes[0].streams == 1
 
@@ -147,9 +150,9 @@ async def test_nothing_else_is_retried(client: AsyncInventoryClient, nodes: Node
 
 
 async def test_an_unknown_outcome_is_never_taken_for_an_answer(client: AsyncInventoryClient, nodes: Nodes) -> None:
-    async def newer(request, context):  # noqa: ANN001, ANN202
+    async def newer(request: inventory_pb2.ExecuteRequest, context: Any) -> inventory_pb2.ExecuteResponse:
         response = await nodes[0].answer(request, context)
-        response.results[0].result.outcome = 99
+        response.results[0].result.outcome = inventory_pb2.Outcome.ValueType(99)
         return response
 
     nodes[0].reactions.append(newer)
@@ -161,7 +164,7 @@ async def test_an_unknown_outcome_is_never_taken_for_an_answer(client: AsyncInve
 async def test_a_message_answered_with_too_few_results_ends_the_stream(
     client: AsyncInventoryClient, nodes: Nodes
 ) -> None:
-    async def short(request, context):  # noqa: ANN001, ANN202
+    async def short(request: inventory_pb2.ExecuteRequest, context: Any) -> inventory_pb2.ExecuteResponse:
         response = await nodes[0].answer(request, context)
         del response.results[:]
         return response

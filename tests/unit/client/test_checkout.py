@@ -182,6 +182,16 @@ async def test_checkout_through_a_client(client: AsyncInventoryClient, nodes: li
     assert confirm.confirm.token == inventory_token(paid[0].token)
 
 
+async def test_a_coroutine_may_pay_through_a_client(client: AsyncInventoryClient) -> None:
+    async def pay(reservation: Reservation) -> str:
+        await asyncio.sleep(0)
+        return f"receipt of {reservation.reservation_id}"
+
+    bought = await client.checkout({"VASE": 1}, pay, reservation_id="r1")
+    payment: str | None = bought.payment
+    assert (bought.placed, payment) == (True, "receipt of r1")
+
+
 def inventory_token(token: FencingToken | None) -> object:
     assert token is not None
     return inventory_pb2.FencingToken(term=token.term, index=token.index, position=token.position)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from grpc import StatusCode
 
+from lastunit.v1 import inventory_pb2
 from lastunit_client import (
     ClientClosedError,
     DeadlineError,
@@ -137,7 +138,7 @@ def test_checkout_releases_and_raises_as_the_asynchronous_one(client: InventoryC
 
     async def too_late(request: Any, context: Any) -> Any:
         response = await host.node.answer(request, context)
-        response.results[0].result.outcome = 27
+        response.results[0].result.outcome = inventory_pb2.OUTCOME_EXPIRED
         return response
 
     host.node.reactions.extend([host.node.answer, too_late])

@@ -108,7 +108,7 @@ MALFORMED: list[tuple[str, Callable[[], object]]] = [
     ("quantity", lambda: commands.adjust_stock("a", "VASE", quantity=None, ranges=None, reason="")),
     ("quantity", lambda: commands.adjust_stock("a", "VASE", quantity=1, ranges=[(1, 1)], reason="")),
     ("ranges[0]", lambda: commands.adjust_stock("a", "VASE", quantity=None, ranges=[(1,)], reason="")),  # type: ignore[list-item]
-    ("lines[0].ranges[0]", lambda: commands.return_units("x", "r1", {"VASE": [3]})),  # type: ignore[list-item]
+    ("lines[0].ranges[0]", lambda: commands.return_units("x", "r1", {"VASE": [3]})),  # type: ignore[arg-type]
 ]
 
 

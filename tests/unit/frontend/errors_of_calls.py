@@ -19,6 +19,7 @@ class Seen(NamedTuple):
     domain: str
     definite: str
     fields: list[str]
+    problems: list[str]  # what is wrong with each field
     retry_seconds: float
 
 
@@ -42,7 +43,10 @@ def seen(status: status_pb2.Status) -> Seen:
         _unpack(detail, info, bad_request, retry)
     fields = [violation.field for violation in bad_request.field_violations]
     seconds = retry.retry_delay.ToTimedelta().total_seconds()
-    return Seen(status.code, status.message, info.reason, info.domain, info.metadata["definite"], fields, seconds)
+    problems = [violation.description for violation in bad_request.field_violations]
+    return Seen(
+        status.code, status.message, info.reason, info.domain, info.metadata["definite"], fields, problems, seconds
+    )
 
 
 def _unpack(detail: Any, *kinds: Message) -> None:

@@ -128,7 +128,8 @@ async def test_a_malformed_request_names_its_field_and_is_not_proposed(
     error = await error_of(getattr(inventory, method)(request_))
     assert error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
     assert error.fields == [field]
-    assert error.message.startswith(f"{field}: ")
+    (problem,) = error.problems
+    assert error.message == f"{field}: {problem}"  # so the problem does not name it again
     assert (error.reason, error.domain, error.definite) == ("INVALID_ARGUMENT", "lastunit", "true")
     assert not replica.proposals
 

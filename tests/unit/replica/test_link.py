@@ -16,7 +16,7 @@ from support.real_cluster import free_ports
 from lastunit_node.replica import connection as connection_module
 from lastunit_node.replica import timing
 from lastunit_node.replica.frames import MAX_FRAME_BYTES, FrameReader, encode_frame
-from lastunit_node.replica.link import MAX_STRANGERS, Hello, RaftLink
+from lastunit_node.replica.link import MAX_STRANGERS, CannotLinkError, Hello, RaftLink
 from lastunit_node.replica.messages import MalformedMessage
 
 ROUNDS = 2_000  # of at most 10 ms, until a condition must hold
@@ -220,7 +220,7 @@ def test_raft_may_cut_a_peer_off(peers: Callable[..., Peer]) -> None:
 
 
 def test_a_taken_address_is_an_error(ports: dict[str, int]) -> None:
-    with socket.create_server(("127.0.0.1", ports["n1"])), pytest.raises(OSError, match="in use"):
+    with socket.create_server(("127.0.0.1", ports["n1"])), pytest.raises(CannotLinkError, match="in use"):
         Peer("n1", ports)
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import socket
 from pathlib import Path
 
 import pysyncobj
@@ -27,3 +28,8 @@ def test_every_overridden_step_is_a_method_that_is_looked_up_on_the_instance() -
     assert len(overridden) == 6
     for name in overridden:
         assert callable(getattr(pysyncobj_module.SyncObj, name))
+
+
+def test_importing_it_leaves_the_standard_library_whole() -> None:
+    """PySyncObj replaces socket.inet_ntop with a Windows-only function; psutil's net_connections broke on it."""
+    assert socket.inet_ntop(socket.AF_INET, b"\x7f\x00\x00\x01") == "127.0.0.1"

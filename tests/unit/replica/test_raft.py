@@ -10,6 +10,7 @@ from support.raft_network import ListMachine, Network
 
 from lastunit_node.replica import timing
 from lastunit_node.statemachine.errors import InvariantError
+from lastunit_node.statemachine.results import Applied
 
 MakeNetwork = Callable[[int], Network]
 
@@ -166,7 +167,7 @@ def test_an_exception_while_applying_escapes_the_turn(make_network: MakeNetwork)
     network = make_network(3)
     leader = network.elect()
 
-    def fail(_index: int, _term: int, _entry: bytes) -> Any:
+    def fail(index: int, term: int, entry: bytes) -> Applied:
         raise OSError("disk")
 
     network.machines[leader].apply = fail  # type: ignore[method-assign]

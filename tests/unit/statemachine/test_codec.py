@@ -1,6 +1,6 @@
 """Entry bytes: what was encoded is decoded; what is no entry is a value, and an answer."""
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import pytest
 
 from lastunit_node.statemachine import limits
