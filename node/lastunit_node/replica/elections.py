@@ -1,34 +1,122 @@
-"""Votes: one per node and term, durable before it leaves, counted once per voter."""
+"""Elections: who asks, who stands, who votes.
 
+A follower that misses its leader first asks who would vote for it (pre-vote; Ongaro, dissertation, 9.6). Only a
+majority of grants lets it stand, with a new term; so a node that was cut off comes back without unseating a healthy
+leader. A pre-vote is granted when the asker's next term is higher, its log up to date, and no leader was heard within
+the least election timeout; granting changes nothing. A transfer of leadership needs no pre-vote.
+
+A closed connection to the leader is a hint, not a proof: it makes the follower ask soon, at a random moment.
+
+Votes proper: one per node and term, durable before it leaves, counted once per voter. Standing itself (new term, own
+vote, request_vote) is PySyncObj's; its timer is kept stopped except when this module lets it stand.
+"""
+
+import math
 from typing import TYPE_CHECKING
 
+from pysyncobj import syncobj as pysyncobj_module
+
+from lastunit_node.replica import timing
 from lastunit_node.replica.messages import Message
-from lastunit_node.replica.syncobj import CANDIDATE
+from lastunit_node.replica.syncobj import CANDIDATE, LEADER
 
 if TYPE_CHECKING:
     from pysyncobj.node import Node
 
+    from lastunit_node.replica.follower import Follower
     from lastunit_node.replica.syncobj import RaftHooks
 
 
 class Elections:
-    """Grants and counts votes. Standing for election itself (timer, new term, own vote) is PySyncObj's."""
+    """One node's part in elections. Times in monotonic seconds."""
 
-    def __init__(self, raft: "RaftHooks") -> None:
+    def __init__(self, raft: "RaftHooks", follower: "Follower") -> None:
         self._raft = raft
+        self._follower = follower
+        self._deadline = math.inf  # when to ask for pre-votes
+        self._round = 0  # of pre-votes; answers to an earlier one do not count
+        self._granted: set[str] = set()
         self._voters: set[str] = set()
         self._voters_term = 0
+
+    def postpone(self) -> None:
+        """Wait a full, random timeout from now; what was about to stand does not."""
+        self._raft.take_election_deadline()
+        self._deadline = self._raft.now() + self._raft.random_timeout()
+
+    def step(self) -> None:
+        """Before a turn: ask for pre-votes when it is time, and let PySyncObj stand only when that was granted."""
+        set_by_pysyncobj = self._raft.take_election_deadline()
+        if set_by_pysyncobj == 0:
+            self._raft.stand()
+            return
+        if set_by_pysyncobj != math.inf:  # it stood, and this is when it would stand again
+            self._deadline = set_by_pysyncobj
+        if self._raft.role != LEADER and self._raft.now() > self._deadline:
+            self._ask()
+
+    def on_leader_lost(self) -> None:
+        """The connection to the leader closed: forget that it was heard, and ask soon."""
+        self._follower.forget_leader()
+        soon = self._raft.now() + timing.LOST_LEADER * pysyncobj_module.random.random()
+        self._deadline = min(self._deadline, soon)
+
+    # Pre-votes.
+
+    def _ask(self) -> None:
+        raft = self._raft
+        self.postpone()
+        self._round += 1
+        self._granted.clear()
+        for peer in raft.peers:
+            raft.send(
+                peer,
+                {
+                    "type": "pre_vote",
+                    "term": raft.term,
+                    "round": self._round,
+                    "last_log_index": raft.journal.last_index,
+                    "last_log_term": raft.journal.last_term,
+                },
+            )
+
+    def on_pre_vote(self, node: "Node", message: Message) -> None:
+        """Say whether this node would vote for the asker in its next term. Changes nothing."""
+        raft = self._raft
+        misses_leader = raft.role != LEADER and not self._follower.heard_within(timing.ELECTION_MIN)
+        granted = misses_leader and message["term"] >= raft.term and self._is_up_to_date(message)
+        answer = {"type": "pre_vote_response", "term": raft.term, "round": message["round"], "granted": granted}
+        raft.send(node, answer)
+
+    def on_pre_vote_response(self, node: "Node", message: Message) -> None:
+        """Count a grant of this round; with a majority, stand."""
+        raft = self._raft
+        if self._adopt_newer_term(message):
+            return
+        if raft.role == LEADER or message["round"] != self._round or not message["granted"]:
+            return
+        self._granted.add(node.id)
+        if 1 + len(self._granted) >= raft.majority:
+            self._round += 1
+            raft.stand()
+
+    def _adopt_newer_term(self, message: Message) -> bool:
+        if message["term"] <= self._raft.term:
+            return False
+        self._raft.set_term(message["term"], None)
+        self._raft.become_follower(None)
+        return True
+
+    # Votes.
 
     def on_request_vote(self, node: "Node", message: Message) -> None:
         """Grant or refuse; either way say the own term, so that a candidate that is behind learns it."""
         raft = self._raft
-        if message["term"] > raft.term:
-            raft.set_term(message["term"], None)
-            raft.become_follower(None)
+        self._adopt_newer_term(message)
         granted = message["term"] == raft.term and raft.voted_for in (None, node.id) and self._is_up_to_date(message)
         if granted:
             raft.set_term(raft.term, node.id)
-            raft.postpone_election()
+            self.postpone()
         raft.send(node, {"type": "response_vote", "term": raft.term, "granted": granted})
 
     def _is_up_to_date(self, message: Message) -> bool:
@@ -38,10 +126,9 @@ class Elections:
     def on_response_vote(self, node: "Node", message: Message) -> None:
         """Count a vote that was given in the term this node stands in."""
         raft = self._raft
-        if message["term"] > raft.term:
-            raft.set_term(message["term"], None)
-            raft.become_follower(None)
-        elif raft.role == CANDIDATE and message["granted"] and message["term"] == raft.term:
+        if self._adopt_newer_term(message):
+            return
+        if raft.role == CANDIDATE and message["granted"] and message["term"] == raft.term:
             if self._voters_term != raft.term:
                 self._voters, self._voters_term = set(), raft.term
             self._voters.add(node.id)
@@ -50,4 +137,4 @@ class Elections:
     def on_timeout_now(self, node: "Node", message: Message) -> None:
         """The present leader hands leadership over: stand at once."""
         if message["term"] == self._raft.term and node == self._raft.leader:
-            self._raft.stand_now()
+            self._raft.stand_for_transfer()

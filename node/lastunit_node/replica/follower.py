@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class Follower:
-    """Answers append messages. heard_at: when a leader of the current term was last heard."""
+    """Answers append messages, and knows when a leader was last heard."""
 
     def __init__(self, raft: "RaftHooks") -> None:
         self._raft = raft
         self._answers: list[tuple[Node, dict[str, Any]]] = []
-        self.heard_at = float("-inf")
+        self._heard_at = float("-inf")
 
     def on_append(self, node: "Node", message: Message) -> None:
         """Take what the leader sent; the answer leaves with flush()."""
@@ -39,6 +39,14 @@ class Follower:
         proved = message["prev_index"] + len(message["entries"])
         self._learn_commit(min(message["commit_index"], proved))
         self._answer(node, message, success=True, last=proved)
+
+    def heard_within(self, seconds: float) -> bool:
+        """Whether a leader was heard so recently."""
+        return self._heard_at > self._raft.now() - seconds
+
+    def forget_leader(self) -> None:
+        """The connection to the leader closed: act as if it had not been heard."""
+        self._heard_at = float("-inf")
 
     def flush(self) -> None:
         """Sync once, then send the answers of this turn."""
@@ -59,7 +67,7 @@ class Follower:
         if not raft.told_to_stand:
             raft.postpone_election()
         raft.become_follower(node)
-        self.heard_at = raft.now()
+        self._heard_at = raft.now()
 
     def _find_mismatch(self, message: Message) -> int | None:
         """None when prev is in the log (or before its start: committed long ago); else the hint to answer."""

@@ -8,6 +8,8 @@ append            leader -> follower  term, prev_index, prev_term, entries, comm
 append_response   follower -> leader  term, prev_index (echo), success, last (proved, or the hint on a rejection)
 request_vote      candidate -> all    term, last_log_index, last_log_term        (PySyncObj's own)
 response_vote     voter -> candidate  term, granted
+pre_vote          follower -> all     term (its own), round, last_log_index, last_log_term
+pre_vote_response                     term, round (echo), granted
 timeout_now       leader -> follower  term                                       (PySyncObj's own)
 apply_command     follower -> leader  command, request_id                        (PySyncObj's own)
 apply_command_response                request_id, then error, or log_idx and log_term
@@ -62,6 +64,13 @@ _FIELDS: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
     "append_response": {"term": _is_integer, "prev_index": _is_integer, "success": _is_bool, "last": _is_integer},
     "request_vote": {"term": _is_integer, "last_log_index": _is_integer, "last_log_term": _is_integer},
     "response_vote": {"term": _is_integer, "granted": _is_bool},
+    "pre_vote": {
+        "term": _is_integer,
+        "round": _is_integer,
+        "last_log_index": _is_integer,
+        "last_log_term": _is_integer,
+    },
+    "pre_vote_response": {"term": _is_integer, "round": _is_integer, "granted": _is_bool},
     "timeout_now": {"term": _is_integer},
     "apply_command": {"command": _is_bytes, "request_id": _is_integer},
     "apply_command_response": {"request_id": _is_integer},

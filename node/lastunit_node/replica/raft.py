@@ -78,16 +78,18 @@ class Raft(RaftHooks):
         self._machine = machine
         self._follower = Follower(self)
         self._leader = Leader(self)
-        self._elections = Elections(self)
+        self._elections = Elections(self, self._follower)
         self._forwarding = Forwarding(self)
         self._transfer = Transfer(self, self._leader)
         self._outcomes: list[tuple[Callback, Applied | None, int]] = []
         super().__init__(self_node, peers, configuration(), journal, transport)
         self.restart_at(applied_index, first_request_id)
+        self.postpone_election()
         self.addOnTickCallback(self._end_turn)
 
     def turn(self, timeout: float) -> None:
         """One turn; waits at most timeout seconds for messages, not at all while entries wait to be applied."""
+        self._elections.step()
         self.doTick(0.0 if self.last_applied < self.commit_index else timeout)
         self._follower.flush()
 
@@ -98,10 +100,10 @@ class Raft(RaftHooks):
     @property
     def has_quorum(self) -> bool:
         """Whether a majority answered this leader, or a leader was heard, within the step-down time."""
-        deadline = self.now() - timing.STEP_DOWN
         if self.role == LEADER:
+            deadline = self.now() - timing.STEP_DOWN
             return 1 + sum(self.last_response_time(peer) > deadline for peer in self.peers) >= self.majority
-        return self.leader is not None and self._follower.heard_at > deadline
+        return self.leader is not None and self._follower.heard_within(timing.STEP_DOWN)
 
     @property
     def leads(self) -> bool:
@@ -127,6 +129,10 @@ class Raft(RaftHooks):
                 self._elections.on_request_vote(node, message)
             case "response_vote":
                 self._elections.on_response_vote(node, message)
+            case "pre_vote":
+                self._elections.on_pre_vote(node, message)
+            case "pre_vote_response":
+                self._elections.on_pre_vote_response(node, message)
             case "timeout_now":
                 self._elections.on_timeout_now(node, message)
             case "apply_command":
@@ -139,6 +145,11 @@ class Raft(RaftHooks):
         self._leader.on_connection_lost(node)
         if node == self.leader:
             self.fail_forwarded()
+            self._elections.on_leader_lost()
+
+    def postpone_election(self) -> None:
+        """Wait a full timeout before asking for votes."""
+        self._elections.postpone()
 
     def on_elected(self) -> None:
         """Begin to lead."""

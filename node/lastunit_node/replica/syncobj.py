@@ -6,6 +6,7 @@ apply, add and send, tick callbacks, poll. Everything else is replaced through t
 version loses or repeats entries (see ARCHITECTURE.md). A test fails when one of the private names changes.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -55,6 +56,10 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     def on_connection_lost(self, node: Node) -> None:
         """The connection to a peer broke."""
+        raise NotImplementedError
+
+    def postpone_election(self) -> None:
+        """A leader was heard or a vote was given: wait a full timeout before standing."""
         raise NotImplementedError
 
     def on_elected(self) -> None:
@@ -180,7 +185,6 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         self._SyncObj__raftLastApplied = applied_index
         self._SyncObj__raftCommitIndex = applied_index
         self._SyncObj__commandsLocalCounter = first_request_id
-        self.postpone_election()
 
     def set_term(self, term: int, vote: str | None) -> None:
         """Adopt a term and a vote in it; durable when this returns."""
@@ -193,13 +197,23 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         self._SyncObj__raftLeader: Node | None = leader
         self._SyncObj__setState(FOLLOWER)
 
-    def postpone_election(self) -> None:
-        """Set a fresh, random election deadline."""
-        self._SyncObj__raftElectionDeadline = self.now() + self._SyncObj__generateRaftTimeout()
+    def random_timeout(self) -> float:
+        """A random election timeout, in seconds."""
+        return float(self._SyncObj__generateRaftTimeout())
 
-    def stand_now(self) -> None:
-        """Stand for election at the next turn, whatever the present leader sends meanwhile."""
+    def take_election_deadline(self) -> float:
+        """Stop PySyncObj's own election timer; the time it was set to, inf when it was stopped already."""
+        deadline: float = self._SyncObj__raftElectionDeadline
+        self._SyncObj__raftElectionDeadline: float = math.inf
+        return deadline
+
+    def stand(self) -> None:
+        """Stand for election in the next turn."""
         self._SyncObj__raftElectionDeadline = 0
+
+    def stand_for_transfer(self) -> None:
+        """Stand for election in the next turn, whatever the present leader sends meanwhile."""
+        self.stand()
         self._SyncObj__transferInProgress = True
 
     @property

@@ -5,6 +5,7 @@ from typing import Final
 HEARTBEAT: Final = 0.05
 ELECTION_MIN: Final = 0.5
 ELECTION_MAX: Final = 1.0
+LOST_LEADER: Final = 0.05  # at most so long after the leader's connection closed, a follower asks who would vote for it
 STEP_DOWN: Final = 2 * ELECTION_MAX  # a leader without answers from a majority for so long is none
 ATTEMPT: Final = 2 * ELECTION_MAX  # a proposal without an outcome after so long is proposed again
 TRANSFER: Final = ELECTION_MAX  # how long proposals wait for a transfer of leadership

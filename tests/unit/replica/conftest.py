@@ -1,5 +1,6 @@
 """Fixtures: a network of real Raft nodes in virtual time."""
 
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ def make_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
     def make(count: int) -> Network:
         time = VirtualTime()
         monkeypatch.setattr(pysyncobj_module, "monotonicTime", lambda: time.now)
+        monkeypatch.setattr(pysyncobj_module, "random", random.Random(count))
         networks.append(Network(tmp_path, count, time))
         return networks[-1]
 

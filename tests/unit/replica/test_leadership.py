@@ -8,7 +8,7 @@ from pysyncobj.node import Node
 from support.raft_network import Network
 
 from lastunit_node.replica import timing
-from lastunit_node.replica.syncobj import FOLLOWER, LEADER
+from lastunit_node.replica.syncobj import CANDIDATE, FOLLOWER, LEADER
 
 MakeNetwork = Callable[[int], Network]
 
@@ -17,12 +17,121 @@ def others(network: Network, address: str) -> list[str]:
     return [peer for peer in network.addresses if peer != address]
 
 
+def let_stand(network: Network, address: str) -> None:
+    """Make a node miss its leader, and grant it every pre-vote it asks for: it stands, and nobody has voted yet."""
+    node = network.nodes[address]
+    network.time.now += timing.ELECTION_MAX + 0.01
+    node.turn(0.0)
+    asked = [message for sender, _, message in network.queue if sender == address and message["type"] == "pre_vote"]
+    for peer, message in zip(others(network, address), asked, strict=True):
+        grant = {"type": "pre_vote_response", "term": node.term, "round": message["round"], "granted": True}
+        node.on_message(Node(peer), grant)
+    node.turn(0.0)
+    assert node.role == CANDIDATE
+
+
+def ask_pre_vote(network: Network, voter: str, asker: str, **fields: int) -> bool:
+    """A voter's answer to a pre-vote that only `fields` could make it refuse."""
+    journal, term = network.nodes[voter].journal, network.nodes[voter].term
+    message = {"term": term, "round": 1, "last_log_index": journal.last_index, "last_log_term": journal.last_term}
+    network.nodes[voter].on_message(Node(asker), {"type": "pre_vote"} | message | fields)
+    return bool(network.queue.pop()[2]["granted"])
+
+
+def test_a_node_that_returns_does_not_unseat_a_healthy_leader(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    cut_off = others(network, leader)[0]
+    network.isolate(cut_off)
+    end = network.time.now + 20 * timing.ELECTION_MAX
+    network.run_until(lambda: network.time.now > end, seconds=60.0)
+    network.commit(leader, [b"meanwhile"])
+    term = network.nodes[leader].term
+    assert network.nodes[cut_off].term == term, "it asked, and nobody let it stand"
+    network.heal()
+    network.run_until(network.level)
+    end = network.time.now + 2 * timing.ELECTION_MAX
+    network.run_until(lambda: network.time.now > end)
+    assert network.leader() == leader
+    assert {node.term for node in network.nodes.values()} == {term}
+
+
+def test_a_pre_vote_is_refused_while_a_leader_is_heard_or_the_log_is_older(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    network.commit(leader, [b"a"])
+    network.run_until(network.level)
+    voter, asker = others(network, leader)
+    assert not ask_pre_vote(network, voter, asker), "it hears its leader"
+    assert not ask_pre_vote(network, leader, asker), "it leads"
+    network.isolate(voter)
+    network.time.now += timing.ELECTION_MIN + 0.01
+    assert not ask_pre_vote(network, voter, asker, last_log_index=1)
+    assert not ask_pre_vote(network, voter, asker, last_log_term=0)
+    assert not ask_pre_vote(network, voter, asker, term=0)
+    assert ask_pre_vote(network, voter, asker)
+
+
+def test_granting_a_pre_vote_changes_nothing(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    voter, first, second = network.addresses
+    node = network.nodes[voter]
+    before = (node.term, node.voted_for, node.role, node._elections._deadline)
+    assert ask_pre_vote(network, voter, first)
+    assert ask_pre_vote(network, voter, second)
+    assert (node.term, node.voted_for, node.role, node._elections._deadline) == before
+
+
+def test_a_late_or_repeated_pre_vote_does_not_count(make_network: MakeNetwork) -> None:
+    network = make_network(5)
+    node = network.nodes[network.addresses[0]]
+    network.time.now += timing.ELECTION_MAX + 0.01
+    node.turn(0.0)
+    this_round = node._elections._round
+    grant = {"type": "pre_vote_response", "term": node.term, "granted": True}
+    for peer in network.addresses[1:]:
+        node.on_message(Node(peer), grant | {"round": this_round - 1})
+    for _ in range(5):
+        node.on_message(Node(network.addresses[1]), grant | {"round": this_round})
+    node.turn(0.0)
+    assert node.role == FOLLOWER
+
+
+def test_a_pre_vote_teaches_a_node_that_is_behind_the_newer_term(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    network.elect()
+    behind = network.nodes[network.addresses[0]]
+    answer = {"type": "pre_vote_response", "term": behind.term + 7, "round": 1, "granted": False}
+    behind.on_message(Node(network.addresses[1]), answer)
+    assert behind.term == answer["term"]
+
+
+def test_a_closed_connection_to_the_leader_makes_the_others_elect_at_once(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    network.run_until(network.level)
+    network.kill(leader)
+    assert network.run_until(lambda: network.leader() is not None) < timing.ELECTION_MIN / 2
+
+
+def test_a_closed_connection_alone_does_not_unseat_the_leader(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    network.run_until(network.level)
+    follower, term = others(network, leader)[0], network.nodes[leader].term
+    for one, other in ((follower, leader), (leader, follower)):
+        network.transports[one].connected(other, False)
+        network.transports[one].connected(other, True)
+    end = network.time.now + 2 * timing.ELECTION_MAX
+    network.run_until(lambda: network.time.now > end)
+    assert (network.leader(), network.nodes[leader].term) == (leader, term)
+
+
 def test_one_vote_counts_once(make_network: MakeNetwork) -> None:
     network = make_network(5)
     candidate = network.addresses[0]
     node = network.nodes[candidate]
-    network.time.now += timing.ELECTION_MAX + 0.01
-    node.turn(0.0)
+    let_stand(network, candidate)
     vote = {"type": "response_vote", "term": node.term, "granted": True}
     for _ in range(5):
         node.on_message(Node(network.addresses[1]), vote)
@@ -34,8 +143,7 @@ def test_one_vote_counts_once(make_network: MakeNetwork) -> None:
 def test_a_refused_or_late_vote_does_not_count(make_network: MakeNetwork) -> None:
     network = make_network(3)
     node = network.nodes[network.addresses[0]]
-    network.time.now += timing.ELECTION_MAX + 0.01
-    node.turn(0.0)
+    let_stand(network, network.addresses[0])
     for vote in ({"term": node.term, "granted": False}, {"term": node.term - 1, "granted": True}):
         node.on_message(Node(network.addresses[1]), {"type": "response_vote"} | vote)
     assert node.role != LEADER

@@ -24,6 +24,8 @@ APPEND: dict[str, Any] = {
         {"type": "append_response", "term": 1, "prev_index": 0, "success": True, "last": 0},
         {"type": "request_vote", "term": 1, "last_log_index": 0, "last_log_term": 0},
         {"type": "response_vote", "term": 1, "granted": False},
+        {"type": "pre_vote", "term": 1, "round": 1, "last_log_index": 0, "last_log_term": 0},
+        {"type": "pre_vote_response", "term": 1, "round": 1, "granted": True},
         {"type": "timeout_now", "term": 1},
         {"type": "apply_command", "command": b"x", "request_id": 1},
         {"type": "apply_command_response", "request_id": 1, "log_idx": 1, "log_term": 1},
