@@ -28,6 +28,22 @@ sale: $(READY) ## the demonstration: a flash sale survives kill -9 of its leader
 test: $(READY) ## all tests; the slow ones are named at the end (ARGS="-k expiry")
 	@$(BIN)/pytest $(ARGS)
 
+.PHONY: bench
+bench: $(READY) ## how fast a local cluster answers, on a machine that does nothing else
+	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/calls.py $(ARGS)
+
+SEEDS ?= 100
+NODES ?= 3
+
+.PHONY: simulate
+simulate: $(READY) ## whole clusters in virtual time, one a seed (SEEDS=2000 NODES=5, or SEED=17 TRACE=1)
+	@PYTHONHASHSEED=0 PYTHONPATH=tests $(BIN)/python -m simulation --nodes $(NODES) \
+		$(if $(SEED),--seed $(SEED) $(if $(TRACE),--trace),--seeds $(SEEDS)) $(ARGS)
+
+.PHONY: mutants
+mutants: $(READY) ## plant bugs, one at a time, and see that the simulator finds each
+	@PYTHONHASHSEED=0 PYTHONPATH=tests $(BIN)/python -m simulation.mutants $(ARGS)
+
 .PHONY: check
 check: format-check lint types protos-check test ## all that CI checks
 

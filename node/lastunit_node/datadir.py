@@ -1,8 +1,9 @@
 """A node's data directory: whose it is, that it is whole, and that one process at a time uses it.
 
     identity.json   cluster name, cluster id, node name, format version
-    state.db        the state machine's database
-    journal.db      Raft's log, term and vote
+    journal.db      Raft's log, term and vote, and the name of the state that it continues
+    state.db        the state machine's database; state-N.db once a copy was installed at index N
+    copy-*.db       a copy of the state on its way; removed at the next start
     LOCK            held for the life of the process (flock)
 
 A directory is made once, by format_directory, when the cluster is born. A node never makes one for itself: a directory
@@ -17,9 +18,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from lastunit_node.replica.journal import SqliteJournal, create_journal
+import structlog
+
+from lastunit_node.damage import unreadable_is
+from lastunit_node.replica.journal import JournalDamaged, SqliteJournal, create_journal
 from lastunit_node.statemachine.database import Identity as StateIdentity
-from lastunit_node.statemachine.database import open_reader, open_state
+from lastunit_node.statemachine.database import check_owner, open_reader, open_state
+from lastunit_node.statemachine.errors import StateDamaged
+from lastunit_node.statemachine.integrity import Watch, check_state
+from lastunit_node.wal.scan import WalScan, scan_wal
+
+_log = structlog.get_logger()
 
 FORMAT_VERSION: Final = 1
 IDENTITY: Final = "identity.json"
@@ -30,6 +39,10 @@ LOCK: Final = "LOCK"
 
 class DirectoryRefused(Exception):
     """The data directory cannot be used like this; the message says why and what to do."""
+
+
+class DirectoryInUse(DirectoryRefused):
+    """Another process has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +95,8 @@ class DataDirectory:
         self._lock = self._take_lock()
         self.identity = self._read_identity()
         self._check_identity(cluster, node)
-        for name in (STATE, JOURNAL):
-            if not (path / name).is_file():
-                raise DirectoryRefused(f"{path / name} is missing: part of this node's data was lost")
+        self._state = STATE  # until the journal names another
+        self._require(JOURNAL)
 
     def _take_lock(self) -> int:
         descriptor = os.open(self._path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -92,8 +104,12 @@ class DataDirectory:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
-            raise DirectoryRefused(f"{self._path} is in use: is this node running already?") from None
+            raise DirectoryInUse(f"{self._path} is in use: is this node running already?") from None
         return descriptor
+
+    def close(self) -> None:
+        """Let others use it."""
+        os.close(self._lock)
 
     def _read_identity(self) -> Identity:
         file = self._path / IDENTITY
@@ -113,15 +129,85 @@ class DataDirectory:
         if found.node != node:
             raise DirectoryRefused(f"{self._path} belongs to node {found.node!r}, not to {node!r}")
 
-    def open_journal(self) -> SqliteJournal:
-        """The journal. Raises JournalDamaged, JournalFormatError."""
-        return SqliteJournal(self._path / JOURNAL, self.identity.cluster_id, self.identity.node)
+    def _require(self, name: str) -> None:
+        if not (self._path / name).is_file():
+            raise DirectoryRefused(f"{self._path / name} is missing: part of this node's data was lost")
+
+    def open_journal(self, *, read_only: bool = False) -> SqliteJournal:
+        """The journal, found whole; it names the state.
+
+        Raises JournalDamaged, JournalFormatError, DirectoryRefused, sqlite3.Error of the disk.
+        """
+        path = self._path / JOURNAL
+        with unreadable_is(JournalDamaged, path):
+            journal = SqliteJournal(path, self.identity.cluster_id, self.identity.node, read_only=read_only)
+        self._state = journal.state_file
+        self._require(self._state)
+        return journal
+
+    def install(self, state: str, index: int, term: int) -> None:
+        """Let the (closed) journal continue another state, which lies here, durably."""
+        journal = self.open_journal()
+        journal.install(state, index, term)
+        journal.close()
+
+    def remove_leftovers(self) -> None:
+        """Delete states that the journal does not name, and copies that did not arrive. After open_journal."""
+        for file in (*self._path.glob("state*.db*"), *self._path.glob("copy-*")):
+            if not file.name.startswith(self._state):
+                file.unlink()
+
+    @property
+    def state_path(self) -> Path:
+        """The state database that the journal continues. After open_journal."""
+        return self._path / self._state
+
+    @property
+    def arriving_copy(self) -> Path:
+        """Where a copy of a peer's state is received."""
+        return self._path / "copy-arriving.db"
+
+    @property
+    def outgoing_copy(self) -> Path:
+        """Where a copy of this node's state is made."""
+        return self._path / "copy-outgoing.db"
 
     def open_state(self) -> sqlite3.Connection:
-        """The state, for writing. Raises statemachine.database's errors."""
-        owner = StateIdentity(self.identity.cluster_id, self.identity.node)
-        return open_state(self._path / STATE, identity=owner)
+        """The state, for writing, found whole.
+
+        Raises StateDamaged, StateFormatError, StateIdentityError, sqlite3.Error of the disk.
+        """
+        path = self.state_path
+        torn = self.scan_state_wal().unused
+        if torn:
+            _log.warning("the state goes back to its last whole commit; the journal has the rest", torn_frames=torn)
+        with unreadable_is(StateDamaged, path):
+            connection = open_state(path, identity=self.state_identity)
+            check_state(connection, path)
+        return connection
 
     def open_reader(self) -> sqlite3.Connection:
         """The state, for snapshots only."""
-        return open_reader(self._path / STATE)
+        return open_reader(self.state_path)
+
+    def inspect_state(self, watch: Watch) -> sqlite3.Connection:
+        """The state, for snapshots only, found whole. Raises as open_state does."""
+        path = self.state_path
+        self.scan_state_wal()
+        with unreadable_is(StateDamaged, path):
+            connection = open_reader(path)
+            check_owner(connection, path, self.state_identity)
+            check_state(connection, path, watch)
+        return connection
+
+    def scan_state_wal(self) -> WalScan:
+        """What SQLite will find in the -wal of the state. Raises StateDamaged."""
+        scan = scan_wal(self.state_path, synchronous="NORMAL")
+        if scan.damage:
+            raise StateDamaged(scan.damage)
+        return scan
+
+    @property
+    def state_identity(self) -> StateIdentity:
+        """Whose the state is."""
+        return StateIdentity(self.identity.cluster_id, self.identity.node)

@@ -1,7 +1,7 @@
-"""`lastunit-node`: makes a node's data directory, and runs the node.
+"""`lastunit-node`: makes a node's data directory, runs the node, verifies the data of a stopped one.
 
-Exit status: 0 after SIGTERM; 2 for a refusal to start, with one line on stderr that says what to do; 70 for a broken
-invariant, damage or a failed disk.
+Exit status: 0 after SIGTERM, or when the data is whole; 1 for data that is not; 2 for a refusal, with one line on
+stderr that says what to do; 70 for a broken invariant, damage or a failed disk while running.
 """
 
 import argparse
@@ -11,22 +11,25 @@ from pathlib import Path
 from typing import Final
 
 from lastunit_node import __version__
-from lastunit_node.config import ConfigError, load_cluster
+from lastunit_node.config import ClusterConfig, ConfigError, load_cluster
+from lastunit_node.damage import DAMAGE, explain, has_disk_failed
 from lastunit_node.datadir import DirectoryRefused, format_directory
 from lastunit_node.frontend import CannotListenError
 from lastunit_node.logs import configure_logging
 from lastunit_node.replica.core import StartRefused
-from lastunit_node.replica.journal import JournalDamaged, JournalFormatError
+from lastunit_node.replica.journal import JournalFormatError
 from lastunit_node.replica.link import CannotLinkError
 from lastunit_node.server import run_node
 from lastunit_node.statemachine.errors import StateFormatError, StateIdentityError
+from lastunit_node.verify import as_json, as_text, is_whole, verify_node
 
+NOT_WHOLE_EXIT: Final = 1
 REFUSED_EXIT: Final = 2
 REFUSALS: Final = (
+    *DAMAGE,
     ConfigError,
     DirectoryRefused,
     StartRefused,
-    JournalDamaged,
     JournalFormatError,
     StateFormatError,
     StateIdentityError,
@@ -43,7 +46,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     run = commands.add_parser("run", help="run a node until SIGTERM")
     make = commands.add_parser("format", help="make the data directory of a node of a new cluster")
     make.add_argument("--cluster-id", required=True, help="a UUID, the same for every node of the cluster")
-    for command in (run, make):
+    look = commands.add_parser("verify", help="check the data of a stopped node; changes nothing")
+    look.add_argument("--json", action="store_true", help="print what was found for programs")
+    for command in (run, make, look):
         command.add_argument("--config", type=Path, default=Path("cluster.yml"), help="the cluster file")
         command.add_argument("--node", required=True, help="the node's name in the cluster file")
     return parser.parse_args(arguments)
@@ -52,18 +57,37 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; the exit status."""
     options = parse_arguments(arguments)
+    directory = Path()
     try:
         config = load_cluster(options.config)
         config.node(options.node)
-        if options.command == "format":
-            format_directory(config.node_dir(options.node), config.cluster, options.cluster_id, options.node)
-        else:
-            configure_logging(options.node)
-            run_node(config, options.node)
-    except REFUSALS as refusal:
-        sys.stderr.write(f"lastunit-node {options.node}: {refusal}\n")
+        directory = config.node_dir(options.node)
+        return run_command(options, config)
+    except Exception as problem:
+        if not isinstance(problem, REFUSALS) and not has_disk_failed(problem):
+            raise
+        say(options.node, explain(problem, directory))
         return REFUSED_EXIT
+
+
+def run_command(options: argparse.Namespace, config: ClusterConfig) -> int:
+    """Do what the command line asks for; the exit status."""
+    node = options.node
+    if options.command == "format":
+        format_directory(config.node_dir(node), config.cluster, options.cluster_id, node)
+    elif options.command == "verify":
+        findings = verify_node(config, node, lambda progress: say(node, progress))
+        sys.stdout.write((as_json if options.json else as_text)(node, findings) + "\n")
+        return 0 if is_whole(findings) else NOT_WHOLE_EXIT
+    else:
+        configure_logging(node)
+        run_node(config, node)
     return 0
+
+
+def say(node: str, line: str) -> None:
+    """One line for the operator."""
+    sys.stderr.write(f"lastunit-node {node}: {line}\n")
 
 
 if __name__ == "__main__":

@@ -5,18 +5,23 @@ process is gone within STOP_SECONDS. A broken invariant, damage or a failed sync
 """
 
 import asyncio
+import functools
 import os
 import signal
 import sqlite3
 import sys
+from pathlib import Path
 from typing import Final
 
 import structlog
 
 from lastunit_node import __version__
+from lastunit_node.catchup import ArrivedCopy, CatchUp
 from lastunit_node.config import ClusterConfig
+from lastunit_node.damage import explain, has_disk_failed
 from lastunit_node.datadir import DataDirectory
 from lastunit_node.frontend import FrontEnd
+from lastunit_node.frontend.catchup import StateFiles
 from lastunit_node.frontend.errors import CallError
 from lastunit_node.replica.core import ReplicaCore
 from lastunit_node.replica.interface import Role
@@ -33,10 +38,14 @@ FATAL_EXIT: Final = 70  # EX_SOFTWARE
 SWITCH_INTERVAL: Final = 0.0005  # Python's default of 5 ms sits between the Raft thread and the event loop
 
 
-def die(problem: BaseException) -> None:
-    """End the process now: it must not answer, vote or acknowledge any more."""
-    _log.critical("the node stops", problem=f"{type(problem).__name__}: {problem}", exc_info=problem)
-    os._exit(FATAL_EXIT)
+def die(problem: BaseException, directory: Path) -> None:
+    """End the process now: it must not answer, vote or acknowledge any more. The log's last line says why."""
+    try:
+        if not has_disk_failed(problem):
+            _log.error("this stops the node", exc_info=problem)
+        _log.critical("the node stops", kind=type(problem).__name__, problem=explain(problem, directory))
+    finally:
+        os._exit(FATAL_EXIT)  # a full disk may have no room for the log either
 
 
 def configure_command(config: ClusterConfig) -> Configure:
@@ -54,27 +63,48 @@ class Server:
         self._config = config
         self._node = node
         self._directory = DataDirectory(config.node_dir(node), config.cluster, node)
-        state, journal = self._directory.open_state(), self._directory.open_journal()
+        journal = self._directory.open_journal()
+        self._directory.remove_leftovers()
+        state = self._directory.open_state()
         peers = {name: member.raft for name, member in config.nodes.items() if name != node}
         hello = Hello(self._directory.identity.cluster_id, node, journal.instance)
         link = RaftLink(hello, config.node(node).raft, peers)
         configure = configure_command(config)
         self._core = ReplicaCore(node, peers, link=link, journal=journal, state=state, configure=configure)
 
-    async def run(self) -> None:
-        """Serve until a signal comes. Raises the front end's refusal when its port is taken."""
+    async def run(self) -> bool:
+        """Serve until a signal comes, or a copy of a peer's state is installed: then True, to start again from it.
+
+        Raises the front end's refusal when its port is taken.
+        """
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        replica = ThreadedReplica(self._core, self._directory.open_reader(), die)
+        on_fatal = functools.partial(die, directory=self._config.node_dir(self._node))
+        replica = ThreadedReplica(self._core, self._directory.open_reader, on_fatal)
         front_end = self._front_end(replica)
         await front_end.start()
         replica.start()
         _log.info("serving", grpc=str(self._config.node(self._node).grpc), version=__version__)
         warning = asyncio.create_task(self._warn_about_parameters(replica))
-        await stop.wait()
+        copy = await self._copy_or_stop(replica, stop)
         warning.cancel()
         await self._stop(replica, front_end)
+        if copy is not None:
+            self._directory.install(copy.file, copy.info.applied_index, copy.info.applied_term)
+        return copy is not None
+
+    async def _copy_or_stop(self, replica: ThreadedReplica, stop: asyncio.Event) -> ArrivedCopy | None:
+        """Wait for a signal, and meanwhile for a copy, should this node come to need one."""
+        addresses = {name: str(member.grpc) for name, member in self._config.nodes.items()}
+        fetching = asyncio.create_task(CatchUp(self._directory, replica, addresses).fetch())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if fetching.done():
+            return fetching.result()
+        fetching.cancel()
+        return None
 
     def _front_end(self, replica: ThreadedReplica) -> FrontEnd:
         address = str(self._config.node(self._node).grpc)
@@ -85,6 +115,9 @@ class Server:
             address=address,
             replica=replica,
             nodes=tuple(self._config.nodes),
+            files=StateFiles(
+                self._directory.identity.cluster_id, self._directory.state_path, self._directory.outgoing_copy
+            ),
         )
 
     async def _stop(self, replica: ThreadedReplica, front_end: FrontEnd) -> None:
@@ -116,9 +149,9 @@ class Server:
 
 
 def run_node(config: ClusterConfig, node: str) -> None:
-    """Run one node until a signal ends it."""
+    """Run one node until a signal ends it; after a copy was installed, as a new program under the same PID."""
     sys.setswitchinterval(SWITCH_INTERVAL)
     if sqlite3.sqlite_version_info < (3, 37):
         raise RuntimeError(f"SQLite {sqlite3.sqlite_version} is too old: STRICT tables need 3.37")
-    server = Server(config, node)
-    asyncio.run(server.run())
+    if asyncio.run(Server(config, node).run()):
+        os.execv(sys.executable, [sys.executable, "-m", "lastunit_node.main", *sys.argv[1:]])  # noqa: S606  # ourselves

@@ -14,6 +14,7 @@ from support.real_cluster import write_config
 from lastunit_node.cli.errors import LocalClusterError
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.config import load_cluster
+from lastunit_node.statemachine.hashing import state_crc
 
 
 @pytest.fixture
@@ -81,7 +82,10 @@ def test_a_damaged_identity(cluster: LocalCluster) -> None:
 def test_a_journal_that_is_older_than_the_state(cluster: LocalCluster) -> None:
     """As after restoring only one of the two files."""
     connection = sqlite3.connect(cluster.config.node_dir("n1") / "state.db")
-    connection.execute("UPDATE state SET applied_index = 7, applied_term = 3")
+    chain, digest = connection.execute("SELECT chain, digest FROM state").fetchone()
+    connection.execute(
+        "UPDATE state SET applied_index = 7, applied_term = 3, crc = ?", (state_crc(7, 3, chain, digest),)
+    )
     connection.commit()
     connection.close()
     assert "applied index 7 but the journal ends at 0" in run_node(cluster)

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from pysyncobj.transport import Transport
 
 from lastunit_node.replica.journal import SqliteJournal, create_journal
 from lastunit_node.replica.raft import Raft
-from lastunit_node.statemachine.results import Applied
+from lastunit_node.statemachine.results import Applied, StateHash
 
 STEP = 0.01  # virtual seconds a round
 
@@ -21,6 +22,7 @@ class ListMachine:
     def __init__(self) -> None:
         self.applied: list[tuple[int, int, bytes]] = []
         self.commits = 0
+        self.digest = bytes(16)
 
     def apply(self, index: int, term: int, entry: bytes) -> Applied:
         self.applied.append((index, term, entry))
@@ -28,6 +30,13 @@ class ListMachine:
 
     def commit(self) -> None:
         self.commits += 1
+
+    def hash_at(self, index: int) -> StateHash | None:
+        """A hash over everything up to index."""
+        if not 0 < index <= len(self.applied):
+            return None
+        chain = blake2b(repr(self.applied[:index]).encode(), digest_size=16).digest()
+        return StateHash(index, chain, self.digest)
 
 
 class ListTransport(Transport):  # type: ignore[misc]  # pysyncobj has no types

@@ -17,8 +17,10 @@ CLIENT = ROOT / "client" / "lastunit_client"
 # What a part may import of ours. A part is a package or a module of lastunit_node, or the whole of another package.
 OURS = {
     "statemachine": {"statemachine"},
-    "replica": {"replica", "statemachine"},
-    "frontend": {"frontend", "replica.interface", "statemachine", "lastunit"},
+    "wal": {"wal"},
+    "replica": {"replica", "statemachine", "wal"},
+    "frontend": {"frontend", "replica.interface", "statemachine", "copies", "lastunit"},
+    "copies": {"statemachine"},
     "cli": {"cli", "config", "lastunit", "lastunit_client"},
     "lastunit_client": {"lastunit_client", "lastunit"},
     "config": {"config_errors", "strict_yaml"},
@@ -26,6 +28,7 @@ OURS = {
 # What a part may import of others', beside the standard library.
 THEIRS = {
     "statemachine": {"msgpack"},
+    "wal": set(),
     "replica": {"msgpack", "pysyncobj", "structlog"},
     "lastunit_client": {"google", "grpc"},
 }

@@ -1,14 +1,15 @@
-"""Commands on the local cluster: its processes, who leads, how each node stands, its cluster file."""
+"""Commands on the local cluster: its processes, who leads, how each node stands, whether all agree, its file."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lastunit_node.cli import output, rendering
+from lastunit_node.cli import output, rendering, verification
 from lastunit_node.cli.errors import ExitStatus
-from lastunit_node.cli.local_cluster import SERVE_LIMIT_S, STOP_LIMIT_S, LocalCluster
+from lastunit_node.cli.local_cluster import SCAN_LIMIT_S, SERVE_LIMIT_S, STOP_LIMIT_S, LocalCluster
 from lastunit_node.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, NodeArgument, TimeoutOption
+from lastunit_node.cli.verification import NodeVerdict
 from lastunit_node.config import load_cluster
 
 app = typer.Typer()
@@ -139,6 +140,38 @@ def transfer(
     else:
         output.say(f"{leader} leads")
     return ExitStatus.ACCEPTED
+
+
+@app.command(rich_help_panel=PANEL)
+def verify(
+    config: ConfigOption = DEFAULT_CONFIG, timeout: TimeoutOption = SCAN_LIMIT_S, as_json: JsonOption = False
+) -> ExitStatus:
+    """Have every node, one after the other, read all its rows, and compare them; the cluster goes on serving.
+
+    The timeout is for one node. Exit status 1 when a node is damaged or differs: a damaged one then stops by itself.
+    4 when a node could not be asked.
+    """
+    cluster = local(config)
+    scans = {}
+    with output.progress("scanning") as line:
+        for number, node in enumerate(cluster.nodes, 1):
+            line.update(f"{node} reads all its rows, {number} of {len(cluster.nodes)}")
+            scans[node] = cluster.scan(node, timeout)
+        line.update("comparing the nodes at one index")
+        verdicts = verification.judge(scans, cluster.statuses_at_one_index())
+    return show_verdicts(cluster, verdicts, as_json)
+
+
+def show_verdicts(cluster: LocalCluster, verdicts: list[NodeVerdict], as_json: bool) -> ExitStatus:
+    """Print what was found of each node, and what to do."""
+    if as_json:
+        output.print_json({"cluster": cluster.config.cluster, "nodes": verdicts})
+    else:
+        rendering.show_verdicts(verdicts)
+    for verdict in verdicts:
+        if verdict.advice:
+            output.complain(f"{verdict.node}: {verdict.advice}")
+    return verification.exit_status(verdicts)
 
 
 @app.command(name="config", rich_help_panel=PANEL)

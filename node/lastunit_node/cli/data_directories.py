@@ -20,7 +20,7 @@ from lastunit_node.config import ClusterConfig
 
 FORMAT_LIMIT_S: Final = 30.0
 LOG_FILES: Final = ("node.log", "node.pid*", "LOCK")
-DATA_FILES: Final = ("identity.*", "state.db*", "journal.db*")
+DATA_FILES: Final = ("identity.*", "state*.db*", "copy-*", "journal.db*")
 
 
 def matches(path: Path, patterns: tuple[str, ...]) -> bool:

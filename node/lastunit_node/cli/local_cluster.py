@@ -18,6 +18,7 @@ from lastunit_node.cli.data_directories import DataDirectories
 from lastunit_node.cli.errors import LocalClusterError, NodeFaultError
 from lastunit_node.cli.node_status import NodeStatus
 from lastunit_node.cli.processes import POLL_S, NodeProcess, ProcessState
+from lastunit_node.cli.verification import NodeScan
 from lastunit_node.config import Address, ClusterConfig
 
 __all__ = ["LocalCluster", "LocalClusterError", "NodeFaultError"]
@@ -27,6 +28,8 @@ SERVE_LIMIT_S: Final = 30.0
 STOP_LIMIT_S: Final = 15.0  # more than a node takes to drain
 CLEAN_UP_LIMIT_S: Final = 5.0  # for nodes that have served nobody
 PROBE_LIMIT_S: Final = 1.0
+AGREE_LIMIT_S: Final = 10.0  # for the last node to apply what the first one has
+SCAN_LIMIT_S: Final = 300.0  # some 15 million rows
 
 
 def ignore_progress(serving: int, total: int) -> None:
@@ -231,6 +234,17 @@ class LocalCluster:
         if state is ProcessState.RUNNING:
             answer = probes.get_status(self.config.node(node).grpc, timeout_s, hash_at_index)
         return NodeStatus.of(node, state, pid, answer)
+
+    def statuses_at_one_index(self, timeout_s: float = AGREE_LIMIT_S) -> dict[str, NodeStatus]:
+        """How every node stands, with its hashes at one index: the furthest that one had applied when this began."""
+        furthest = max(status.applied_index or 0 for status in self.statuses().values())
+        return self.statuses(timeout_s, furthest)
+
+    def scan(self, node: str, timeout_s: float = SCAN_LIMIT_S) -> NodeScan:
+        """Have one node read all its rows."""
+        if self.state(node) is not ProcessState.RUNNING:
+            return NodeScan(problem=f"it is {self.state(node)}")
+        return probes.scan_state(self.config.node(node).grpc, timeout_s)
 
     def majority_runs(self) -> bool:
         """Whether enough processes run for a quorum; paused ones do not count."""

@@ -1,4 +1,4 @@
-"""Questions to one node over gRPC: does it serve, how does it stand, will it hand over leadership.
+"""Questions to one node over gRPC: does it serve, how does it stand, are its rows whole, will it hand over.
 
 Each opens a channel of its own, so that a node that was down a moment ago is asked at once and not after a back-off.
 """
@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from lastunit.v1 import cluster_pb2, cluster_pb2_grpc
+from lastunit_node.cli.verification import NodeScan
 from lastunit_node.config import Address
 
 CHANNEL_OPTIONS: Final = (
@@ -49,6 +50,17 @@ def get_status(address: Address, timeout_s: float, hash_at_index: int = 0) -> cl
             return cluster_pb2_grpc.ClusterServiceStub(channel).GetStatus(request, timeout=timeout_s)
         except grpc.RpcError:
             return None
+
+
+def scan_state(address: Address, timeout_s: float) -> NodeScan:
+    """Have the node read all its rows and recompute their digest."""
+    with open_channel(address) as channel:
+        try:
+            stub = cluster_pb2_grpc.ClusterServiceStub(channel)
+            return NodeScan.of(stub.ScanState(cluster_pb2.ScanStateRequest(), timeout=timeout_s))
+        except grpc.RpcError as error:
+            unreadable = cast("grpc.Call", error).code() is grpc.StatusCode.DATA_LOSS
+            return NodeScan(problem=describe(error), unreadable=unreadable)
 
 
 def transfer_leadership(address: Address, node: str, timeout_s: float) -> str:

@@ -7,6 +7,7 @@ from lastunit_client import CommandResult, Line, Reservation, Shortage, StockLev
 from lastunit_node.cli import output
 from lastunit_node.cli.node_status import NodeStatus
 from lastunit_node.cli.processes import ProcessState
+from lastunit_node.cli.verification import NodeVerdict
 
 HASH_DIGITS: Final = 8
 
@@ -89,6 +90,19 @@ def status_row(each: NodeStatus) -> tuple[object, ...]:
         each.clock,
         hash_text(each),
     )
+
+
+def show_verdicts(verdicts: Iterable[NodeVerdict]) -> None:
+    """What `lastunit verify` found, one node a row."""
+    columns = ("node", "rows", "at index", "digest kept", "digest of rows", "compared at", "chain", "found")
+    output.print_table(columns, [verdict_row(each) for each in verdicts])
+
+
+def verdict_row(each: NodeVerdict) -> tuple[object, ...]:
+    """One node's cells."""
+    scan = each.scan
+    kept, scanned, chain = (text and text[:HASH_DIGITS] for text in (scan.kept, scan.scanned, each.chain))
+    return each.node, scan.rows, scan.index, kept, scanned, each.compared_index, chain, each.finding
 
 
 def hash_text(each: NodeStatus) -> str | None:

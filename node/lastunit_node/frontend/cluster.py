@@ -1,4 +1,4 @@
-"""ClusterService: how this node stands, and moving the leadership. Served while draining, too."""
+"""ClusterService: how this node stands, scanning its state, moving the leadership. Served while draining, too."""
 
 # ruff: noqa: N802 - the methods are named as in cluster.proto
 
@@ -11,10 +11,17 @@ from lastunit.v1 import cluster_pb2 as pb
 from lastunit.v1 import cluster_pb2_grpc
 from lastunit_node.frontend.batcher import Batcher
 from lastunit_node.frontend.calls import Context, answering
-from lastunit_node.frontend.errors import failed_precondition, invalid_argument, out_of_range, transfer_overdue
+from lastunit_node.frontend.errors import (
+    data_loss,
+    failed_precondition,
+    invalid_argument,
+    out_of_range,
+    scan_under_way,
+    transfer_overdue,
+)
 from lastunit_node.frontend.reads import Reader, check_index
 from lastunit_node.frontend.responses import fill_parameters, fill_state_hash
-from lastunit_node.replica.interface import Replica, Role, TransferFailed
+from lastunit_node.replica.interface import Replica, Role, ScanFailed, ScanUnderWay, TransferFailed
 
 _ROLES: Final = {
     Role.FOLLOWER: pb.ROLE_FOLLOWER,
@@ -57,6 +64,19 @@ class ClusterService(cluster_pb2_grpc.ClusterServiceServicer):
             if request.node and request.node not in self._info.nodes:
                 raise invalid_argument("node", f"must be one of {', '.join(self._info.nodes)}, or empty")
             return pb.TransferLeadershipResponse(leader=await self._transfer_until(deadline, request.node or None))
+
+    async def ScanState(self, _request: pb.ScanStateRequest, context: Context) -> pb.ScanStateResponse:
+        """Recompute the digest from all rows; ends early when the caller goes, and else only with the rows."""
+        async with answering(context):
+            try:
+                scan = await self._replica.scan()
+            except ScanUnderWay:
+                raise scan_under_way() from None
+            except ScanFailed as problem:
+                raise data_loss(str(problem)) from problem
+            response = pb.ScanStateResponse(node=self._info.node, scanned_digest=scan.digest, rows=scan.rows)
+            fill_state_hash(response.kept, scan.kept)
+            return response
 
     async def transfer(self, target: str | None) -> str:
         """Hand leadership to target (None: the node that is furthest) while nothing is proposed here; its name."""

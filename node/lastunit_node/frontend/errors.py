@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN: Final = "lastunit"
 RETRY_SECONDS: Final = 0.1  # RetryInfo of a full queue: a few entries' worth of time
+SCAN_RETRY_SECONDS: Final = 1.0
 NOT_APPLIED: Final = "nothing was applied: retry, a command under the same id"
 MAY_BE_APPLIED: Final = "the command may have been applied: retry under the same id, to get its first answer if it was"
 
@@ -66,6 +67,18 @@ def not_found(what: str) -> CallError:
     return CallError(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", what, True)
 
 
+def scan_under_way() -> CallError:
+    """Another scan of the state is under way on this node."""
+    message = "another scan of this node's state is under way; try again when it is done"
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    return CallError(code, "SCAN_UNDER_WAY", message, True, retry_seconds=SCAN_RETRY_SECONDS)
+
+
+def data_loss(problem: str) -> CallError:
+    """This node's data is damaged; it stops."""
+    return CallError(grpc.StatusCode.DATA_LOSS, "DAMAGED", f"{problem}; this node stops", True)
+
+
 def out_of_range(problem: str) -> CallError:
     """A query asks for something that is no longer at hand."""
     return CallError(grpc.StatusCode.OUT_OF_RANGE, "OUT_OF_RANGE", problem, True)
@@ -81,6 +94,14 @@ def queue_full() -> CallError:
     message = f"this node's queue of commands is full; {NOT_APPLIED}, a little later"
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     return CallError(code, "QUEUE_FULL", message, True, retry_seconds=RETRY_SECONDS)
+
+
+def copy_under_way() -> CallError:
+    """Another copy of the state is being made or sent."""
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    return CallError(
+        code, "COPY_UNDER_WAY", "a copy is under way already; ask again", True, retry_seconds=RETRY_SECONDS
+    )
 
 
 def stopping(*, definite: bool) -> CallError:

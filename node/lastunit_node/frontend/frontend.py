@@ -9,8 +9,9 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from lastunit.v1 import cluster_pb2, cluster_pb2_grpc, inventory_pb2, inventory_pb2_grpc
+from lastunit.v1 import catchup_pb2_grpc, cluster_pb2, cluster_pb2_grpc, inventory_pb2, inventory_pb2_grpc
 from lastunit_node.frontend.batcher import Batcher
+from lastunit_node.frontend.catchup import CatchUpService, StateFiles
 from lastunit_node.frontend.cluster import ClusterService, NodeInfo
 from lastunit_node.frontend.gate import Gate
 from lastunit_node.frontend.health import Health
@@ -59,6 +60,7 @@ class FrontEnd:
         address: str,
         replica: Replica,
         nodes: Collection[str],
+        files: StateFiles,
     ) -> None:
         self.port = 0  # the one bound, once started
         self._address = address
@@ -70,6 +72,7 @@ class FrontEnd:
         info = NodeInfo(cluster_name, node_name, version, nodes)
         reader = Reader(replica, self._batcher)
         self._cluster = ClusterService(info, replica, reader, self._batcher)
+        catchup_pb2_grpc.add_CatchUpServiceServicer_to_server(CatchUpService(files, replica), self._server)
         self._add_services(InventoryService(self._batcher, reader, self._gate))
 
     async def start(self) -> None:
@@ -108,7 +111,7 @@ class FrontEnd:
 
     def _serves(self) -> bool:
         status = self._replica.status()
-        return self._batcher.running and status.has_quorum and status.parameters is not None
+        return self._batcher.running and status.has_quorum and not status.is_behind and status.parameters is not None
 
     def _add_services(self, inventory: InventoryService) -> None:
         inventory_pb2_grpc.add_InventoryServiceServicer_to_server(inventory, self._server)

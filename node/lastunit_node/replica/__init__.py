@@ -1,8 +1,8 @@
 """Replication: PySyncObj's Raft core, hardened, with a durable journal, a link and a tick loop of our own.
 
 The only package that imports pysyncobj and knows its private names. Reading order: interface; journal, entry_cache;
-frames, connection, link; progress, messages; syncobj; follower, leader, elections, transfer, forwarding, ticker; raft;
-core; replica.
+frames, connection, link; progress, messages; syncobj; follower, leader, elections, transfer, forwarding, ticker;
+divergence, comparison; raft; core; scanner, replica.
 """
 
 import _socket

@@ -13,6 +13,7 @@ from pysyncobj.node import Node
 from pysyncobj.poller import Poller
 
 from lastunit_node.replica import timing
+from lastunit_node.replica.compaction import Compactor
 from lastunit_node.replica.interface import FailureReason, Role, Status
 from lastunit_node.replica.journal import SqliteJournal
 from lastunit_node.replica.raft import Raft
@@ -59,6 +60,10 @@ def check_state_against_journal(applied_index: int, applied_term: int, journal: 
         )
 
 
+def nobody_waits(_applied: Applied | None, _reason: int) -> None:
+    """The callback of a leader's own proposals: without one, PySyncObj forwards them in another shape."""
+
+
 class Link(Protocol):
     """PySyncObj's Transport, and what we ask of it beyond."""
 
@@ -89,6 +94,10 @@ class RecordingMachine:
         """Commit."""
         self.machine.commit()
 
+    def hash_at(self, index: int) -> StateHash | None:
+        """Hashes at a recent applied index. Any thread."""
+        return self.hashes.get(index)
+
 
 class ReplicaCore:
     """One node: propose() from any thread, everything else from the thread that calls turn()."""
@@ -110,6 +119,7 @@ class ReplicaCore:
         self._configure = configure
         self._configured_at = float("-inf")
         self._ticker = Ticker()
+        self._compactor = Compactor(journal, self._machine)
         check_state_against_journal(self._machine.applied_index, self._machine.applied_term, journal)
         self._raft = Raft(
             self._nodes[node],
@@ -128,17 +138,18 @@ class ReplicaCore:
         if self._raft.leads:
             self._propose_as_leader()
         self._raft.turn(timeout)
+        self._compactor.step(self._raft.now(), self._raft.known_match_indexes())
 
     def _propose_as_leader(self) -> None:
         machine, now = self._machine, self._raft.now()
         if machine.parameters is None:
             if now - self._configured_at >= timing.CONFIGURE_RETRY:
                 self._configured_at = now
-                self._raft.propose(encode_entry(Entry(0, 0, (self._configure,))), None)
+                self._raft.propose(encode_entry(Entry(0, 0, (self._configure,))), nobody_waits)
         elif machine.needs_ticks:
             interval = machine.parameters.tick_ms / 1000
             if self._ticker.is_due(now, machine.clock, self._raft.term, interval):
-                self._raft.propose(encode_entry(Entry(0, machine.clock, (Tick(machine.clock),))), None)
+                self._raft.propose(encode_entry(Entry(0, machine.clock, (Tick(machine.clock),))), nobody_waits)
 
     def propose(self, entry: bytes, callback: Callback) -> None:
         """Queue an entry. The callback gets (Applied, 0) or (None, reason) at the end of a turn, once. Any thread."""
@@ -152,7 +163,11 @@ class ReplicaCore:
 
     def hash_at(self, index: int) -> StateHash | None:
         """Hashes at a recent applied index. Any thread."""
-        return self._recording.hashes.get(index)
+        return self._recording.hash_at(index)
+
+    def hold_log(self, index: int, seconds: float) -> None:
+        """Keep the log after index for so long."""
+        self._compactor.hold(index, self._raft.now() + seconds)
 
     def begin_transfer(self, target: str | None) -> str | None:
         """Start handing leadership over; the target's name, or None when it cannot be done from here."""
@@ -173,6 +188,7 @@ class ReplicaCore:
             applied_index=machine.applied_index,
             clock=machine.clock,
             has_quorum=raft.has_quorum,
+            is_behind=raft.is_behind,
             parameters=machine.parameters,
         )
 

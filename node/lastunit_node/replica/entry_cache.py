@@ -47,10 +47,18 @@ class EntryCache:
         self._bytes -= sum(len(entry[0]) for entry in self._entries[position:])
         del self._entries[position:]
 
+    def forget_before(self, index: int) -> None:
+        """Forget entries before index; the last one stays."""
+        drop = min(index - self.first_index, len(self._entries) - 1)
+        if drop > 0:
+            self._forget(drop)
+
     def shrink(self, durable: int) -> None:
         """When over its bound, forget the older half of what is durable (all but the last entry)."""
         if self._bytes <= CACHE_BYTES and len(self._entries) <= CACHE_ENTRIES:
             return
-        drop = min(len(self._entries) // 2, durable - self.first_index)
+        self._forget(min(len(self._entries) // 2, durable - self.first_index))
+
+    def _forget(self, drop: int) -> None:
         self._bytes -= sum(len(entry[0]) for entry in islice(self._entries, drop))
         del self._entries[:drop]

@@ -24,6 +24,7 @@ class Follower:
         self._raft = raft
         self._answers: list[tuple[Node, dict[str, Any]]] = []
         self._heard_at = float("-inf")
+        self.is_behind = False  # the leader no longer has the entries that follow this log
 
     def on_append(self, node: "Node", message: Message) -> None:
         """Take what the leader sent; the answer leaves with flush()."""
@@ -31,6 +32,10 @@ class Follower:
             self._answer(node, message, success=False, last=0)
             return
         self._follow(node, message["term"])
+        self.is_behind = message["log_start"] > self._raft.journal.last_index
+        if message["log_start"]:
+            self._answer(node, message, success=False, last=self._raft.journal.last_index)
+            return
         hint = self._find_mismatch(message)
         if hint is not None:
             self._answer(node, message, success=False, last=hint)

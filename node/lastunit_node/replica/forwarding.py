@@ -25,7 +25,7 @@ class Forwarding:
             raise MalformedMessage(f"apply_command: {len(message['command'])} bytes are more than {MAX_ENTRY_BYTES}")
         self._raft.propose(message["command"], (node, message["request_id"]))
 
-    def on_apply_command_response(self, message: Message) -> None:
+    def on_apply_command_response(self, _node: "Node", message: Message) -> None:
         """The leader took an entry, at a log position, or refused it."""
         callback = self._raft.take_forwarded(message["request_id"])
         if callback is None:

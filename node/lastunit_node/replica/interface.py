@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Protocol
 
 from lastunit_node.statemachine.queries import Snapshot
-from lastunit_node.statemachine.results import Applied, Parameters, StateHash
+from lastunit_node.statemachine.results import Applied, Parameters, Scan, StateHash
 
 
 class FailureReason(Enum):
@@ -49,6 +49,14 @@ class TransferFailed(Exception):
     """Leadership was not transferred; the message says why and what to do."""
 
 
+class ScanUnderWay(Exception):
+    """One scan of the state at a time."""
+
+
+class ScanFailed(Exception):
+    """Rows of the state cannot be read; the message says why. The node stops."""
+
+
 class Role(Enum):
     """Raft role."""
 
@@ -69,6 +77,7 @@ class Status:
     applied_index: int  # in a committed SQLite transaction: what a read sees
     clock: int
     has_quorum: bool  # from answers, not from sockets
+    is_behind: bool  # the leader's log starts after this node's ends: only a copy of a state helps
     parameters: Parameters | None  # None until the cluster's Configure entry is applied
 
 
@@ -93,6 +102,17 @@ class Replica(Protocol):
 
     def hash_at(self, index: int) -> StateHash | None:
         """Both hashes at a recent applied index; None when it is no longer (or not yet) at hand."""
+        ...
+
+    def hold_log(self, index: int, seconds: float) -> None:
+        """Keep the log after index for so long: a copy of the state that stands there is under way."""
+        ...
+
+    async def scan(self) -> Scan:
+        """Read all rows of the state, off the loop, and hold them against the digest. Cancel it to give up.
+
+        Raises ScanUnderWay and ScanFailed. A node that finds itself damaged answers, and then stops.
+        """
         ...
 
     def status(self) -> Status:

@@ -3,11 +3,11 @@
 Promises: after sync() everything added, cut or voted before it survives a power loss (WAL, synchronous=FULL); one sync
 writes all of it in one transaction, so a crash leaves either the state before or the state after. An entry that was
 added but not synced may be read (it is what an unsynced log is), yet counts for nothing: callers sync before they
-acknowledge, vote or apply. Every row carries a CRC, checked when the journal is opened and when a row is read back;
-damage raises JournalDamaged and is never served.
+acknowledge, vote or apply. Every row carries a CRC, checked when the journal is opened and when a row is read back, and
+its -wal is scanned before SQLite opens it (wal/scan.py); damage raises JournalDamaged and is never served.
 
 The journal is never empty. Its first entry is a sentinel that stands for everything before it: (index, term) only.
-The commit index is not kept here at all (pysyncobj.md, rule 4). Left out: trimming.
+The commit index is not kept here at all (pysyncobj.md, rule 4). What may be trimmed is compaction.py's business.
 """
 
 import secrets
@@ -21,6 +21,7 @@ from typing import Final
 from pysyncobj.journal import Journal
 
 from lastunit_node.replica.entry_cache import EntryCache, LogEntry
+from lastunit_node.wal.scan import CHECKPOINT, scan_wal
 
 FORMAT_VERSION: Final = 1
 SENTINEL_BYTES: Final = b""
@@ -31,7 +32,8 @@ CREATE TABLE entry (
 ) STRICT;
 CREATE TABLE owner (
   only INTEGER PRIMARY KEY CHECK (only = 1), cluster_id TEXT NOT NULL, node TEXT NOT NULL, instance TEXT NOT NULL,
-  boots INTEGER NOT NULL DEFAULT 0
+  boots INTEGER NOT NULL DEFAULT 0, first_index INTEGER NOT NULL DEFAULT 0,
+  state_file TEXT NOT NULL DEFAULT 'state.db'
 ) STRICT;
 CREATE TABLE vote (
   only INTEGER PRIMARY KEY CHECK (only = 1), term INTEGER NOT NULL, voted_for TEXT, crc INTEGER NOT NULL
@@ -50,6 +52,13 @@ class JournalFormatError(Exception):
 def entry_crc(index: int, term: int, data: bytes) -> int:
     """CRC-32 over index, term and bytes of an entry."""
     return zlib.crc32(data, zlib.crc32(struct.pack("<QQ", index, term)))
+
+
+def _is_intact(index: int, term: int, data: bytes, crc: int) -> bool:
+    try:
+        return crc == entry_crc(index, term, data)
+    except (TypeError, struct.error):  # damage can turn a column into anything
+        return False
 
 
 def vote_crc(term: int, voted_for: str | None) -> int:
@@ -83,32 +92,48 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
     speaks of log indexes.
     """
 
-    def __init__(self, path: Path, cluster_id: str, node: str) -> None:
-        """Open this node's journal. Raises JournalDamaged, JournalFormatError, sqlite3.Error."""
+    def __init__(self, path: Path, cluster_id: str, node: str, *, read_only: bool = False) -> None:
+        """Open this node's journal. Raises JournalDamaged, JournalFormatError, sqlite3.Error.
+
+        read_only: only look; neither the boot nor a change is written.
+        """
         self._path = path
         if not path.exists():
             raise JournalDamaged(f"{path} is missing")
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        if damage := scan_wal(path, synchronous="FULL").damage:
+            raise JournalDamaged(damage)
+        uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+        self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         self._check_format()
         self.cluster_id = cluster_id
         self.instance = self._check_owner(cluster_id, node)
         self._connection.execute("PRAGMA synchronous = FULL")
+        self._load()
+        self.boot = self._read_boot() if read_only else self._count_boot()
+
+    def _load(self) -> None:
         self._term, self._voted_for = self._read_vote()
         self._vote_unsynced = False
-        self._cache = EntryCache(self._scan())
         self._first = self._read_first_index()
+        self._bytes = 0
+        self._cache = EntryCache(self._scan())
         self._durable = self.last_index
         self._cut_from: int | None = None  # the next sync deletes rows from here on
-        self.boot = self._count_boot()
 
     def _count_boot(self) -> int:
         """The number of this opening: larger than every one before it, durable when this returns."""
+        self._connection.execute(CHECKPOINT)  # what a scan of the -wal relies on
         self._connection.execute("UPDATE owner SET boots = boots + 1")
+        return self._read_boot()
+
+    def _read_boot(self) -> int:
         return int(self._connection.execute("SELECT boots FROM owner").fetchone()[0])
 
     def _check_format(self) -> None:
         try:
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.OperationalError:
+            raise  # the disk
         except sqlite3.DatabaseError as problem:
             raise JournalDamaged(f"{self._path} is not a journal: {problem}") from problem
         if version > FORMAT_VERSION:
@@ -120,7 +145,10 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
 
     def _check_owner(self, cluster_id: str, node: str) -> str:
         """The random id of this disk, if the journal is this node's."""
-        *owner, instance = self._connection.execute("SELECT cluster_id, node, instance FROM owner").fetchone()
+        row = self._connection.execute("SELECT cluster_id, node, instance FROM owner").fetchone()
+        if row is None:
+            raise JournalDamaged(f"{self._path}: the row of its owner is gone")
+        *owner, instance = row
         if owner != [cluster_id, node]:
             raise JournalDamaged(f"{self._path} belongs to another node: {owner}, not {[cluster_id, node]}")
         return str(instance)
@@ -132,17 +160,17 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
         return row[0], row[1]
 
     def _read_first_index(self) -> int:
-        (first,) = self._connection.execute("SELECT min(idx) FROM entry").fetchone()
-        return int(first)
+        return int(self._connection.execute("SELECT first_index FROM owner").fetchone()[0])
 
     def _scan(self) -> Iterator[LogEntry]:
-        expected = None
+        expected = self._first
         for entry in self._select(0, 1 << 62):
-            if expected is not None and entry[1] != expected:
+            if entry[1] != expected:
                 raise JournalDamaged(f"{self._path}: entry {expected} is missing")
+            self._bytes += len(entry[0])
             expected = entry[1] + 1
             yield entry
-        if expected is None:
+        if expected == self._first:
             raise JournalDamaged(f"{self._path}: the journal is empty, even its sentinel is gone")
 
     def _select(self, first: int, stop: int) -> Iterator[LogEntry]:
@@ -150,9 +178,15 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
             "SELECT bytes, idx, term, crc FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (first, stop)
         )
         for data, index, term, crc in rows:
-            if crc != entry_crc(index, term, data):
+            if not _is_intact(index, term, data, crc):
                 raise JournalDamaged(f"{self._path}: entry {index} is damaged")
             yield data, index, term
+
+    def check_pages(self) -> None:
+        """Let SQLite look at pages and indexes. Raises JournalDamaged."""
+        (verdict,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if verdict != "ok":
+            raise JournalDamaged(f"{self._path} is damaged: SQLite finds: {verdict}")
 
     @property
     def first_index(self) -> int:
@@ -173,6 +207,11 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
     def durable_index(self) -> int:
         """Every entry up to this index is on disk."""
         return self._durable
+
+    @property
+    def size(self) -> int:
+        """Bytes of all entries held, on disk or not."""
+        return self._bytes
 
     def term_at(self, index: int) -> int | None:
         """Term of the entry at index; None outside the journal."""
@@ -196,6 +235,7 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
         """Forget entries from index on (a conflict with the leader's log). The sentinel stays."""
         if index <= self._first:
             raise JournalDamaged(f"{self._path}: asked to cut at {index}, at or below its start {self._first}")
+        self._bytes -= sum(len(entry[0]) for entry in self.entries(index, self.last_index + 1))
         if index <= self._cache.first_index:
             self._cache = EntryCache(self._select(self._first, index))
         else:
@@ -203,6 +243,48 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
         if index <= self._durable:
             self._cut_from = index if self._cut_from is None else min(index, self._cut_from)
             self._durable = index - 1
+
+    def trim(self, keep_from: int, limit: int) -> None:
+        """Forget entries before keep_from, at most `limit` of them; the oldest kept one becomes the sentinel.
+
+        keep_from is an index that a durable state has applied. Durable when this returns.
+        """
+        target = min(keep_from, self._first + limit, self._durable)
+        if target <= self._first:
+            return
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        (freed,) = execute("SELECT sum(length(bytes)) FROM entry WHERE idx < ?", (target,)).fetchone()
+        execute("DELETE FROM entry WHERE idx < ?", (target,))
+        execute("UPDATE owner SET first_index = ?", (target,))
+        execute("COMMIT")
+        self._first = target
+        self._bytes -= freed
+        self._cache.forget_before(target)
+
+    @property
+    def state_file(self) -> str:
+        """Name of the state database that this journal continues."""
+        return str(self._connection.execute("SELECT state_file FROM owner").fetchone()[0])
+
+    def install(self, state_file: str, index: int, term: int) -> None:
+        """Continue another state from now on, one that has applied `index`; one transaction (rule 4, Install).
+
+        What follows is kept if this log holds (index, term); else it is not what the others have committed, and goes.
+        """
+        self.sync()
+        keeps_tail = self.term_at(index) == term
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        if keeps_tail:
+            execute("DELETE FROM entry WHERE idx < ?", (index,))
+        else:
+            execute("DELETE FROM entry")
+            crc = entry_crc(index, term, SENTINEL_BYTES)
+            execute("INSERT INTO entry VALUES (?, ?, ?, ?)", (index, term, SENTINEL_BYTES, crc))
+        execute("UPDATE owner SET first_index = ?, state_file = ?", (index, state_file))
+        execute("COMMIT")
+        self._load()
 
     def sync(self) -> None:
         """Make everything so far durable, in one transaction. Raises sqlite3.Error: the node must stop."""
@@ -233,6 +315,7 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
         if idx != self.last_index + 1:
             raise JournalDamaged(f"{self._path}: entry {idx} cannot follow entry {self.last_index}")
         self._cache.append((command, idx, term))
+        self._bytes += len(command)
 
     def clear(self) -> None:
         """Only dump files need this, and there are none."""

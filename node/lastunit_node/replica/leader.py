@@ -56,6 +56,10 @@ class Leader:
         heartbeat_due = now - progress.last_sent >= timing.HEARTBEAT
         if heartbeat_due:
             progress.probe_again()
+        if progress.previous < self._raft.journal.first_index:
+            if heartbeat_due:
+                self._send_log_start(node, progress, now)
+            return
         last_index = self._raft.journal.last_index
         sent = False
         while progress.may_send_entries and progress.next <= last_index:
@@ -84,8 +88,24 @@ class Leader:
             "prev_term": raft.journal.term_at(previous),
             "entries": entries,
             "commit_index": raft.commit_index,
+            "log_start": 0,
         }
         progress.sent(previous + len(entries), sum(len(entry[0]) for entry in entries), raft.commit_index, now)
+        raft.send(node, message)
+
+    def _send_log_start(self, node: "Node", progress: Progress, now: float) -> None:
+        """A heartbeat for a follower that lacks entries this log no longer has: it proves and commits nothing."""
+        raft = self._raft
+        message = {
+            "type": "append",
+            "term": raft.term,
+            "prev_index": progress.previous,
+            "prev_term": 0,
+            "entries": [],
+            "commit_index": 0,
+            "log_start": raft.journal.first_index,
+        }
+        progress.sent(progress.previous, 0, 0, now)
         raft.send(node, message)
 
     def on_append_response(self, node: "Node", message: Message) -> None:
@@ -101,7 +121,9 @@ class Leader:
         if message["prev_index"] > last_index or message["last"] > last_index:
             return
         raft.heard_from(node)
-        if not message["success"]:
+        if not message["success"] and message["prev_index"] < raft.journal.first_index <= message["last"]:
+            progress.starts_after(message["last"])
+        elif not message["success"]:
             progress.rejected(message["prev_index"], message["last"])
         elif message["last"] >= message["prev_index"]:
             progress.succeeded(message["last"])

@@ -4,19 +4,25 @@ Everything is a flat dict of integers, strings, bytes and lists, with the type's
 the term it was given in and echoes what it answers, so that a late one, or one from a connection that has been
 replaced, cannot be taken for another (pysyncobj.md, rules 2 and 3).
 
-append            leader -> follower  term, prev_index, prev_term, entries, commit_index
+append            leader -> follower  term, prev_index, prev_term, entries, commit_index, log_start (0; or, with neither
+                                      entries nor commit index: the follower lacks what the leader's log starts after)
 append_response   follower -> leader  term, prev_index (echo), success, last (proved, or the hint on a rejection)
 request_vote      candidate -> all    term, last_log_index, last_log_term        (PySyncObj's own)
 response_vote     voter -> candidate  term, granted
 pre_vote          follower -> all     term (its own), round, last_log_index, last_log_term
 pre_vote_response                     term, round (echo), granted
 timeout_now       leader -> follower  term                                       (PySyncObj's own)
+hash_request      leader -> follower  term, index
+hash_report       follower -> leader  term, index, chain, digest (its state's, at that index)
+diverged          leader -> follower  term, index, chain, digest (of others), majority (whether most have it)
 apply_command     follower -> leader  command, request_id                        (PySyncObj's own)
 apply_command_response                request_id, then error, or log_idx and log_term
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+
+from lastunit_node.statemachine.hashing import HASH_BYTES
 
 Message = Mapping[str, Any]
 
@@ -37,6 +43,10 @@ def _is_bool(value: object) -> bool:
 
 def _is_bytes(value: object) -> bool:
     return type(value) is bytes
+
+
+def _is_hash(value: object) -> bool:
+    return type(value) is bytes and len(value) == HASH_BYTES
 
 
 def _is_entry(value: object) -> bool:
@@ -60,6 +70,7 @@ _FIELDS: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
         "prev_term": _is_integer,
         "entries": _is_entries,
         "commit_index": _is_integer,
+        "log_start": _is_integer,
     },
     "append_response": {"term": _is_integer, "prev_index": _is_integer, "success": _is_bool, "last": _is_integer},
     "request_vote": {"term": _is_integer, "last_log_index": _is_integer, "last_log_term": _is_integer},
@@ -72,6 +83,15 @@ _FIELDS: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
     },
     "pre_vote_response": {"term": _is_integer, "round": _is_integer, "granted": _is_bool},
     "timeout_now": {"term": _is_integer},
+    "hash_request": {"term": _is_integer, "index": _is_integer},
+    "hash_report": {"term": _is_integer, "index": _is_integer, "chain": _is_hash, "digest": _is_hash},
+    "diverged": {
+        "term": _is_integer,
+        "index": _is_integer,
+        "chain": _is_hash,
+        "digest": _is_hash,
+        "majority": _is_bool,
+    },
     "apply_command": {"command": _is_bytes, "request_id": _is_integer},
     "apply_command_response": {"request_id": _is_integer},
 }

@@ -68,9 +68,18 @@ class Progress:
         self.become_probe(max(self.match + 1, min(previous, hint + 1)) if self.probing else self.match + 1)
         return True
 
+    def starts_after(self, last: int) -> None:
+        """The leader's log starts past what it believed of the follower, whose log ends at `last`."""
+        self.become_probe(max(self.match, last) + 1)
+
     def become_probe(self, next_index: int | None = None) -> None:
-        """Forget what is in flight (the connection broke, or a rejection came) and find out again."""
-        self.next = self.match + 1 if next_index is None else next_index
+        """Forget what is in flight (the connection broke, or a rejection came) and find out again.
+
+        Where nothing is known of the follower's log, the search goes on from where it was.
+        """
+        if next_index is None:
+            next_index = self.match + 1 if self.match else self.next
+        self.next = next_index
         self.probing, self.probe_in_flight = True, False
         self._in_flight.clear()
         self._in_flight_bytes = 0

@@ -7,7 +7,7 @@ only then are results handed over; poll; and last, one sync for every append rec
 Anything that escapes a turn must end the process: a failed sync, a broken invariant, damage.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 import structlog
@@ -16,6 +16,7 @@ from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
 from lastunit_node.replica import timing
+from lastunit_node.replica.comparison import Comparison
 from lastunit_node.replica.elections import Elections
 from lastunit_node.replica.entry_cache import LogEntry
 from lastunit_node.replica.follower import Follower
@@ -25,7 +26,7 @@ from lastunit_node.replica.leader import Leader
 from lastunit_node.replica.messages import MalformedMessage, Message, check_message
 from lastunit_node.replica.syncobj import LEADER, Callback, RaftHooks
 from lastunit_node.replica.transfer import Transfer
-from lastunit_node.statemachine.results import Applied
+from lastunit_node.statemachine.results import Applied, StateHash
 
 _log = structlog.get_logger()
 
@@ -42,6 +43,10 @@ class Machine(Protocol):
 
     def commit(self) -> None:
         """Commit what was applied since the last commit."""
+        ...
+
+    def hash_at(self, index: int) -> StateHash | None:
+        """Hashes of the state at a recent applied index."""
         ...
 
 
@@ -81,6 +86,8 @@ class Raft(RaftHooks):
         self._elections = Elections(self, self._follower)
         self._forwarding = Forwarding(self)
         self._transfer = Transfer(self, self._leader)
+        self._comparison = Comparison(self, machine.hash_at, self_node.id, 1 + len(peers))
+        self._handlers = self._message_handlers()
         self._outcomes: list[tuple[Callback, Applied | None, int]] = []
         super().__init__(self_node, peers, configuration(), journal, transport)
         self.restart_at(applied_index, first_request_id)
@@ -106,6 +113,15 @@ class Raft(RaftHooks):
         return self.leader is not None and self._follower.heard_within(timing.STEP_DOWN)
 
     @property
+    def is_behind(self) -> bool:
+        """Whether the leader's log starts after this node's ends."""
+        return self.role != LEADER and self._follower.is_behind
+
+    def known_match_indexes(self) -> list[int]:
+        """What this leader knows its followers to hold; nothing on a follower."""
+        return [self._leader.match_index(peer) for peer in self.peers] if self.role == LEADER else []
+
+    @property
     def leads(self) -> bool:
         """Whether this node leads and has applied its own no-op, so that it knows all that is committed."""
         return self.role == LEADER and self.last_applied >= self.no_op_index
@@ -115,30 +131,27 @@ class Raft(RaftHooks):
     def on_message(self, node: Node, message: object) -> None:
         """Dispatch; a peer that sends nonsense is cut off."""
         try:
-            self._dispatch(node, check_message(message))
+            checked = check_message(message)
+            self._handlers[checked["type"]](node, checked)
         except MalformedMessage as problem:
             self.disconnect(node, str(problem))
 
-    def _dispatch(self, node: Node, message: Message) -> None:
-        match message["type"]:
-            case "append":
-                self._follower.on_append(node, message)
-            case "append_response":
-                self._leader.on_append_response(node, message)
-            case "request_vote":
-                self._elections.on_request_vote(node, message)
-            case "response_vote":
-                self._elections.on_response_vote(node, message)
-            case "pre_vote":
-                self._elections.on_pre_vote(node, message)
-            case "pre_vote_response":
-                self._elections.on_pre_vote_response(node, message)
-            case "timeout_now":
-                self._elections.on_timeout_now(node, message)
-            case "apply_command":
-                self._forwarding.on_apply_command(node, message)
-            case "apply_command_response":
-                self._forwarding.on_apply_command_response(message)
+    def _message_handlers(self) -> dict[str, Callable[[Node, Message], None]]:
+        compare = self._comparison.on_message
+        return {
+            "append": self._follower.on_append,
+            "append_response": self._leader.on_append_response,
+            "request_vote": self._elections.on_request_vote,
+            "response_vote": self._elections.on_response_vote,
+            "pre_vote": self._elections.on_pre_vote,
+            "pre_vote_response": self._elections.on_pre_vote_response,
+            "timeout_now": self._elections.on_timeout_now,
+            "apply_command": self._forwarding.on_apply_command,
+            "apply_command_response": self._forwarding.on_apply_command_response,
+            "hash_request": compare,
+            "hash_report": compare,
+            "diverged": compare,
+        }
 
     def on_connection_lost(self, node: Node) -> None:
         """What was under way on that connection has an unknown outcome."""
@@ -196,3 +209,4 @@ class Raft(RaftHooks):
         outcomes, self._outcomes = self._outcomes, []
         for callback, applied, reason in outcomes:
             callback(applied, reason)
+        self._comparison.step()

@@ -19,9 +19,11 @@ from pysyncobj.config import FAIL_REASON
 
 from lastunit_node.replica import timing
 from lastunit_node.replica.core import REASONS, ReplicaCore
-from lastunit_node.replica.interface import FailureReason, ProposalFailed, Role, Status, TransferFailed
+from lastunit_node.replica.interface import FailureReason, ProposalFailed, Role, ScanFailed, Status, TransferFailed
+from lastunit_node.replica.scanner import Scanner
+from lastunit_node.statemachine.errors import StateDamaged
 from lastunit_node.statemachine.queries import Snapshot, read_snapshot
-from lastunit_node.statemachine.results import Applied, StateHash
+from lastunit_node.statemachine.results import Applied, Scan, StateHash
 
 NEVER: Final = 1 << 63
 
@@ -32,11 +34,15 @@ class ThreadedReplica:
     """Implements interface.Replica. Create it on the event loop that will use it."""
 
     def __init__(
-        self, core: ReplicaCore, reader: sqlite3.Connection, on_fatal: Callable[[BaseException], None]
+        self,
+        core: ReplicaCore,
+        open_reader: Callable[[], sqlite3.Connection],
+        on_fatal: Callable[[BaseException], None],
     ) -> None:
-        """Reader: a read-only connection to the state; on_fatal is called on the replica's thread."""
+        """open_reader makes a read-only connection to the state; on_fatal is called on any thread."""
         self._core = core
-        self._reader = reader
+        self._reader = open_reader()
+        self._scanner = Scanner(open_reader)
         self._on_fatal = on_fatal
         self._loop = asyncio.get_running_loop()
         self._status = core.status()
@@ -136,6 +142,27 @@ class ThreadedReplica:
     def hash_at(self, index: int) -> StateHash | None:
         """See interface.Replica."""
         return self._core.hash_at(index)
+
+    def hold_log(self, index: int, seconds: float) -> None:
+        """See interface.Replica."""
+        self._requests.append(lambda: self._core.hold_log(index, seconds))
+
+    async def scan(self) -> Scan:
+        """See interface.Replica."""
+        try:
+            scan = await self._scanner.scan()
+        except ScanFailed as failed:
+            self._stop_soon(failed.__cause__ or failed)
+            raise
+        if not scan.agrees:
+            kept, found = scan.kept.digest.hex(), scan.digest.hex()
+            problem = f"at index {scan.kept.index} the rows of the state have the digest {found}, and {kept} was kept"
+            self._stop_soon(StateDamaged(f"{problem}: they were changed behind this node's back"))
+        return scan
+
+    def _stop_soon(self, problem: BaseException) -> None:
+        """Stop, when the answer that says so has left."""
+        self._loop.call_later(timing.LAST_ANSWER, self._on_fatal, problem)
 
     def status(self) -> Status:
         """See interface.Replica."""

@@ -15,4 +15,7 @@ KEEPALIVE: Final = 1.0  # a peer that was sent nothing for so long is sent a sig
 CONNECTION_SILENCE: Final = 3.5
 APPLY_PER_TURN: Final = 0.02  # applying longer would keep heartbeats waiting
 POLL: Final = 0.02  # longest wait for a socket in one turn
+COMPACTION: Final = 1.0  # between looks at whether the journal can be trimmed
 CONFIGURE_RETRY: Final = 1.0
+LAST_ANSWER: Final = 0.5  # for the answer that says that this node is damaged to leave, before it stops
+COMPARE: Final = 1.0  # nodes compare the hashes of their states at least so often, while entries are applied

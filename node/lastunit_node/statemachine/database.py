@@ -8,8 +8,8 @@ import sqlite3
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from lastunit_node.statemachine.errors import StateFormatError, StateIdentityError
-from lastunit_node.statemachine.hashing import HASH_BYTES, Digest
+from lastunit_node.statemachine.errors import StateDamaged, StateFormatError, StateIdentityError
+from lastunit_node.statemachine.hashing import HASH_BYTES, Digest, state_crc
 from lastunit_node.statemachine.schema import APPLICATION_ID, FORMAT_VERSION, SCHEMA
 from lastunit_node.statemachine.tables import CLOCK, ClockRow
 
@@ -26,7 +26,7 @@ class Identity(NamedTuple):
 def open_state(path: Path, *, identity: Identity) -> sqlite3.Connection:
     """The one writer connection of a state database; the file is made when it does not exist.
 
-    Raises StateFormatError and StateIdentityError with a message for the operator.
+    Raises StateFormatError, StateIdentityError and StateDamaged with a message for the operator.
     """
     connection = _connect(f"{path.absolute().as_uri()}?mode=rwc")
     try:
@@ -41,6 +41,12 @@ def open_state(path: Path, *, identity: Identity) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def check_owner(connection: sqlite3.Connection, path: Path, identity: Identity) -> None:
+    """Raise StateFormatError or StateIdentityError unless the database is ours and this node's."""
+    _check_format(connection, path)
+    _check_identity(connection, path, identity)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -59,9 +65,10 @@ def create_schema(connection: sqlite3.Connection, identity: Identity) -> None:
     connection.execute("INSERT INTO clock (ticks) VALUES (0)")
     digest = Digest()
     digest.add(CLOCK.name, ClockRow(0))
+    row = (0, 0, bytes(HASH_BYTES), digest.to_bytes())
     connection.execute(
-        "INSERT INTO state (applied_index, applied_term, chain, digest) VALUES (0, 0, ?, ?)",
-        (bytes(HASH_BYTES), digest.to_bytes()),
+        "INSERT INTO state (applied_index, applied_term, chain, digest, crc) VALUES (?, ?, ?, ?, ?)",
+        (*row, state_crc(*row)),
     )
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
@@ -82,8 +89,10 @@ def _check_format(connection: sqlite3.Connection, path: Path) -> None:
         version = _version(connection)
         owner = connection.execute("PRAGMA application_id").fetchone()[0]
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    except sqlite3.OperationalError:
+        raise  # the disk
     except sqlite3.DatabaseError as error:
-        raise StateFormatError(f"{path} cannot be read as a state database: {error}") from error
+        raise StateDamaged(f"{path} is damaged: it cannot be read as a state database: {error}") from error
     if (version or tables) and owner != APPLICATION_ID:
         raise StateFormatError(f"{path} is a database, but not a state database of lastunit")
     if version > FORMAT_VERSION:
@@ -93,7 +102,10 @@ def _check_format(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _check_identity(connection: sqlite3.Connection, path: Path, identity: Identity) -> None:
-    found = Identity(*connection.execute("SELECT cluster_id, node FROM identity").fetchone())
+    row = connection.execute("SELECT cluster_id, node FROM identity").fetchone()
+    if row is None:
+        raise StateDamaged(f"{path} is damaged: it does not say whose it is")
+    found = Identity(*row)
     if found.cluster_id != identity.cluster_id:
         raise StateIdentityError(f"{path} belongs to cluster {found.cluster_id}, not to {identity.cluster_id}")
     if found.node != identity.node:

@@ -5,6 +5,10 @@ class InvariantError(Exception):
     """A promise of the state is broken: the node stops and serves nothing. The message names the log index."""
 
 
+class StateDamaged(Exception):
+    """The database holds something that the state machine never wrote. The node must not serve it."""
+
+
 class StateFormatError(Exception):
     """The file is no state database of ours, or of a newer version than this software reads."""
 

@@ -4,6 +4,7 @@ The digest is the sum of the hashes of all logical rows mod 2**128: it is kept a
 a scan of the rows gives the same number. Nothing in either depends on a node or on how transactions were grouped.
 """
 
+import zlib
 from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any, Final
@@ -22,6 +23,11 @@ def row_hash(table: str, row: tuple[Any, ...]) -> int:
 def chain_hash(previous: bytes, index: int, term: int, entry: bytes, results: bytes) -> bytes:
     """H(previous, index, term, entry, results), 16 bytes."""
     return blake2b(pack((previous, index, term, entry, results)), digest_size=HASH_BYTES).digest()
+
+
+def state_crc(applied_index: int, applied_term: int, chain: bytes, digest: bytes) -> int:
+    """CRC-32 of the row that says how far the log is applied: neither hash covers its own row."""
+    return zlib.crc32(pack((applied_index, applied_term, chain, digest)))
 
 
 class Digest:

@@ -26,7 +26,7 @@ from lastunit_node.statemachine.commands import (
     Tick,
 )
 from lastunit_node.statemachine.errors import InvariantError
-from lastunit_node.statemachine.hashing import Digest, chain_hash
+from lastunit_node.statemachine.hashing import Digest, chain_hash, state_crc
 from lastunit_node.statemachine.results import Applied, Outcome, Parameters, Result, StateHash
 from lastunit_node.statemachine.state import Position, State
 
@@ -114,12 +114,20 @@ class StateMachine:
         self._refuse_after_failure()
         if not self._in_transaction:
             return
+        row = (self.applied_index, self.applied_term, self.chain, self.digest)
         self._connection.execute(
-            "UPDATE state SET applied_index = ?, applied_term = ?, chain = ?, digest = ?",
-            (self.applied_index, self.applied_term, self.chain, self.digest),
+            "UPDATE state SET applied_index = ?, applied_term = ?, chain = ?, digest = ?, crc = ?",
+            (*row, state_crc(*row)),
         )
         self._connection.execute("COMMIT")
         self._in_transaction = False
+
+    def checkpoint(self) -> bool:
+        """Make everything committed durable; whether that is done. False while a reader holds it back: try again."""
+        self._refuse_after_failure()
+        assert not self._in_transaction
+        busy, in_log, checkpointed = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return bool(busy == 0 and in_log == checkpointed)
 
     def _refuse_after_failure(self) -> None:
         if self._failed:

@@ -1,13 +1,13 @@
 """Reads of the state: one snapshot, one applied index. Used by GetStock and its like; never by apply."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from lastunit_node.statemachine.reservations import present
-from lastunit_node.statemachine.results import Reservation, ReservationState, StockLevel
-from lastunit_node.statemachine.tables import RESERVATIONS, STOCK, ReservationRow, select
+from lastunit_node.statemachine.results import Reservation, ReservationState, StateHash, StockLevel
+from lastunit_node.statemachine.tables import RESERVATIONS, STOCK, ReservationRow, scan_digest, select
 
 
 class Snapshot(Protocol):
@@ -78,6 +78,14 @@ class SqliteSnapshot:
         )
         seen = (present(ReservationRow(*row), self.clock) for row in rows)
         return [reservation for reservation in seen if reservation is not None]
+
+    def state_hash(self) -> StateHash:
+        """Both hashes as they were kept."""
+        return StateHash(*self._connection.execute("SELECT applied_index, chain, digest FROM state").fetchone())
+
+    def scan_digest(self, watch: Callable[[Iterable[Any]], Iterable[Any]]) -> bytes:
+        """The digest recomputed from every row; `watch` sees them go by. Takes seconds: never on an event loop."""
+        return scan_digest(self._connection, watch)
 
 
 @contextmanager

@@ -103,6 +103,19 @@ class StateHash(NamedTuple):
     digest: bytes  # 16 bytes: sum of row hashes of the logical rows, mod 2**128
 
 
+class Scan(NamedTuple):
+    """All logical rows of one snapshot, held against the hashes that were kept with them."""
+
+    kept: StateHash  # at the applied index of the snapshot
+    digest: bytes  # of the rows that really stand
+    rows: int
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the rows are those that apply left; else they were changed behind its back."""
+        return self.digest == self.kept.digest
+
+
 class StockLevel(NamedTuple):
     """received = available + held + sold + removed, each >= 0."""
 

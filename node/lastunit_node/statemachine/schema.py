@@ -1,8 +1,9 @@
 """The tables of the state database. All STRICT; every rule that SQLite can hold, it holds too.
 
 The logical rows (all tables but state, identity and holds) are what the digest covers. `state` is one row: how far
-the log is applied, and both hashes. `holds` is an index by sku over the reservations that are HELD: derived, not
-hashed. Units are in exactly one place: a range in available_units, in removed_units, or in `units` of a reservation.
+the log is applied, both hashes, and a CRC over all of these. `holds` is an index by sku over the reservations that are
+HELD: derived, not hashed. Units are in exactly one place: a range in available_units, in removed_units, or in `units`
+of a reservation.
 
 Tables of slim rows have no rowid. The two with long rows have one: ids come in random order, and only the slim
 primary-key index is then written all over the place (half the time of a commit, measured).
@@ -27,7 +28,8 @@ SCHEMA: Final = (
         applied_index INTEGER NOT NULL,
         applied_term INTEGER NOT NULL,
         chain BLOB NOT NULL,
-        digest BLOB NOT NULL
+        digest BLOB NOT NULL,
+        crc INTEGER NOT NULL
     ) STRICT
     """,
     """

@@ -203,6 +203,57 @@ class Parameters(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class ScanStateRequest(message.Message):
+    """Asks for a scan of the state."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ScanStateResponse(message.Message):
+    """What a scan of the state found."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: builtins.int
+    KEPT_FIELD_NUMBER: builtins.int
+    SCANNED_DIGEST_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    node: builtins.str
+    """Name of this node."""
+    scanned_digest: builtins.bytes
+    """Digest of the rows that stand in that snapshot. Another one than kept.digest: rows were changed behind the node's
+    back.
+    """
+    rows: builtins.int
+    """How many rows were read."""
+    @builtins.property
+    def kept(self) -> StateHash:
+        """The hashes that this node keeps, at the applied index of the snapshot that was scanned."""
+
+    def __init__(
+        self,
+        *,
+        node: builtins.str = ...,
+        kept: StateHash | None = ...,
+        scanned_digest: builtins.bytes = ...,
+        rows: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["kept", b"kept"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["kept", b"kept", "node", b"node", "rows", b"rows", "scanned_digest", b"scanned_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class TransferLeadershipRequest(message.Message):
     """Asks for another leader."""
 

@@ -40,6 +40,11 @@ class ClusterServiceStub:
                 request_serializer=lastunit_dot_v1_dot_cluster__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=lastunit_dot_v1_dot_cluster__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
+        self.ScanState = channel.unary_unary(
+                '/lastunit.v1.ClusterService/ScanState',
+                request_serializer=lastunit_dot_v1_dot_cluster__pb2.ScanStateRequest.SerializeToString,
+                response_deserializer=lastunit_dot_v1_dot_cluster__pb2.ScanStateResponse.FromString,
+                _registered_method=True)
         self.TransferLeadership = channel.unary_unary(
                 '/lastunit.v1.ClusterService/TransferLeadership',
                 request_serializer=lastunit_dot_v1_dot_cluster__pb2.TransferLeadershipRequest.SerializeToString,
@@ -53,6 +58,15 @@ class ClusterServiceServicer:
 
     def GetStatus(self, request, context):
         """How this node stands. Answers without a quorum.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScanState(self, request, context):
+        """Reads every logical row of this node's state in one snapshot and recomputes their digest, beside all other calls;
+        takes as long as there are rows. RESOURCE_EXHAUSTED while another scan is under way on this node, DATA_LOSS when rows
+        cannot be read. A node that finds its rows damaged answers, and then stops.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +86,11 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=lastunit_dot_v1_dot_cluster__pb2.GetStatusRequest.FromString,
                     response_serializer=lastunit_dot_v1_dot_cluster__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'ScanState': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScanState,
+                    request_deserializer=lastunit_dot_v1_dot_cluster__pb2.ScanStateRequest.FromString,
+                    response_serializer=lastunit_dot_v1_dot_cluster__pb2.ScanStateResponse.SerializeToString,
             ),
             'TransferLeadership': grpc.unary_unary_rpc_method_handler(
                     servicer.TransferLeadership,
@@ -107,6 +126,33 @@ class ClusterService:
             '/lastunit.v1.ClusterService/GetStatus',
             lastunit_dot_v1_dot_cluster__pb2.GetStatusRequest.SerializeToString,
             lastunit_dot_v1_dot_cluster__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScanState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lastunit.v1.ClusterService/ScanState',
+            lastunit_dot_v1_dot_cluster__pb2.ScanStateRequest.SerializeToString,
+            lastunit_dot_v1_dot_cluster__pb2.ScanStateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,7 +1,9 @@
 """A program that stands in for lastunit-node: right outside, nothing inside. LocalCluster runs it by its path.
 
 A file mode-NODE beside the cluster file makes that node misbehave:
-`refuse-format` and `refuse-run` end at once, `silent` never serves, `stubborn` does not end on SIGTERM.
+`refuse-format` and `refuse-run` end at once, `silent` never serves, `stubborn` does not end on SIGTERM,
+`diverged` has another hash, `damaged` other rows than it keeps the digest of, `unreadable` none that can be read,
+`busy` scans already.
 """
 
 import argparse
@@ -23,7 +25,8 @@ from lastunit_node.config import ClusterConfig, load_cluster
 class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
     """The first node leads, and hands over to the second only."""
 
-    def __init__(self, config: ClusterConfig, node: str) -> None:
+    def __init__(self, config: ClusterConfig, node: str, mode: str) -> None:
+        self._mode = mode
         self._leader = next(iter(config.nodes))
         self._node = node
 
@@ -35,7 +38,23 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
             term=3,
             applied_index=7,
             has_quorum=True,
-            state_hash=cluster_pb2.StateHash(index=request.hash_at_index or 7, chain=b"\1" * 16, digest=b"\2" * 16),
+            state_hash=cluster_pb2.StateHash(
+                index=request.hash_at_index or 7,
+                chain=(self._node.encode() if self._mode == "diverged" else b"\1" * 16),
+                digest=b"\2" * 16,
+            ),
+        )
+
+    def ScanState(self, request: cluster_pb2.ScanStateRequest, context: Any) -> cluster_pb2.ScanStateResponse:
+        if self._mode == "busy":
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "another scan is under way")
+        if self._mode == "unreadable":
+            context.abort(grpc.StatusCode.DATA_LOSS, "database disk image is malformed; this node stops")
+        return cluster_pb2.ScanStateResponse(
+            node=self._node,
+            kept=cluster_pb2.StateHash(index=7, chain=b"\1" * 16, digest=b"\2" * 16),
+            scanned_digest=(b"\3" if self._mode == "damaged" else b"\2") * 16,
+            rows=12,
         )
 
     def TransferLeadership(
@@ -55,11 +74,12 @@ def serve(config: ClusterConfig, node: str, mode: str) -> None:
     checks.set("", status.NOT_SERVING if mode == "silent" else status.SERVING)
     server = grpc.server(ThreadPoolExecutor(2))
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    cluster_pb2_grpc.add_ClusterServiceServicer_to_server(FakeCluster(config, node), server)
+    cluster_pb2_grpc.add_ClusterServiceServicer_to_server(FakeCluster(config, node, mode), server)
     server.add_insecure_port(str(config.node(node).grpc))
     server.start()
     print(f"{node} is up", flush=True)
-    ended.wait()
+    while not ended.wait(0.1):  # a handler runs between waits, whichever thread the kernel gave the signal to
+        pass
     server.stop(None)
 
 

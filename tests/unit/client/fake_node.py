@@ -214,6 +214,10 @@ class FakeNode(InventoryServiceServicer, ClusterServiceServicer):
         state_hash = cluster_pb2.StateHash(index=3, chain=b"c", digest=b"d")
         return cluster_pb2.GetStatusResponse(node="n1", role=cluster_pb2.ROLE_LEADER, state_hash=state_hash)
 
+    async def ScanState(self, request: cluster_pb2.ScanStateRequest, context: Any) -> cluster_pb2.ScanStateResponse:
+        await self._query(request, context)
+        return cluster_pb2.ScanStateResponse(node="n1")
+
     async def TransferLeadership(
         self, request: cluster_pb2.TransferLeadershipRequest, context: Any
     ) -> cluster_pb2.TransferLeadershipResponse:

@@ -24,7 +24,7 @@ def test_every_plain_call_has_a_deadline_and_only_queries_are_retried() -> None:
     services = (inventory_pb2.DESCRIPTOR.services_by_name, cluster_pb2.DESCRIPTOR.services_by_name)
     methods = {method.name for found in services for service in found.values() for method in service.methods}
     assert names(retried=True) == QUERIES
-    assert names(retried=False) == methods - QUERIES - {"Execute", "TransferLeadership"}
+    assert names(retried=False) == methods - QUERIES - {"Execute", "ScanState", "TransferLeadership"}
 
 
 async def test_a_plain_stub_retries_a_query_and_no_command(nodes: list[FakeNode]) -> None:

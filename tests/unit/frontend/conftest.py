@@ -11,7 +11,7 @@ from lastunit.v1.inventory_pb2_grpc import InventoryServiceStub
 from lastunit_node.frontend import FrontEnd
 from lastunit_node.frontend.batcher import Batcher
 
-from .fakes import FakeReplica
+from .fakes import FILES, FakeReplica
 
 if TYPE_CHECKING:
     from lastunit.v1.cluster_pb2_grpc import ClusterServiceAsyncStub
@@ -40,6 +40,7 @@ async def front_end(replica: FakeReplica) -> AsyncIterator[FrontEnd]:
         address="127.0.0.1:0",
         replica=replica,
         nodes=("n1", "n2", "n3"),
+        files=FILES,
     )
     await front_end.start()
     yield front_end

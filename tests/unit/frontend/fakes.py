@@ -5,7 +5,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
+from lastunit_node.frontend.catchup import StateFiles
 from lastunit_node.replica.interface import FailureReason, ProposalFailed, Role, Status, TransferFailed
 from lastunit_node.statemachine.codec import DecodedEntry, Malformed, decode_entry
 from lastunit_node.statemachine.commands import Command, FencingToken
@@ -16,6 +18,7 @@ from lastunit_node.statemachine.results import (
     Reservation,
     ReservationState,
     Result,
+    Scan,
     StateHash,
     StockLevel,
 )
@@ -30,8 +33,11 @@ STATUS = Status(
     applied_index=0,
     clock=7,
     has_quorum=True,
+    is_behind=False,
     parameters=PARAMETERS,
 )
+
+FILES = StateFiles("cluster-id", Path("no-such-state.db"), Path("no-such-copy.db"))
 
 OUTCOMES = {
     "PlaceOrder": Outcome.ORDER_PLACED,
@@ -98,6 +104,8 @@ class FakeReplica:
         self.rows = FakeSnapshot(0)
         self.hashes: dict[int, StateHash] = {}
         self.waited_for: list[int] = []  # indexes
+        self.scanned = Scan(StateHash(0, bytes(16), bytes(16)), bytes(16), 0)
+        self.scan_problem: Exception | None = None
         self.transfers: list[str | None] = []
         self.transfer_problem = ""
         self.transfer_gate = asyncio.Event()
@@ -162,8 +170,16 @@ class FakeReplica:
         self.rows.applied_index = self._status.applied_index
         yield self.rows
 
+    def hold_log(self, index: int, seconds: float) -> None:
+        self.held = (index, seconds)
+
     def hash_at(self, index: int) -> StateHash | None:
         return self.hashes.get(index)
+
+    async def scan(self) -> Scan:
+        if self.scan_problem:
+            raise self.scan_problem
+        return self.scanned
 
     def status(self) -> Status:
         return self._status

@@ -9,9 +9,9 @@ import grpc
 from lastunit.v1 import cluster_pb2 as pb
 from lastunit.v1 import inventory_pb2
 from lastunit_node.frontend import FrontEnd
-from lastunit_node.replica.interface import Role
+from lastunit_node.replica.interface import Role, ScanFailed, ScanUnderWay
 from lastunit_node.statemachine.limits import MAX_TICK
-from lastunit_node.statemachine.results import StateHash
+from lastunit_node.statemachine.results import Scan, StateHash
 
 from .errors_of_calls import error_of
 from .fakes import PARAMETERS, STATUS, FakeReplica, turns, until
@@ -74,6 +74,32 @@ async def test_a_hash_that_is_gone_is_out_of_range(cluster: "ClusterServiceAsync
 async def test_no_index_is_that_large(cluster: "ClusterServiceAsyncStub") -> None:
     error = await error_of(cluster.GetStatus(pb.GetStatusRequest(hash_at_index=MAX_TICK + 1)))
     assert error.fields == ["hash_at_index"]
+
+
+async def test_a_scan_tells_what_is_kept_and_what_was_found(
+    cluster: "ClusterServiceAsyncStub", replica: FakeReplica
+) -> None:
+    replica.scanned = Scan(StateHash(7, b"c" * 16, b"d" * 16), b"e" * 16, 12)
+    assert await cluster.ScanState(pb.ScanStateRequest()) == pb.ScanStateResponse(
+        node="n1",
+        kept=pb.StateHash(index=7, chain=b"c" * 16, digest=b"d" * 16),
+        scanned_digest=b"e" * 16,
+        rows=12,
+    )
+
+
+async def test_one_scan_at_a_time(cluster: "ClusterServiceAsyncStub", replica: FakeReplica) -> None:
+    replica.scan_problem = ScanUnderWay()
+    error = await error_of(cluster.ScanState(pb.ScanStateRequest()))
+    assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], "SCAN_UNDER_WAY")
+    assert error.retry_seconds > 0
+
+
+async def test_rows_that_cannot_be_read_are_data_loss(cluster: "ClusterServiceAsyncStub", replica: FakeReplica) -> None:
+    replica.scan_problem = ScanFailed("database disk image is malformed")
+    error = await error_of(cluster.ScanState(pb.ScanStateRequest()))
+    assert (error.code, error.reason) == (grpc.StatusCode.DATA_LOSS.value[0], "DAMAGED")
+    assert "malformed; this node stops" in error.message
 
 
 async def test_the_leader_hands_over_to_the_node_named(

@@ -18,7 +18,7 @@ from lastunit_node.frontend import CannotListenError, FrontEnd
 from lastunit_node.frontend.frontend import SERVICES
 
 from .errors_of_calls import error_of, seen
-from .fakes import STATUS, FakeReplica
+from .fakes import FILES, STATUS, FakeReplica
 
 if TYPE_CHECKING:
     from lastunit.v1.cluster_pb2_grpc import ClusterServiceAsyncStub
@@ -31,7 +31,13 @@ RELEASE = pb.ReleaseRequest(reservation_id="a")
 
 def front_end_on(address: str, replica: FakeReplica) -> FrontEnd:
     return FrontEnd(
-        cluster_name="vases", node_name="n2", version="0", address=address, replica=replica, nodes=("n1", "n2")
+        cluster_name="vases",
+        node_name="n2",
+        version="0",
+        address=address,
+        replica=replica,
+        nodes=("n1", "n2"),
+        files=FILES,
     )
 
 

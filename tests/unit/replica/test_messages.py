@@ -13,7 +13,11 @@ APPEND: dict[str, Any] = {
     "prev_term": 2,
     "entries": [(b"a", 5, 2), (b"b", 6, 3)],
     "commit_index": 4,
+    "log_start": 0,
 }
+
+HASH_REPORT: dict[str, Any] = {"type": "hash_report", "term": 1, "index": 64, "chain": bytes(16), "digest": bytes(16)}
+DIVERGED = HASH_REPORT | {"type": "diverged", "majority": True}
 
 
 @pytest.mark.parametrize(
@@ -27,6 +31,9 @@ APPEND: dict[str, Any] = {
         {"type": "pre_vote", "term": 1, "round": 1, "last_log_index": 0, "last_log_term": 0},
         {"type": "pre_vote_response", "term": 1, "round": 1, "granted": True},
         {"type": "timeout_now", "term": 1},
+        {"type": "hash_request", "term": 1, "index": 64},
+        HASH_REPORT,
+        DIVERGED,
         {"type": "apply_command", "command": b"x", "request_id": 1},
         {"type": "apply_command_response", "request_id": 1, "log_idx": 1, "log_term": 1},
     ],
@@ -58,6 +65,11 @@ def test_every_message_of_ours_passes(message: dict[str, Any]) -> None:
         APPEND | {"entries": [(b"a", 5, 3), (b"b", 6, 2)]},
         {"type": "append_response", "term": 1, "prev_index": 0, "success": 1, "last": 0},
         {"type": "response_vote", "term": 1},
+        {"type": "hash_request", "term": 1, "index": -1},
+        HASH_REPORT | {"chain": bytes(15)},
+        HASH_REPORT | {"digest": bytes(17)},
+        HASH_REPORT | {"digest": "d" * 16},
+        DIVERGED | {"majority": 1},
         {"type": "apply_command", "command": "x", "request_id": 1},
         {"type": "apply_command", "command": b"x"},
     ],

@@ -9,6 +9,7 @@ from pysyncobj.node import Node
 from support.raft_network import ListMachine, Network
 
 from lastunit_node.replica import timing
+from lastunit_node.replica.core import nobody_waits
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.results import Applied
 
@@ -69,7 +70,7 @@ def test_an_append_that_overlaps_the_log_cuts_nothing(make_network: MakeNetwork,
 
 def append(leader: Any, **fields: Any) -> dict[str, Any]:
     message = {"type": "append", "term": leader.term, "prev_index": 0, "prev_term": 0, "entries": []}
-    return message | {"commit_index": leader.commit_index} | fields
+    return message | {"commit_index": leader.commit_index, "log_start": 0} | fields
 
 
 def test_a_follower_commits_no_more_than_the_message_proved(make_network: MakeNetwork) -> None:
@@ -299,3 +300,14 @@ def test_own_term_entries_only_are_committed_by_counting(make_network: MakeNetwo
     node.on_message(Node(peer), answer | {"prev_index": early, "last": early + 1})
     node.turn(0.0)
     assert node.commit_index == early + 1
+
+
+def test_a_leaders_own_tick_that_comes_too_late_offends_nobody(make_network: MakeNetwork) -> None:
+    """It was unseated between proposing a Tick and adding it: PySyncObj forwards the Tick to the new leader."""
+    network = make_network(3)
+    old = network.elect()
+    network.run_until(network.level)
+    network.nodes[old].propose(b"tick", nobody_waits)
+    network.nodes[old].become_follower(Node(others(network, old)[0]))
+    network.run_until(network.level)
+    assert all(transport.disconnected == [] for transport in network.transports.values())

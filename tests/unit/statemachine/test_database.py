@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lastunit_node.statemachine.database import Identity, open_reader, open_state
-from lastunit_node.statemachine.errors import StateFormatError, StateIdentityError
+from lastunit_node.statemachine.errors import StateDamaged, StateFormatError, StateIdentityError
 from lastunit_node.statemachine.schema import APPLICATION_ID, FORMAT_VERSION
 
 IDENTITY = Identity("3f0c", "n1")
@@ -69,7 +69,7 @@ def test_a_database_of_someone_else_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_bytes(b"not a database, but as long as one may be" * 100)
 
-    with pytest.raises(StateFormatError, match="cannot be read as a state database"):
+    with pytest.raises(StateDamaged, match="cannot be read as a state database"):
         open_state(tmp_path / "state.db", identity=IDENTITY)
 
 

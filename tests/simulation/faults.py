@@ -1,0 +1,199 @@
+"""What goes wrong, and when: faults strike at random moments, last for a while and overlap; the leader is hit most.
+
+Left for what the replica cannot do yet: a wiped disk, a damaged row, a full disk, death while trimming or copying.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import NamedTuple
+
+from simulation.clock import Clock
+from simulation.network import Network
+from simulation.node import SimulatedNode
+from simulation.profile import Profile
+from simulation.trace import Trace
+
+AIM_AT_LEADER = 0.5
+LONG = 20.0  # virtual seconds from which on faults become rarer
+BREATHE = 0.1
+LAST_BLOW = 0.6  # chance
+LATEST_STEP = 60  # a crash in the middle of a turn comes within so many messages and syncs
+
+
+class Fault(NamedTuple):
+    """Something that lasts until it is undone."""
+
+    undo: Callable[[], None]
+
+
+class Faults:
+    """Strikes from begin() to finish()."""
+
+    def __init__(
+        self, clock: Clock, rng: Random, profile: Profile, trace: Trace, network: Network, nodes: list[SimulatedNode]
+    ) -> None:
+        self._clock, self._rng, self._profile, self._trace = clock, rng, profile, trace
+        self._network, self._nodes = network, nodes
+        self._lasting: list[Fault] = []
+        self._active = False
+        self.counts: Counter[str] = Counter()
+        for node in nodes:
+            node.on_crash = self._crash_in_turn
+        self._kinds: dict[Callable[[], None], float] = {
+            self._kill_one: 4,
+            self._kill_in_turn: 4,
+            self._kill_majority: 0.7,
+            self._kill_all: 0.5,
+            self._pause: 2,
+            self._cut_pair: 2,
+            self._cut_one_way: 3,
+            self._isolate: 3,
+            self._split: 2,
+            self._reconnect: 4,
+            self._transfer: 1,
+        }
+
+    def begin(self) -> None:
+        self._active = True
+        self._schedule()
+
+    def finish(self) -> None:
+        """A last blow, and then everything is undone that still lasts."""
+        self._active = False
+        if self._rng.random() < LAST_BLOW:
+            self._rng.choice([self._kill_all, self._kill_majority, self._split])()
+        while self._lasting:
+            self._lasting.pop().undo()
+
+    def _schedule(self) -> None:
+        """Now and then there is time to breathe, and more of it the longer a seed lasts."""
+        pause = self._profile.fault_pause * max(1.0, self._clock.now / LONG)
+        if self._rng.random() < BREATHE:
+            pause += 2.0
+        self._clock.after(self._rng.expovariate(1 / pause), self._strike)
+
+    def _strike(self) -> None:
+        if self._active:
+            strike = self._rng.choices(list(self._kinds), list(self._kinds.values()))[0]
+            strike()
+            self._schedule()
+
+    def _count(self, kind: str, detail: str = "") -> None:
+        self.counts[kind] += 1
+        if self._lasting:
+            self.counts["(while another lasted)"] += 1
+        self._trace.say(f"fault: {kind} {detail}")
+
+    def _last(self, undo: Callable[[], None]) -> None:
+        """Undo it after a while, or when the faults end."""
+        fault = Fault(undo)
+        self._lasting.append(fault)
+
+        def end() -> None:
+            if any(lasting is fault for lasting in self._lasting):
+                self._lasting = [lasting for lasting in self._lasting if lasting is not fault]
+                fault.undo()
+
+        self._clock.after(self._rng.uniform(0.02, self._profile.fault_length), end)
+
+    def _victim(self) -> SimulatedNode:
+        leaders = [node for node in self._nodes if node.leads]
+        return self._rng.choice(leaders if leaders and self._rng.random() < AIM_AT_LEADER else self._nodes)
+
+    # Nodes.
+
+    def _kill_one(self) -> None:
+        self._kill([self._victim()], "kill one")
+
+    def _kill_majority(self) -> None:
+        self._kill(self._rng.sample(self._nodes, len(self._nodes) // 2 + 1), "kill a majority")
+
+    def _kill_all(self) -> None:
+        self._kill(self._nodes, "kill all")
+
+    def _kill(self, nodes: list[SimulatedNode], kind: str) -> None:
+        """At one moment, or by one loss of power."""
+        power = self._rng.random() < self._profile.power_loss
+        alive = [node for node in nodes if node.core is not None]
+        if alive:
+            self._count(f"{kind}, {'power' if power else 'process'}", " ".join(node.name for node in alive))
+        for node in alive:
+            self._crash(node, power)
+
+    def _kill_in_turn(self) -> None:
+        steps, power = self._rng.randint(1, LATEST_STEP), self._rng.random() < self._profile.power_loss
+        self._victim().crash_soon(steps, power=power)
+
+    def _crash_in_turn(self, node: SimulatedNode, power: bool) -> None:
+        self._count(f"kill in a turn, {'power' if power else 'process'}", node.name)
+        self._crash(node, power)
+
+    def _crash(self, node: SimulatedNode, power: bool) -> None:
+        lost = node.crash(power=power)
+        self.counts["transactions of the state lost"] += lost
+        self._trace.say(f"{node.name} died, {lost} transactions of its state are lost")
+        self._last(lambda: self._restart(node))
+
+    def _restart(self, node: SimulatedNode) -> None:
+        if node.core is None:
+            node.start()
+
+    def _pause(self) -> None:
+        node = self._victim()
+        if node.core is None or node.paused:
+            return
+        self._count("pause", node.name)
+        node.pause()
+        self._last(node.resume)
+
+    def _transfer(self) -> None:
+        for node in self._nodes:
+            if node.leads and node.core is not None and not node.paused:
+                self._count("transfer of leadership", f"from {node.name}")
+                node.core.begin_transfer(None)
+
+    # Links.
+
+    def _cut_pair(self) -> None:
+        pair = self._rng.choice(self._network.pairs)
+        self._block("cut a pair", [pair, pair[::-1]])
+
+    def _cut_one_way(self) -> None:
+        pair = self._rng.choice(self._network.pairs)
+        self._block("cut one way", [self._rng.choice([pair, pair[::-1]])])
+
+    def _isolate(self) -> None:
+        name = self._victim().name
+        directions = [pair for pair in self._directions() if name in pair]
+        one_way = self._rng.choice([None, 0, 1])
+        if one_way is not None:
+            directions = [direction for direction in directions if direction[one_way] == name]
+        self._block(f"isolate{'' if one_way is None else [' sender', ' receiver'][one_way]}", directions)
+
+    def _split(self) -> None:
+        names = sorted(node.name for node in self._nodes)
+        side = set(self._rng.sample(names, self._rng.randint(1, len(names) - 1)))
+        self._block("split", [pair for pair in self._directions() if (pair[0] in side) != (pair[1] in side)])
+
+    def _directions(self) -> list[tuple[str, str]]:
+        return [direction for pair in self._network.pairs for direction in (pair, pair[::-1])]
+
+    def _block(self, kind: str, directions: list[tuple[str, str]]) -> None:
+        """What is sent meanwhile arrives late, or is lost with its connection."""
+        self._count(kind, " ".join(f"{sender}>{receiver}" for sender, receiver in directions))
+        breaks = self._rng.random() < 0.5
+        for direction in directions:
+            self._network.block(direction)
+        self._last(lambda: self._unblock(directions, breaks))
+
+    def _unblock(self, directions: list[tuple[str, str]], breaks: bool) -> None:
+        for sender, receiver in directions:
+            if breaks:
+                self._network.break_connection((min(sender, receiver), max(sender, receiver)))
+            self._network.unblock((sender, receiver))
+
+    def _reconnect(self) -> None:
+        pair = self._rng.choice(self._network.pairs)
+        self._count("reconnect", "-".join(pair))
+        self._network.break_connection(pair)

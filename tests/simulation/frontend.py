@@ -1,0 +1,84 @@
+"""A node's front end, as far as the log can tell: batches calls into entries and proposes them until answered.
+
+The same rules as lastunit_node.frontend.batcher: one entry in flight; an attempt that failed is made again with the
+same commands, a new nonce and the first stamp; calls that were given up leave the batch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from pysyncobj.config import FAIL_REASON
+
+from lastunit_node.replica import timing
+from lastunit_node.replica.core import ReplicaCore
+from lastunit_node.statemachine.codec import encode_entry
+from lastunit_node.statemachine.commands import Command, Entry
+from lastunit_node.statemachine.results import Applied, Result
+from simulation.clock import Clock
+
+MAX_BATCH = 16
+
+
+@dataclass
+class Call:
+    """One command at one node, until it is answered or the client goes elsewhere."""
+
+    command: Command
+    on_answer: Callable[[Result], None]
+    over: bool = False
+
+    def answer(self, result: Result) -> None:
+        if not self.over:
+            self.over = True
+            self.on_answer(result)
+
+
+class FrontEnd:
+    """Lives and dies with its node's process."""
+
+    def __init__(self, core: ReplicaCore, clock: Clock, rng: Random, check: Callable[[Applied], None]) -> None:
+        self._core, self._clock, self._rng, self._check = core, clock, rng, check
+        self._queue: list[Call] = []
+        self._batch: list[Call] = []
+        self._stamp = 0
+        self._nonce = 0  # of the attempt under way
+        self.dead = False
+
+    def submit(self, call: Call) -> None:
+        self._queue.append(call)
+
+    def step(self) -> None:
+        """Before each turn: begin the next batch when none is under way."""
+        self._batch = [call for call in self._batch if not call.over]
+        status = self._core.status()
+        if self._batch or self._nonce or not self._queue or status.parameters is None:
+            return
+        self._batch, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
+        self._stamp = status.clock + status.parameters.retention_ticks // 2
+        self._attempt()
+
+    def _attempt(self) -> None:
+        self._batch = [call for call in self._batch if not call.over]
+        if self.dead or self._nonce or not self._batch:
+            return
+        self._nonce = nonce = 1 + self._rng.getrandbits(63)
+        calls = tuple(self._batch)
+        entry = encode_entry(Entry(nonce, self._stamp, tuple(call.command for call in calls)))
+        self._clock.after(timing.ATTEMPT, lambda: self._finish(nonce, calls, None))
+        self._core.propose(
+            entry,
+            lambda applied, reason: self._finish(nonce, calls, applied if reason == FAIL_REASON.SUCCESS else None),
+        )
+
+    def _finish(self, nonce: int, calls: tuple[Call, ...], applied: Applied | None) -> None:
+        """An attempt ended, with a result or without; what comes later from the same attempt is ignored."""
+        if self._nonce != nonce or self.dead:
+            return
+        self._nonce = 0
+        if applied is None or applied.nonce != nonce:
+            self._clock.after(self._rng.uniform(0.005, 0.1), self._attempt)
+            return
+        self._check(applied)
+        for call, result in zip(calls, applied.results, strict=True):
+            call.answer(result)

@@ -1,0 +1,122 @@
+"""What the log means: the first node that applies an index says so, and everyone else must agree, for ever.
+
+The first application of an index is also held against the naive model of tests/property, which shares no code with the
+state machine: same results, for every command, in log order. It knows no clock but the Ticks of the log.
+"""
+
+from typing import Any, NamedTuple
+
+from property.model import At, Model
+
+from lastunit_node.statemachine.codec import DecodedEntry, Malformed, decode_entry
+from lastunit_node.statemachine.commands import Command, Configure, FencingToken
+from lastunit_node.statemachine.results import Applied, Outcome, Parameters, Result, StateHash
+
+_NEW_HOLDS = {Outcome.RESERVED, Outcome.ORDER_PLACED}
+_EFFECTS = _NEW_HOLDS | {Outcome.CONFIRMED, Outcome.RELEASED, Outcome.RECEIVED, Outcome.ADJUSTED, Outcome.RETURNED}
+
+
+class Violation(Exception):
+    """Something that must never be."""
+
+
+class Record(NamedTuple):
+    """What an index holds, and what applying it gave."""
+
+    term: int
+    entry: bytes
+    applied: Applied
+    state: StateHash
+
+
+class Oracle:
+    """The one log of a seed."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.last_index_of_term: dict[int, int] = {}
+        self._meaning = Meaning()
+
+    def applied(self, node: str, entry: bytes, applied: Applied, state: StateHash) -> bool:
+        """A node applied an index, for the first time or again. Whether it is the first node to do so."""
+        record = Record(applied.term, entry, applied, state)
+        position = applied.index - 1
+        if position < len(self.records):
+            self._compare(node, self.records[position], record)
+            return False
+        if position != len(self.records):
+            raise Violation(f"{node} applied index {applied.index} after {len(self.records)}")
+        self.records.append(record)
+        self.last_index_of_term[applied.term] = applied.index
+        self._meaning.check(applied, entry)
+        return True
+
+    def acknowledged(self, node: str, applied: Applied) -> None:
+        """A client was told this result."""
+        if len(self.records) < applied.index or self.records[applied.index - 1].applied != applied:
+            raise Violation(f"{node} acknowledged what index {applied.index} does not say")
+
+    def last_before(self, term: int) -> int:
+        """The last index that an earlier term put into the log; 0 for none."""
+        return max((index for its, index in self.last_index_of_term.items() if its < term), default=0)
+
+    def _compare(self, node: str, known: Record, seen: Record) -> None:
+        if known != seen:
+            what = next(name for name in Record._fields if getattr(known, name) != getattr(seen, name))
+            raise Violation(
+                f"{node} differs at index {seen.applied.index} in {what}: {short(seen)}, not {short(known)}"
+            )
+
+
+def short(record: Record) -> str:
+    return f"(term {record.term}, {len(record.entry)} bytes, {record.applied.results[:2]}, {record.state.digest.hex()})"
+
+
+class Meaning:
+    """Every result, against the model and against the promises that need no model."""
+
+    def __init__(self) -> None:
+        self._model: Model | None = None
+        self._last_token = FencingToken(0, 0, 0)
+        self._effects: dict[tuple[str, str], int] = {}
+
+    def check(self, applied: Applied, entry: bytes) -> None:
+        decoded = decode_entry(entry)
+        if not isinstance(decoded, DecodedEntry):
+            return
+        if self._model is not None:
+            self._model.step()
+        for position, command in enumerate(decoded.commands):
+            result = applied.results[position]
+            token = FencingToken(applied.term, applied.index, position)
+            expected = self._expect(command, token, decoded.valid_until_tick)
+            if result != expected:
+                raise Violation(f"index {applied.index}, {str(command)[:200]}: {result}, not {expected}")
+            self._check_promises(command, result)
+
+    def _expect(self, command: Command | Malformed, token: FencingToken, valid_until_tick: int) -> Result:
+        if isinstance(command, Malformed):
+            return Result(Outcome.MALFORMED, token.index)
+        if self._model is not None:
+            return self._model.apply(command, At(token, late=self._model.clock > valid_until_tick))
+        if not isinstance(command, Configure):
+            return Result(Outcome.NOT_CONFIGURED, token.index)
+        self._model = Model(Parameters(*command))
+        return Result(Outcome.CONFIGURED, token.index)
+
+    def _check_promises(self, command: Any, result: Result) -> None:
+        if result.replayed or result.outcome not in _EFFECTS:
+            return
+        kind = "take" if result.outcome in _NEW_HOLDS else type(command).__name__
+        if result.outcome in _NEW_HOLDS:
+            self._check_token(result)
+            if ("Release", command[0]) in self._effects:
+                raise Violation(f"index {result.index}: {command[0]} was released before it was taken")
+        first = self._effects.setdefault((kind, command[0]), result.index)
+        if first != result.index:
+            raise Violation(f"index {result.index}: {command} had its effect at index {first} already")
+
+    def _check_token(self, result: Result) -> None:
+        if result.token is None or result.token <= self._last_token:
+            raise Violation(f"index {result.index}: token {result.token} after {self._last_token}")
+        self._last_token = result.token

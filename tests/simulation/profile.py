@@ -1,0 +1,47 @@
+"""What one seed is like: drawn once, so that seeds differ in kind and not only in detail."""
+
+from dataclasses import dataclass
+from random import Random
+
+from lastunit_node.statemachine.commands import Configure
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Seconds are virtual; chances are per message, crash or call."""
+
+    delay: float  # usual time of a message under way
+    delay_spread: float  # how much longer it may take, now and then
+    loss: float
+    duplication: float
+    late: float  # chance that a message survives its connection and arrives on the next one
+    fault_pause: float  # mean time between two faults
+    fault_length: float  # how long a fault lasts, at most
+    power_loss: float  # chance that a crash is one of power, not only of the process
+    checkpoint_pages: int  # the state's -wal is checkpointed at this length
+    apply_cost: float  # seconds that applying one entry takes
+    ballast: float  # chance that a call brings a large entry
+    clients: int
+    configure: Configure
+
+    @classmethod
+    def draw(cls, rng: Random) -> "Profile":
+        tick_ms = rng.choice([20, 50, 100])
+        hold_ticks = rng.choice([3, 10, 30])
+        retention_ticks = rng.choice([200, 400, 100_000])
+        fault_length = rng.choice([0.5, 1.0, 2.0, 4.0])
+        return cls(
+            delay=rng.choice([0.0005, 0.002, 0.02]),
+            delay_spread=rng.choice([0.001, 0.01, 0.1]),
+            loss=rng.choice([0.0, 0.0, 0.01, 0.05]),
+            duplication=rng.choice([0.0, 0.01, 0.1, 0.4]),
+            late=rng.choice([0.0, 0.3, 0.8]),
+            fault_pause=fault_length / rng.choice([1.0, 2.0, 3.0]),
+            fault_length=fault_length,
+            power_loss=rng.choice([0.0, 0.5, 1.0]),
+            checkpoint_pages=rng.choice([8, 60, 1000]),
+            apply_cost=rng.choice([0.0, 0.0, 0.0005, 0.003]),
+            ballast=rng.choice([0.0, 0.02, 0.1]),
+            clients=rng.choice([4, 8, 16]),
+            configure=Configure(tick_ms, hold_ticks, 4 * hold_ticks, retention_ticks, rng.choice([1, 2, 100])),
+        )

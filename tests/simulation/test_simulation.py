@@ -1,0 +1,58 @@
+"""A few seeds of everything, on every run of the tests; `make simulate` runs as many as one has time for."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Seeds run in processes of their own: they replace the clock of PySyncObj."""
+    return subprocess.run(
+        [sys.executable, "-m", "simulation", *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(TESTS), "PYTHONHASHSEED": "0"},
+    )
+
+
+def play(seed: int, nodes: int) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads(run("--seed", seed, "--nodes", nodes).stdout)
+    return report
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("nodes", "seeds"), [(3, 40), (5, 10)])
+def test_nothing_is_lost_and_nothing_gets_stuck(nodes: int, seeds: int) -> None:
+    done = run("--nodes", nodes, "--seeds", seeds, "--json", "--out", os.devnull)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["seeds"] == seeds
+    assert summary["violations"] == []
+    for kind in ("kill one, power", "kill one, process", "kill in a turn, power", "kill all, power", "pause", "split"):
+        assert summary["faults"][kind] > 0, kind
+
+
+@pytest.mark.parametrize("nodes", [3, 5])
+def test_a_seed_plays_the_same_story_bit_for_bit(nodes: int) -> None:
+    first, second = play(7, nodes), play(7, nodes)
+    assert first.pop("wall_seconds")
+    assert second.pop("wall_seconds")
+    assert first == second
+    assert play(8, nodes)["hash"] != first["hash"]
+
+
+def test_a_seed_has_its_measure_of_faults_commands_and_leaders() -> None:
+    report = play(9, 3)
+    assert report["violation"] is None
+    assert report["faulty_seconds"] >= 30
+    assert report["answered"] >= 300
+    assert report["leaders"] >= 3
+    assert report["faults"]["(while another lasted)"] > 0

@@ -1,0 +1,172 @@
+"""One seed from begin to end: faults for at least 30 virtual seconds, then what is left must work again.
+
+Safety is checked all the time. Liveness is checked at the end: a random majority of the nodes is healed, the others
+stay dead; then there is a leader within 5 virtual seconds, every call ends, and all live nodes come to one index and
+its hash.
+"""
+
+import logging
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import structlog
+
+from simulation.clients import Client
+from simulation.clock import Clock
+from simulation.disk import Disk
+from simulation.faults import Faults
+from simulation.frontend import Call
+from simulation.network import Network
+from simulation.node import SimulatedNode, Surroundings
+from simulation.oracle import Oracle, Violation
+from simulation.profile import Profile
+from simulation.raft_checks import RaftChecks
+from simulation.trace import Trace
+
+FAULTY_SECONDS = 30.0
+LATEST_SECONDS = 180.0  # by then there were enough commands and leaders, or the cluster is stuck
+COMMANDS = 300
+LEADERS = 3  # two changes
+LEADER_WITHIN = 5.0
+CALLS_END_WITHIN = 10.0
+LEVEL_WITHIN = 5.0
+
+
+@dataclass
+class Report:
+    """How a seed went."""
+
+    seed: int
+    nodes: int
+    seconds: float = 0.0  # virtual
+    faulty_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    leaders: int = 0
+    entries: int = 0
+    answered: int = 0
+    unknown: int = 0
+    recovery: float = 0.0  # virtual seconds from the end of the faults to a leader
+    faults: Counter[str] = field(default_factory=Counter)
+    messages: Counter[str] = field(default_factory=Counter)
+    hash: str = ""
+    violation: str | None = None
+
+
+class World:
+    """One cluster, its clients and its misfortunes."""
+
+    def __init__(self, seed: int, count: int, folder: Path, *, trace: bool = False) -> None:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+        self.report = Report(seed, count)
+        self._clock = Clock()
+        self._clock.take_over(self._rng("raft"))
+        self._profile = Profile.draw(self._rng("profile"))
+        self._trace = Trace(self._clock, aloud=trace)
+        names = [f"n{number}" for number in range(1, count + 1)]
+        self._network = Network(self._clock, self._rng("network"), self._profile, self._trace, names)
+        self._oracle = Oracle()
+        self._checks = RaftChecks(self._oracle)
+        self._nodes = {name: self._make_node(name, names, folder) for name in names}
+        self._faults = Faults(
+            self._clock, self._rng("faults"), self._profile, self._trace, self._network, list(self._nodes.values())
+        )
+        self._clients = [
+            Client(number, self._clock, self._rng(f"client {number}"), self._profile, names, self._submit)
+            for number in range(self._profile.clients)
+        ]
+        self._trace.say(f"{self._profile}")
+
+    def _rng(self, purpose: str) -> Random:
+        return Random(f"{self.report.seed} {self.report.nodes} {purpose}")
+
+    def _make_node(self, name: str, names: list[str], folder: Path) -> SimulatedNode:
+        disk = Disk(folder, name, self._rng(f"disk {name}"), self._profile.checkpoint_pages)
+        world = Surroundings(
+            self._clock, self._rng(name), self._profile, self._network, self._oracle, self._checks, self._trace
+        )
+        return SimulatedNode(name, [peer for peer in names if peer != name], disk, world)
+
+    def _submit(self, name: str, call: Call) -> bool:
+        return self._nodes[name].submit(call)
+
+    def run(self) -> Report:
+        begin = time.monotonic()
+        try:
+            self._play()
+        except Violation as violation:
+            self.report.violation = str(violation)
+        except Exception as problem:
+            self.report.violation = f"a node stopped: {problem!r}"
+            self._trace.say(traceback.format_exc())
+        self._fill_report()
+        self.report.wall_seconds = time.monotonic() - begin
+        return self.report
+
+    def _fill_report(self) -> None:
+        report = self.report
+        report.seconds, report.hash = self._clock.now, self._trace.hash
+        report.leaders, report.entries = len(self._checks.leaders), len(self._oracle.records)
+        report.answered = sum(client.answered for client in self._clients)
+        report.unknown = sum(client.unknown for client in self._clients)
+        report.faults, report.messages = self._faults.counts, self._network.counts
+        if report.violation:
+            self._trace.say(f"VIOLATION: {report.violation}")
+
+    def _play(self) -> None:
+        for node in self._nodes.values():
+            node.start()
+        self._faults.begin()
+        self._run_until(self._has_seen_enough, LATEST_SECONDS, "the cluster made too little progress under faults")
+        self.report.faulty_seconds = self._clock.now
+        self._recover()
+
+    def _has_seen_enough(self) -> bool:
+        answered = sum(client.answered for client in self._clients)
+        return self._clock.now >= FAULTY_SECONDS and answered >= COMMANDS and len(self._checks.leaders) >= LEADERS
+
+    def _run_until(self, condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
+        deadline = self._clock.now + seconds
+        while not condition():
+            if self._clock.now > deadline:
+                raise Violation(otherwise)
+            self._clock.step()
+
+    # Liveness.
+
+    def _recover(self) -> None:
+        survivors = self._heal_a_majority()
+        healed = self._clock.now
+        self._run_until(lambda: any(node.leads for node in survivors), LEADER_WITHIN, "no leader after the faults")
+        self.report.recovery = self._clock.now - healed
+        self._run_until(self._all_calls_ended, CALLS_END_WITHIN, "a call did not end after the faults")
+        target = len(self._oracle.records)
+        self._run_until(lambda: have_reached(survivors, target), LEVEL_WITHIN, f"a node did not come to index {target}")
+        for node in survivors:
+            node.scan()
+
+    def _heal_a_majority(self) -> list[SimulatedNode]:
+        self._network.calm = True
+        self._faults.finish()
+        rng, nodes = self._rng("survivors"), list(self._nodes.values())
+        survivors = rng.sample(nodes, rng.randint(len(nodes) // 2 + 1, len(nodes)))
+        for node in nodes:
+            node.spare()
+            if node not in survivors:
+                node.crash(power=False)
+        for client in self._clients:
+            client.close()
+        self._trace.say(f"healed: {' '.join(node.name for node in survivors)}; the others stay dead")
+        return survivors
+
+    def _all_calls_ended(self) -> bool:
+        return not any(client.busy for client in self._clients)
+
+
+def have_reached(nodes: list[SimulatedNode], index: int) -> bool:
+    """Whether all have applied it; the oracle has compared their hashes."""
+    return all(node.core is not None and node.core._machine.applied_index >= index for node in nodes)

@@ -1,0 +1,189 @@
+"""SQLite over a file layer that records what it writes, so that a power loss can be tried at every moment of it.
+
+Our code opens its files with sqlite3.connect; while `recorded` is on, that gives a connection of apsw's SQLite (another
+build of it, of the same file format) which passes every write, truncation, sync and deletion by a Recorder. The disk
+that a crash leaves is then rebuilt from these: what was synced is there; what was not may be, or not, or half.
+"""
+
+import itertools
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+import pytest
+
+DIRECTORY = "."
+SECTOR = 512
+_names = itertools.count(1)
+
+
+class Op(NamedTuple):
+    """One thing that SQLite did to a file."""
+
+    kind: str  # write, truncate, sync, delete
+    file: str
+    offset: int = 0  # for truncate: the new size
+    data: bytes = b""
+
+
+class Recorder:
+    """What was done to the files so far, and when which promise was made."""
+
+    def __init__(self) -> None:
+        self.ops: list[Op] = []
+        self.promises: list[tuple[int, Any]] = []
+
+    def promise(self, what: Any) -> None:
+        """From here on, this must survive."""
+        self.promises.append((len(self.ops), what))
+
+    def directory_synced(self) -> None:
+        """What was deleted stays deleted."""
+        self.ops.append(Op("sync", DIRECTORY))
+
+    def before_and_after(self, moment: int) -> tuple[Any, Any]:
+        """The last promise made before op number `moment`, and the one under way (the same, when none is)."""
+        made = [what for at, what in self.promises if at <= moment]
+        under_way = [what for at, what in self.promises if at > moment]
+        return made[-1], (under_way or made[-1:])[0]
+
+    def last_sync(self, moment: int) -> dict[str, int]:
+        """When each file was last synced before a moment."""
+        return {op.file: number for number, op in enumerate(self.ops[:moment]) if op.kind == "sync"}
+
+    def disk_after(self, moment: int, lost: Iterable[int] = (), *, torn: bool = False) -> dict[str, bytes]:
+        """The files after a power loss before op number `moment`; of the unsynced ops, `lost` never reached the disk.
+
+        torn: about half of the very last op did, in whole sectors: disks write a sector or leave it.
+        """
+        files: dict[str, bytearray] = {}
+        lost = set(lost)
+        for number, op in enumerate(self.ops[:moment]):
+            if number in lost or op.kind == "sync":
+                continue
+            half = torn and number == moment - 1
+            apply(op._replace(data=op.data[: half_in_sectors(op)]) if half else op, files)
+        return {name: bytes(content) for name, content in files.items()}
+
+    def unsynced(self, moment: int) -> list[int]:
+        """Numbers of the ops that a power loss may undo, each or any of them."""
+        synced = self.last_sync(moment)
+        latest = {op.file: number for number, op in enumerate(self.ops[:moment])}
+
+        def may_be_undone(number: int, op: Op) -> bool:
+            if op.kind == "delete":
+                return number == latest[op.file] and number > synced.get(DIRECTORY, -1)
+            return number > synced.get(op.file, -1)
+
+        return [number for number, op in enumerate(self.ops[:moment]) if may_be_undone(number, op)]
+
+
+def half_in_sectors(op: Op) -> int:
+    """How many bytes of a write fill the sectors that begin in its first half."""
+    middle = op.offset + len(op.data) // 2
+    return min(len(op.data), middle - middle % -SECTOR - op.offset)
+
+
+def apply(op: Op, files: dict[str, bytearray]) -> None:
+    """Do to a disk in memory what was done to the real one."""
+    if op.kind == "delete":
+        files.pop(op.file, None)
+        return
+    content = files.setdefault(op.file, bytearray())
+    if op.kind == "truncate":
+        del content[op.offset :]
+    else:
+        content.extend(bytes(max(0, op.offset - len(content))))
+        content[op.offset : op.offset + len(op.data)] = op.data
+
+
+class _File(apsw.VFSFile):
+    def __init__(self, recorder: Recorder, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        super().__init__("", name, flags)
+        self._recorder = recorder
+        path = name.filename() if isinstance(name, apsw.URIFilename) else name
+        self._name = Path(path or "unnamed").name
+
+    def xWrite(self, data: bytes, offset: int) -> None:
+        self._recorder.ops.append(Op("write", self._name, offset, bytes(data)))
+        super().xWrite(data, offset)
+
+    def xTruncate(self, size: int) -> None:
+        self._recorder.ops.append(Op("truncate", self._name, size))
+        super().xTruncate(size)
+
+    def xSync(self, flags: int) -> None:
+        super().xSync(flags)
+        self._recorder.ops.append(Op("sync", self._name))
+
+
+class _Vfs(apsw.VFS):
+    def __init__(self, recorder: Recorder) -> None:
+        self.name = f"recording-{next(_names)}"
+        super().__init__(self.name, "")
+        self._recorder = recorder
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
+        return _File(self._recorder, name, flags)
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:
+        self._recorder.ops.append(Op("delete", Path(filename).name))
+        super().xDelete(filename, syncdir)
+
+
+class _Cursor:
+    """As much of sqlite3.Cursor as our code uses."""
+
+    def __init__(self, cursor: apsw.Cursor, rowcount: int) -> None:
+        self.fetchone = cursor.fetchone
+        self.fetchall = cursor.fetchall
+        self.rowcount = rowcount
+        self._cursor = cursor
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._cursor)
+
+    def close(self) -> None:
+        self._cursor.close()
+
+
+class _Connection:
+    """As much of sqlite3.Connection, in autocommit mode, as our code uses."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self.close = connection.close
+
+    def execute(self, sql: str, parameters: Iterable[Any] = ()) -> _Cursor:
+        return self._counted(lambda: self._connection.execute(sql, tuple(parameters)))
+
+    def executemany(self, sql: str, rows: Iterable[Iterable[Any]]) -> _Cursor:
+        return self._counted(lambda: self._connection.executemany(sql, [tuple(row) for row in rows]))
+
+    def executescript(self, sql: str) -> _Cursor:
+        return self.execute(sql)
+
+    def _counted(self, run: Callable[[], apsw.Cursor]) -> _Cursor:
+        before = self._connection.total_changes()
+        cursor = run()
+        return _Cursor(cursor, self._connection.total_changes() - before)
+
+
+@contextmanager
+def recorded(recorder: Recorder, *, checkpoint_pages: int) -> Iterator[None]:
+    """sqlite3.connect records; checkpoints come by themselves after so many pages, as in life after 1,000."""
+    vfs = _Vfs(recorder)
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+
+    def connect(path: str | Path, **_: object) -> _Connection:
+        connection = apsw.Connection(str(path), flags=flags, vfs=vfs.name)
+        connection.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages}")
+        return _Connection(connection)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", connect)
+        yield
+    vfs.unregister()

@@ -1,0 +1,87 @@
+"""What the operator is told, and that a state which is not whole is never opened for serving."""
+
+import errno
+import random
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support.wal_files import flipped
+
+from lastunit_node.config import ClusterConfig
+from lastunit_node.damage import explain, has_disk_failed
+from lastunit_node.datadir import DataDirectory
+from lastunit_node.replica.journal import JournalDamaged
+from lastunit_node.statemachine.errors import StateDamaged, StateFormatError, StateIdentityError
+from lastunit_node.statemachine.machine import StateMachine
+from lastunit_node.statemachine.tables import LOGICAL_TABLES, select
+
+DIRECTORY = Path("/data/n1")
+
+
+def sqlite_error(*statements: str) -> sqlite3.Error:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    *before, last = statements
+    for statement in before:
+        connection.execute(statement)
+    with pytest.raises(sqlite3.Error) as caught:
+        connection.execute(last)
+    connection.close()
+    return caught.value
+
+
+def test_a_full_disk() -> None:
+    full = sqlite_error("CREATE TABLE t (a)", "PRAGMA max_page_count = 3", "INSERT INTO t VALUES (zeroblob(1000000))")
+    for problem in (full, OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EDQUOT, "Quota exceeded")):
+        line = explain(problem, DIRECTORY)
+        assert line.startswith("disk full: free space on the file system of /data/n1, then start the node again")
+        assert has_disk_failed(problem)
+
+
+def test_a_disk_that_fails() -> None:
+    readonly = sqlite_error("PRAGMA query_only = 1", "CREATE TABLE t (a)")
+    for problem in (readonly, OSError(errno.EIO, "Input/output error")):
+        assert explain(problem, DIRECTORY).startswith("the disk refused a read or a write in /data/n1")
+        assert has_disk_failed(problem)
+
+
+@pytest.mark.parametrize("kind", [JournalDamaged, StateDamaged])
+def test_damage(kind: type[Exception]) -> None:
+    line = explain(kind("/data/n1/some.db is damaged"), DIRECTORY)
+    assert line.startswith("/data/n1/some.db is damaged. ")
+    assert "leave this node stopped" in line
+    assert not has_disk_failed(kind("x"))
+
+
+def test_anything_else_is_one_line() -> None:
+    assert explain(ValueError("one\n  two"), DIRECTORY) == "one two"
+    assert not has_disk_failed(sqlite_error("SELECT nonsense"))
+
+
+def test_a_flipped_byte_of_a_state_is_found_or_harmless(config: ClusterConfig, path: Path) -> None:
+    state = path / "state.db"
+    data = state.read_bytes()
+    used = [position for position, byte in enumerate(data) if byte]
+    whole, refused = rows(config), 0
+    for position in random.Random(4).sample(used, 300):
+        state.write_bytes(flipped(data, position, 0x21))
+        try:
+            found = rows(config)
+        except (StateDamaged, StateFormatError, StateIdentityError):
+            refused += 1
+        else:
+            assert found == whole, position
+    assert refused > 200
+
+
+def rows(config: ClusterConfig) -> list[object]:
+    """What a node would serve."""
+    directory = DataDirectory(config.node_dir("n1"), config.cluster, "n1")
+    try:
+        directory.open_journal(read_only=True).close()
+        with closing(directory.inspect_state(iter)) as connection:
+            found = [connection.execute(select(schema)).fetchall() for schema in LOGICAL_TABLES]
+            return [*found, StateMachine(connection).state_hash()]
+    finally:
+        directory.close()

@@ -1,0 +1,152 @@
+"""What the journal forgets, and what it must not."""
+
+from pathlib import Path
+
+import pytest
+from support.raft_network import Network
+
+from lastunit_node.replica import compaction
+from lastunit_node.replica.compaction import Compactor, oldest_to_keep
+from lastunit_node.replica.journal import JournalDamaged, SqliteJournal, create_journal
+
+OWNER = ("cluster-id", "n1")
+MARGIN, SLOW, TOO_MANY = compaction.MARGIN_ENTRIES, compaction.SLOW_MARGIN_ENTRIES, compaction.MAX_BYTES + 1
+
+
+@pytest.mark.parametrize(
+    ("applied", "last", "followers", "size", "oldest"),
+    [
+        (10, 10, [], 0, 0),
+        (5 * MARGIN, 5 * MARGIN, [], 0, 4 * MARGIN),
+        (5 * MARGIN, 5 * MARGIN, [5 * MARGIN], 0, 4 * MARGIN),
+        (MARGIN // 2, 5 * MARGIN, [], 0, MARGIN // 2),
+        (5 * MARGIN, 5 * MARGIN, [2 * MARGIN, 5 * MARGIN], 0, 2 * MARGIN),
+        (9 * MARGIN, 9 * MARGIN, [0], 0, 9 * MARGIN - SLOW),
+        (9 * MARGIN, 9 * MARGIN, [], TOO_MANY, 9 * MARGIN),
+        (9 * MARGIN, 9 * MARGIN, [0], TOO_MANY, 8 * MARGIN),
+        (9 * MARGIN, 9 * MARGIN, [9 * MARGIN - 5], TOO_MANY, 9 * MARGIN - 5),
+    ],
+)
+def test_the_oldest_entry_to_keep(applied: int, last: int, followers: list[int], size: int, oldest: int) -> None:
+    assert oldest_to_keep(applied, last, followers, size) == oldest
+
+
+class FakeMachine:
+    """A state whose checkpoints can be held back."""
+
+    def __init__(self) -> None:
+        self.applied_index = 0
+        self.may_checkpoint = True
+
+    def checkpoint(self) -> bool:
+        return self.may_checkpoint
+
+
+@pytest.fixture
+def small_margins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "MARGIN_ENTRIES", 10)
+    monkeypatch.setattr(compaction, "SLOW_MARGIN_ENTRIES", 40)
+    monkeypatch.setattr(compaction, "PIECE_ENTRIES", 5)
+
+
+def journal_of(folder: Path, count: int) -> SqliteJournal:
+    create_journal(folder / "journal.db", *OWNER)
+    journal = SqliteJournal(folder / "journal.db", *OWNER)
+    for index in range(1, count + 1):
+        journal.add(b"x" * 10, index, 1)
+    journal.sync()
+    return journal
+
+
+def trimmed(compactor: Compactor, journal: SqliteJournal, followers: list[int], now: float) -> int:
+    for step in range(100):
+        compactor.step(now + step, followers)
+    return journal.first_index
+
+
+@pytest.mark.usefixtures("small_margins")
+def test_it_trims_in_pieces_what_a_durable_state_has_applied(tmp_path: Path) -> None:
+    journal, machine = journal_of(tmp_path, 100), FakeMachine()
+    compactor = Compactor(journal, machine)  # type: ignore[arg-type]
+    machine.applied_index, machine.may_checkpoint = 100, False
+    assert trimmed(compactor, journal, [], 0.0) == 0, "applied, but not durable"
+    machine.may_checkpoint = True
+    compactor.step(200.0, [])
+    compactor.step(200.1, [])
+    assert journal.first_index == 5, "one piece a turn"
+    assert trimmed(compactor, journal, [], 300.0) == 90
+    assert journal.size == 110
+    journal.close()
+    again = SqliteJournal(tmp_path / "journal.db", *OWNER)
+    assert (again.first_index, again.last_index, again.size) == (90, 100, 110)
+    assert again.entries(0, 200)[0][1] == 90
+    assert again.term_at(89) is None
+
+
+@pytest.mark.usefixtures("small_margins")
+def test_entries_behind_a_copy_under_way_are_held(tmp_path: Path) -> None:
+    journal, machine = journal_of(tmp_path, 100), FakeMachine()
+    compactor = Compactor(journal, machine)  # type: ignore[arg-type]
+    machine.applied_index = 100
+    compactor.hold(70, until=1_000.0)
+    assert trimmed(compactor, journal, [], 0.0) == 70
+    assert trimmed(compactor, journal, [], 1_000.0) == 90
+
+
+def test_a_journal_that_lost_its_first_entries_is_damaged(tmp_path: Path) -> None:
+    journal = journal_of(tmp_path, 10)
+    journal.trim(5, 100)
+    journal._connection.execute("DELETE FROM entry WHERE idx = 5")
+    journal._connection.close()
+    with pytest.raises(JournalDamaged, match="entry 5 is missing"):
+        SqliteJournal(tmp_path / "journal.db", *OWNER)
+
+
+@pytest.mark.parametrize(("index", "term", "kept"), [(6, 1, [6, 7, 8, 9, 10]), (6, 2, [6]), (50, 3, [50])])
+def test_an_installed_copy_keeps_the_tail_only_where_the_logs_agree(
+    tmp_path: Path, index: int, term: int, kept: list[int]
+) -> None:
+    journal = journal_of(tmp_path, 10)
+    journal.setCurrentTerm(4, "n2")
+    journal.install("state-new.db", index, term)
+    for opened in (journal, SqliteJournal(tmp_path / "journal.db", *OWNER)):
+        assert [entry[1] for entry in opened.entries(0, 99)] == kept
+        assert (opened.first_index, opened.term_at(index), opened.state_file) == (index, term, "state-new.db")
+        assert (opened.getCurrentTerm(), opened.getVotedForNodeId()) == (4, "n2")
+
+
+def test_a_node_behind_the_leaders_log_is_told_and_changes_nothing(make_network: "type[Network]") -> None:
+    network: Network = make_network(3)  # type: ignore[call-arg, arg-type]
+    leader = network.elect()
+    cut_off = next(address for address in network.addresses if address != leader)
+    network.isolate(cut_off)
+    network.commit(leader, [b"%d" % number for number in range(20)])
+    node = network.nodes[leader]
+    node.journal.trim(15, 100)
+    before = (network.nodes[cut_off].journal.last_index, network.nodes[cut_off].commit_index)
+    network.heal()
+    network.run_until(lambda: network.nodes[cut_off].is_behind)
+    assert (network.nodes[cut_off].journal.last_index, network.nodes[cut_off].commit_index) == before
+    assert network.leader() == leader
+    assert node.has_quorum
+
+
+def test_a_node_that_installed_a_copy_follows_from_there(make_network: "type[Network]") -> None:
+    network: Network = make_network(3)  # type: ignore[call-arg, arg-type]
+    leader = network.elect()
+    cut_off = next(address for address in network.addresses if address != leader)
+    network.isolate(cut_off)
+    network.commit(leader, [b"%d" % number for number in range(20)])
+    network.nodes[leader].journal.trim(15, 100)
+    network.heal()
+    network.run_until(lambda: network.nodes[cut_off].is_behind)
+    machine = network.kill(cut_off)
+    machine.applied[:] = network.machines[leader].applied[:18]
+    journal = SqliteJournal(network.file(cut_off), "cluster-id", cut_off)
+    journal.install("state-18.db", 18, machine.applied[-1][1])
+    journal.close()
+    network.start(cut_off, machine)
+    assert network.run_until(network.level) < 1.0
+    network.commit(leader, [b"after"])
+    network.run_until(network.level)
+    assert network.machines[cut_off].applied == network.machines[leader].applied

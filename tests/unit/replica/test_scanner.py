@@ -1,0 +1,181 @@
+"""Scans beside a writer: what they find, one at a time, ended by who gives up; and a damaged node stops after one."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from lastunit_node.replica import timing
+from lastunit_node.replica.core import ReplicaCore
+from lastunit_node.replica.interface import ScanFailed, ScanUnderWay
+from lastunit_node.replica.replica import ThreadedReplica
+from lastunit_node.replica.scanner import Scanner
+from lastunit_node.statemachine.codec import encode_entry
+from lastunit_node.statemachine.commands import Configure, Entry, Line, ReceiveStock
+from lastunit_node.statemachine.database import Identity, open_reader, open_state
+from lastunit_node.statemachine.errors import StateDamaged
+from lastunit_node.statemachine.machine import StateMachine
+
+ENTRIES = (
+    Entry(1, 1000, (Configure(100, 100, 600, 1000, 50),)),
+    Entry(2, 1000, tuple(ReceiveStock(f"r{number}", (Line(f"s{number}", 1),)) for number in range(500))),
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.db"
+
+
+@pytest.fixture
+def machine(path: Path) -> Iterator[StateMachine]:
+    """A state of 1,502 rows, on disk."""
+    with closing(open_state(path, identity=Identity("c", "n1"))) as connection:
+        machine = StateMachine(connection)
+        for index, entry in enumerate(ENTRIES, 1):
+            machine.apply(index, 1, encode_entry(entry))
+        machine.commit()
+        yield machine
+
+
+@pytest.fixture
+def scanner(path: Path) -> Scanner:
+    return Scanner(lambda: open_reader(path))
+
+
+def damage(path: Path, statement: str = "UPDATE stock SET received = 2, available = 2 WHERE sku = 's7'") -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(statement)
+
+
+async def test_whole_rows_have_the_digest_that_is_kept(machine: StateMachine, scanner: Scanner) -> None:
+    scan = await scanner.scan()
+    assert scan.agrees
+    assert scan.kept == machine.state_hash()
+    assert scan.rows == 1 + 1 + 3 * 500
+
+
+async def test_what_is_not_committed_is_not_seen(machine: StateMachine, scanner: Scanner) -> None:
+    machine.apply(3, 1, encode_entry(Entry(3, 1000, (ReceiveStock("more", (Line("s0", 1),)),))))
+    scan = await scanner.scan()
+    assert scan.agrees
+    assert scan.kept.index == 2
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE stock SET received = 2, available = 2 WHERE sku = 's7'",
+        "DELETE FROM stock_changes WHERE change_id = 'r7'",
+        "UPDATE clock SET ticks = 1",
+    ],
+)
+async def test_a_row_changed_behind_its_back_is_found(
+    machine: StateMachine, scanner: Scanner, path: Path, statement: str
+) -> None:
+    damage(path, statement)
+    scan = await scanner.scan()
+    assert not scan.agrees
+    assert scan.kept == machine.state_hash()
+
+
+class Gate:
+    """Readers that wait in their thread until they are let go."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.waiting, self.open = threading.Event(), threading.Event()
+
+    def __call__(self) -> sqlite3.Connection:
+        self.waiting.set()
+        assert self.open.wait(5)
+        return open_reader(self.path)
+
+
+async def test_one_scan_at_a_time_also_while_an_abandoned_one_ends(machine: StateMachine, path: Path) -> None:
+    gate = Gate(path)
+    scanner = Scanner(gate)
+    first = asyncio.create_task(scanner.scan())
+    await asyncio.to_thread(gate.waiting.wait, 5)
+    with pytest.raises(ScanUnderWay):
+        await scanner.scan()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    with pytest.raises(ScanUnderWay):
+        await scanner.scan()
+    under_way = scanner._under_way
+    gate.open.set()
+    assert under_way is not None
+    await asyncio.wait([under_way])
+    assert (await scanner.scan()).agrees
+
+
+async def test_who_gives_up_ends_the_scan(machine: StateMachine, path: Path) -> None:
+    gate = Gate(path)
+    scanner = Scanner(gate)
+    scan = asyncio.create_task(scanner.scan())
+    await asyncio.to_thread(gate.waiting.wait, 5)
+    under_way = scanner._under_way
+    assert under_way is not None
+    scan.cancel()
+    await asyncio.wait([scan])
+    gate.open.set()
+    await asyncio.wait([under_way])
+    assert type(under_way.exception()).__name__ == "_GivenUp", "it ended before the last row"
+
+
+@pytest.fixture
+def no_database(path: Path) -> None:
+    path.write_bytes(b"x" * 4096)
+
+
+@pytest.mark.usefixtures("no_database")
+async def test_a_file_that_is_no_database_cannot_be_scanned(path: Path) -> None:
+    with pytest.raises(ScanFailed, match="not a database"):
+        await Scanner(lambda: open_reader(path)).scan()
+
+
+class Core:
+    """As much of a ReplicaCore as a replica that was never started needs."""
+
+    def status(self) -> None:
+        """None is looked at."""
+
+
+@pytest.fixture
+async def replica(path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """make(): a replica, and what it stopped for."""
+    monkeypatch.setattr(timing, "LAST_ANSWER", 0.0)
+    with ExitStack() as stack:
+
+        def make() -> tuple[ThreadedReplica, list[BaseException]]:
+            problems: list[BaseException] = []
+            core = cast("ReplicaCore", Core())
+            reader: Callable[[], sqlite3.Connection] = lambda: stack.enter_context(closing(open_reader(path)))  # noqa: E731
+            return ThreadedReplica(core, reader, problems.append), problems
+
+        yield make
+
+
+async def test_a_node_that_is_whole_goes_on_after_a_scan(machine: StateMachine, replica: Any) -> None:
+    scanned, problems = replica()
+    assert (await scanned.scan()).agrees
+    await asyncio.sleep(0)
+    assert problems == []
+
+
+async def test_a_damaged_node_answers_and_then_stops(machine: StateMachine, replica: Any, path: Path) -> None:
+    scanned, problems = replica()
+    damage(path)
+    assert not (await scanned.scan()).agrees
+    async with asyncio.timeout(5):
+        while not problems:
+            await asyncio.sleep(0)
+    assert isinstance(problems[0], StateDamaged)
+    assert "at index 2 the rows of the state have the digest" in str(problems[0])
