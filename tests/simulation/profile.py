@@ -21,6 +21,7 @@ class Profile:
     checkpoint_pages: int  # the state's -wal is checkpointed at this length
     apply_cost: float  # seconds that applying one entry takes
     ballast: float  # chance that a call brings a large entry
+    append_entries: int  # the most in one message; few, so that catching up takes many
     clients: int
     configure: Configure
 
@@ -42,6 +43,7 @@ class Profile:
             checkpoint_pages=rng.choice([8, 60, 1000]),
             apply_cost=rng.choice([0.0, 0.0, 0.0005, 0.003]),
             ballast=rng.choice([0.0, 0.02, 0.1]),
+            append_entries=rng.choice([1, 4, 1024]),
             clients=rng.choice([4, 8, 16]),
             configure=Configure(tick_ms, hold_ticks, 4 * hold_ticks, retention_ticks, rng.choice([1, 2, 100])),
         )

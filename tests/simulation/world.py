@@ -16,6 +16,7 @@ from random import Random
 
 import structlog
 
+from lastunit_node.replica import leader
 from simulation.clients import Client
 from simulation.clock import Clock
 from simulation.disk import Disk
@@ -66,6 +67,7 @@ class World:
         self._clock = Clock()
         self._clock.take_over(self._rng("raft"))
         self._profile = Profile.draw(self._rng("profile"))
+        setattr(leader, "MAX_APPEND_ENTRIES", self._profile.append_entries)  # noqa: B010 - it is Final
         self._trace = Trace(self._clock, aloud=trace)
         names = [f"n{number}" for number in range(1, count + 1)]
         self._network = Network(self._clock, self._rng("network"), self._profile, self._trace, names)

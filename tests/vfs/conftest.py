@@ -1,16 +1,14 @@
-"""A folder whose syncs cost nothing: thousands of disks are opened here, and none of them has to last."""
+"""Fixtures."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-MEMORY = Path("/dev/shm")
+from support.memory_folder import memory_folder
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """An empty folder, in memory where the system has one."""
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as made:
-        yield Path(made)
+    """An empty folder, fast."""
+    with memory_folder() as made:
+        yield made

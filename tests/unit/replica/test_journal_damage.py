@@ -3,10 +3,12 @@
 import random
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from support.memory_folder import memory_folder
 from support.wal_files import flipped, wal_of
 
 from lastunit_node.damage import unreadable_is
@@ -29,8 +31,13 @@ class Killed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
-    path = tmp_path_factory.mktemp("journal") / "journal.db"
+def killed() -> Iterator[Killed]:
+    with memory_folder() as folder:
+        yield kill_one(folder / "journal.db")
+
+
+def kill_one(path: Path) -> Killed:
+    """A journal at work, then its files as a kill leaves them."""
     create_journal(path, *OWNER)
     journal = SqliteJournal(path, *OWNER)
     for term in range(1, SYNCS + 1):

@@ -4,11 +4,13 @@ The one place where a flipped byte is not told from a torn write is a page of th
 """
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.memory_folder import memory_folder
 from support.wal_files import (
     FRAME,
     flipped,
@@ -21,13 +23,14 @@ from support.wal_files import (
 from lastunit_node.wal.layout import FRAME_HEADER_BYTES, HEADER_BYTES
 from lastunit_node.wal.scan import WalScan, scan_wal
 
-TRANSACTIONS = (1, 2, 3)
+TRANSACTIONS = (1, 1, 2)
 SECTOR = 512
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("wal") / "a.db"
+def path() -> Iterator[Path]:
+    with memory_folder() as folder:
+        yield folder / "a.db"
 
 
 @pytest.fixture(scope="module")
