@@ -3,7 +3,7 @@
 Strict: an unknown key, a key given twice, a value of the wrong type or out of bounds is refused, and the refusal is
 one line that names the key and the fix. Nothing is guessed and nothing is read from the environment.
 
-Addresses are IPv4 loopback only. The raft port unpickles what it receives and the gRPC port has no TLS yet, so an
+Addresses are IPv4 loopback only. Neither the raft port nor the gRPC port has TLS or roles yet, so an
 address that another machine can reach is refused here, before any port is opened.
 
 `tick_ms` to `sweep_size` become replicated state when the cluster is born; from then on the replicated values decide,
