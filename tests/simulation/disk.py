@@ -61,7 +61,7 @@ class Disk:
         self.state = self._open_state()
         for connection in (self.journal._connection, self.state):
             connection.execute("PRAGMA synchronous = OFF")
-        self.state.execute(f"PRAGMA wal_autocheckpoint = {self._checkpoint_pages}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {self._checkpoint_pages}")
         return self.journal, self.state
 
     def crash(self, *, power: bool) -> int:

@@ -15,7 +15,9 @@ from simulation.profile import Profile
 from simulation.trace import Trace
 
 AIM_AT_LEADER = 0.5
-LONG = 20.0  # virtual seconds from which on faults become rarer
+LONG = 20.0  # virtual seconds from which on faults become rarer,
+ENOUGH = 30.0  # and these, from which on they become rare, so that a seed comes to its end
+RARE = 5.0
 BREATHE = 0.1
 LAST_BLOW = 0.6  # chance
 LATEST_STEP = 60  # a crash in the middle of a turn comes within so many messages and syncs
@@ -37,6 +39,7 @@ class Faults:
         self._network, self._nodes = network, nodes
         self._lasting: list[Fault] = []
         self._active = False
+        self.had_leaders: Callable[[], bool] = lambda: True  # so many as a seed is to have
         self.counts: Counter[str] = Counter()
         for node in nodes:
             node.on_crash = self._crash_in_turn
@@ -69,6 +72,8 @@ class Faults:
     def _schedule(self) -> None:
         """Now and then there is time to breathe, and more of it the longer a seed lasts."""
         pause = self._profile.fault_pause * max(1.0, self._clock.now / LONG)
+        if self._clock.now > ENOUGH:
+            pause *= RARE
         if self._rng.random() < BREATHE:
             pause += 2.0
         self._clock.after(self._rng.expovariate(1 / pause), self._strike)
@@ -76,7 +81,11 @@ class Faults:
     def _strike(self) -> None:
         if self._active:
             strike = self._rng.choices(list(self._kinds), list(self._kinds.values()))[0]
-            strike()
+            leader = next((node for node in self._nodes if node.leads), None)
+            if self._clock.now > LONG and leader is not None and not self.had_leaders():
+                self._kill([leader], "kill the leader for a change")
+            else:
+                strike()
             self._schedule()
 
     def _count(self, kind: str, detail: str = "") -> None:

@@ -76,12 +76,12 @@ class SimulatedLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
         self.complaints: list[str] = []
         self._network = network
         self._on_arrival = on_arrival
+        self._lost_a_peer = False
         self._open: dict[str, Connection] = {}
-        self._poll_pipe: Callable[[float], None] = lambda _timeout: None
 
     def start(self, poller: Poller) -> None:
-        """Deliver what has arrived wherever Raft polls."""
-        self._poll_pipe, poller.poll = poller.poll, self._poll
+        """Deliver what has arrived wherever Raft polls; there is nothing else to poll."""
+        poller.poll = self._poll
 
     def on_tick(self) -> None:
         """Nothing to do: the network makes connections."""
@@ -105,7 +105,6 @@ class SimulatedLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
         self._on_arrival()
 
     def _poll(self, _timeout: float) -> None:
-        self._poll_pipe(0.0)
         events, self.inbox = self.inbox, []
         for event in events:
             match event:
@@ -115,7 +114,13 @@ class SimulatedLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
                     self._on_opened(event)
                 case Closed() if self._open.get(event.peer) is event.connection:
                     del self._open[event.peer]
+                    self._lost_a_peer = True
                     self._onNodeDisconnected(Node(event.peer))
+
+    def lost_a_peer(self) -> bool:
+        """Whether a connection was lost since this was asked last."""
+        lost, self._lost_a_peer = self._lost_a_peer, False
+        return lost
 
     def _on_frame(self, frame: Frame) -> None:
         if frame.stray or self._open.get(frame.sender) is frame.connection:

@@ -9,6 +9,7 @@ from unit.statemachine.shop import audit
 
 from lastunit_node.replica import timing
 from lastunit_node.replica.core import RecordingMachine, ReplicaCore
+from lastunit_node.replica.syncobj import LEADER
 from lastunit_node.statemachine.results import Applied, StateHash
 from simulation.clock import Clock, NodeClock
 from simulation.disk import CrashableJournal, Disk
@@ -19,7 +20,8 @@ from simulation.profile import Profile
 from simulation.raft_checks import RaftChecks
 from simulation.trace import Trace
 
-TURN = 0.0005  # seconds that a turn takes which found something to do
+IDLE = (0.05, 0.25)  # seconds until a follower's next turn when nothing arrives: a lazier poll than the real one
+HEARTBEATS = (1.1, 1.4)  # a leader's, in heartbeats
 AUDIT_EVERY = 16  # indexes between two full counts of all units
 SCAN_EVERY = 400  # turns of one node between two scans of all its rows
 
@@ -108,6 +110,7 @@ class SimulatedNode:
 
     def _watch(self, core: ReplicaCore, journal: CrashableJournal) -> None:
         core._raft._machine = WatchedMachine(self, core._recording)
+        core._raft._SyncObj__pipeNotifier.notify = lambda: None  # nobody polls its pipe, and it would fill up
         self.world.checks.born(self.name, core._raft)
         journal.on_sync = self._maybe_crash
         journal.on_add = partial(self.world.checks.entry_added, journal)
@@ -165,7 +168,7 @@ class SimulatedNode:
 
     def _wake(self) -> None:
         """Something arrived: the poll under way returns."""
-        self._wake_at(self.world.clock.now + TURN)
+        self._wake_at(self.world.clock.now + self.world.profile.turn)
 
     def _wake_at(self, time: float) -> None:
         if self._due is None or time < self._due:
@@ -189,8 +192,18 @@ class SimulatedNode:
             self.on_crash(self, self._crash_with_power)
             return
         self._check(core)
-        busy = self._link.inbox or core._raft.last_applied < core._raft.commit_index
-        self._wake_at(self.world.clock.now + (TURN if busy else timing.POLL))
+        self._wake_at(self.world.clock.now + self._rest(core))
+
+    def _rest(self, core: ReplicaCore) -> float:
+        """Seconds until the next turn if nothing arrives."""
+        raft, world = core._raft, self.world
+        if self._link.inbox or raft.last_applied < raft.commit_index:
+            return world.profile.turn
+        if self._link.lost_a_peer():
+            return timing.LOST_LEADER
+        if raft.role == LEADER:
+            return timing.HEARTBEAT * world.rng.uniform(*HEARTBEATS)
+        return world.rng.uniform(*IDLE)
 
     def _check(self, core: ReplicaCore) -> None:
         self.world.checks.after_turn(self.name, core._raft)

@@ -18,7 +18,9 @@ class Profile:
     fault_pause: float  # mean time between two faults
     fault_length: float  # how long a fault lasts, at most
     power_loss: float  # chance that a crash is one of power, not only of the process
-    checkpoint_pages: int  # the state's -wal is checkpointed at this length
+    checkpoint_pages: int  # a -wal is checkpointed at this length
+    heartbeat: float
+    turn: float  # seconds that a turn takes; what arrives meanwhile waits for the next one
     apply_cost: float  # seconds that applying one entry takes
     ballast: float  # chance that a call brings a large entry
     append_entries: int  # the most in one message; few, so that catching up takes many
@@ -27,8 +29,8 @@ class Profile:
 
     @classmethod
     def draw(cls, rng: Random) -> "Profile":
-        tick_ms = rng.choice([20, 50, 100])
-        hold_ticks = rng.choice([3, 10, 30])
+        tick_ms = rng.choice([50, 100, 200])
+        hold_ticks = max(2, rng.choice([200, 1_000, 2_000]) // tick_ms)
         retention_ticks = rng.choice([200, 400, 100_000])
         fault_length = rng.choice([0.5, 1.0, 2.0, 4.0])
         return cls(
@@ -40,10 +42,12 @@ class Profile:
             fault_pause=fault_length / rng.choice([1.0, 2.0, 3.0]),
             fault_length=fault_length,
             power_loss=rng.choice([0.0, 0.5, 1.0]),
-            checkpoint_pages=rng.choice([8, 60, 1000]),
+            checkpoint_pages=rng.choice([8, 30, 200]),
+            heartbeat=rng.choice([0.05, 0.1]),
+            turn=rng.choice([0.001, 0.004, 0.01]),
             apply_cost=rng.choice([0.0, 0.0, 0.0005, 0.003]),
             ballast=rng.choice([0.0, 0.02, 0.1]),
             append_entries=rng.choice([1, 4, 1024]),
-            clients=rng.choice([4, 8, 16]),
+            clients=rng.choice([6, 10, 16]),
             configure=Configure(tick_ms, hold_ticks, 4 * hold_ticks, retention_ticks, rng.choice([1, 2, 100])),
         )

@@ -16,7 +16,7 @@ from random import Random
 
 import structlog
 
-from lastunit_node.replica import leader
+from lastunit_node.replica import leader, timing
 from simulation.clients import Client
 from simulation.clock import Clock
 from simulation.disk import Disk
@@ -67,7 +67,7 @@ class World:
         self._clock = Clock()
         self._clock.take_over(self._rng("raft"))
         self._profile = Profile.draw(self._rng("profile"))
-        setattr(leader, "MAX_APPEND_ENTRIES", self._profile.append_entries)  # noqa: B010 - it is Final
+        set_constants(self._profile)
         self._trace = Trace(self._clock, aloud=trace)
         names = [f"n{number}" for number in range(1, count + 1)]
         self._network = Network(self._clock, self._rng("network"), self._profile, self._trace, names)
@@ -77,8 +77,11 @@ class World:
         self._faults = Faults(
             self._clock, self._rng("faults"), self._profile, self._trace, self._network, list(self._nodes.values())
         )
+        self._faults.had_leaders = lambda: len(self._checks.leaders) >= LEADERS
         self._clients = [
-            Client(number, self._clock, self._rng(f"client {number}"), self._profile, names, self._submit)
+            Client(
+                number, self._clock, self._rng(f"client {number}"), self._profile, names, self._submit, self._is_ahead
+            )
             for number in range(self._profile.clients)
         ]
         self._trace.say(f"{self._profile}")
@@ -95,6 +98,13 @@ class World:
 
     def _submit(self, name: str, call: Call) -> bool:
         return self._nodes[name].submit(call)
+
+    def _is_ahead(self) -> bool:
+        """Whether clients may take their time: real seconds are dear."""
+        return self._answered() > COMMANDS * (0.1 + 1.1 * self._clock.now / FAULTY_SECONDS)
+
+    def _answered(self) -> int:
+        return sum(client.answered for client in self._clients)
 
     def run(self) -> Report:
         begin = time.monotonic()
@@ -113,7 +123,7 @@ class World:
         report = self.report
         report.seconds, report.hash = self._clock.now, self._trace.hash
         report.leaders, report.entries = len(self._checks.leaders), len(self._oracle.records)
-        report.answered = sum(client.answered for client in self._clients)
+        report.answered = self._answered()
         report.unknown = sum(client.unknown for client in self._clients)
         report.faults, report.messages = self._faults.counts, self._network.counts
         if report.violation:
@@ -128,8 +138,9 @@ class World:
         self._recover()
 
     def _has_seen_enough(self) -> bool:
-        answered = sum(client.answered for client in self._clients)
-        return self._clock.now >= FAULTY_SECONDS and answered >= COMMANDS and len(self._checks.leaders) >= LEADERS
+        if self._clock.now < FAULTY_SECONDS or len(self._checks.leaders) < LEADERS:
+            return False
+        return self._answered() >= COMMANDS
 
     def _run_until(self, condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
         deadline = self._clock.now + seconds
@@ -167,6 +178,15 @@ class World:
 
     def _all_calls_ended(self) -> bool:
         return not any(client.busy for client in self._clients)
+
+
+def set_constants(profile: Profile) -> None:
+    """What paces and bounds the real code, for the life of the process."""
+    for module, name, value in (
+        (leader, "MAX_APPEND_ENTRIES", profile.append_entries),
+        (timing, "HEARTBEAT", profile.heartbeat),
+    ):
+        setattr(module, name, value)
 
 
 def have_reached(nodes: list[SimulatedNode], index: int) -> bool:
