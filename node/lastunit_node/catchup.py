@@ -15,7 +15,7 @@ import structlog
 
 from lastunit.v1 import catchup_pb2 as pb
 from lastunit.v1 import catchup_pb2_grpc
-from lastunit_node.copies import CopyInfo, CopyRefused, adopt_copy
+from lastunit_node.copies import CopyInfo, CopyRefused, adopt_copy, sync_to_disk
 from lastunit_node.datadir import DataDirectory
 from lastunit_node.replica.interface import Replica
 
@@ -45,6 +45,17 @@ async def wait_until_behind(replica: Replica) -> str:
         await asyncio.sleep(LOOK_SECONDS)
 
 
+def settle_copy(directory: DataDirectory, info: CopyInfo, applied_index: int) -> ArrivedCopy:
+    """Verify what was received and make it this node's, durably, under its own name. Raises CopyRefused, OSError."""
+    if info.applied_index <= applied_index:
+        raise CopyRefused(f"the copy stands at {info.applied_index}, which is applied here already")
+    file = directory.arriving_copy
+    adopt_copy(file, info, directory.state_identity)
+    file = file.rename(file.with_name(f"state-{info.applied_index}.db"))
+    sync_to_disk(file.parent)  # the journal is about to name it
+    return ArrivedCopy(file.name, info)
+
+
 class CatchUp:
     """Fetches copies for one node."""
 
@@ -67,15 +78,10 @@ class CatchUp:
 
     async def _fetch_from(self, leader: str) -> ArrivedCopy:
         _log.info("too far behind for the leader's log; fetching a copy of its state", leader=leader)
-        arriving = self._directory.arriving_copy
-        info = await self._download(self._addresses[leader], arriving)
-        if info.applied_index <= self._replica.status().applied_index:
-            raise CopyRefused(f"the copy stands at {info.applied_index}, which is applied here already")
-        await asyncio.to_thread(adopt_copy, arriving, info, self._directory.state_identity)
-        name = f"state-{info.applied_index}.db"
-        arriving.rename(arriving.with_name(name))
+        info = await self._download(self._addresses[leader], self._directory.arriving_copy)
+        copy = await asyncio.to_thread(settle_copy, self._directory, info, self._replica.status().applied_index)
         _log.info("a copy of the state arrived", index=info.applied_index, bytes=info.size)
-        return ArrivedCopy(name, info)
+        return copy
 
     async def _download(self, address: str, target: Path) -> CopyInfo:
         async with grpc.aio.insecure_channel(address, options=(("grpc.enable_http_proxy", 0),)) as channel:

@@ -62,7 +62,7 @@ def file_hash(path: Path) -> bytes:
 
 
 def adopt_copy(path: Path, info: CopyInfo, identity: Identity) -> None:
-    """Verify a received file and make it this node's own, durably. Raises CopyRefused: throw it away."""
+    """Verify a received file and make it this node's own; its bytes are durable. Raises CopyRefused: throw it away."""
     if path.stat().st_size != info.size or file_hash(path) != info.sha256:
         raise CopyRefused(f"{path} is not what was sent: its bytes were damaged on the way")
     try:
@@ -76,8 +76,7 @@ def adopt_copy(path: Path, info: CopyInfo, identity: Identity) -> None:
             connection.close()
     except (sqlite3.DatabaseError, StateDamaged, StateFormatError, StateIdentityError) as problem:
         raise CopyRefused(f"{path} is not the state it is said to be: {problem}") from problem
-    _sync(path)
-    _sync(path.parent)
+    sync_to_disk(path)
 
 
 def _sign(path: Path, identity: Identity) -> None:
@@ -94,7 +93,8 @@ def _check_position(machine: StateMachine, info: CopyInfo, path: Path) -> None:
         raise CopyRefused(f"{path} stands at index {machine.applied_index}, not at {info.applied_index} as announced")
 
 
-def _sync(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
+    """Let a file's bytes, or a directory's names, survive a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

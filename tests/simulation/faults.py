@@ -1,7 +1,4 @@
-"""What goes wrong, and when: faults strike at random moments, last for a while and overlap; the leader is hit most.
-
-Left for what the replica cannot do yet: a wiped disk, a damaged row, a full disk, death while trimming or copying.
-"""
+"""What goes wrong, and when: faults strike at random moments, last for a while and overlap; the leader is hit most."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -9,6 +6,7 @@ from random import Random
 from typing import NamedTuple
 
 from simulation.clock import Clock
+from simulation.mishaps import COPY, MESSAGE, WRITE, Crash, DiskFailed
 from simulation.network import Network
 from simulation.node import SimulatedNode
 from simulation.profile import Profile
@@ -20,7 +18,9 @@ ENOUGH = 30.0  # and these, from which on they become rare, so that a seed comes
 RARE = 5.0
 BREATHE = 0.1
 LAST_BLOW = 0.6  # chance
-LATEST_STEP = 60  # a crash in the middle of a turn comes within so many messages and syncs
+LATEST_STEP = 60  # a crash in the middle of a turn comes within so many messages and writes,
+LATEST_WRITE = 20  # a failure of the disk within so many writes,
+LATEST_COPY_STEP = 9  # and a crash in the middle of a catch-up within so many steps of it
 
 
 class Fault(NamedTuple):
@@ -39,13 +39,15 @@ class Faults:
         self._network, self._nodes = network, nodes
         self._lasting: list[Fault] = []
         self._active = False
+        self._longer = 0.0  # added to how long a fault lasts
         self.had_leaders: Callable[[], bool] = lambda: True  # so many as a seed is to have
         self.counts: Counter[str] = Counter()
         for node in nodes:
-            node.on_crash = self._crash_in_turn
+            node.on_death = self._die
         self._kinds: dict[Callable[[], None], float] = {
             self._kill_one: 4,
             self._kill_in_turn: 4,
+            self._kill_for_long: 0.6,
             self._kill_majority: 0.7,
             self._kill_all: 0.5,
             self._pause: 2,
@@ -55,6 +57,10 @@ class Faults:
             self._split: 2,
             self._reconnect: 4,
             self._transfer: 1,
+            self._fill_disk: 0.5,
+            self._fail_disk: 0.7,
+            self._kill_in_copy: 0.7,
+            self._damage: 0.1,
         }
 
     def begin(self) -> None:
@@ -104,7 +110,7 @@ class Faults:
                 self._lasting = [lasting for lasting in self._lasting if lasting is not fault]
                 fault.undo()
 
-        self._clock.after(self._rng.uniform(0.02, self._profile.fault_length), end)
+        self._clock.after(self._longer + self._rng.uniform(0.02, self._profile.fault_length), end)
 
     def _victim(self) -> SimulatedNode:
         leaders = [node for node in self._nodes if node.leads]
@@ -130,13 +136,48 @@ class Faults:
         for node in alive:
             self._crash(node, power)
 
+    def _kill_for_long(self) -> None:
+        """So that the others forget what it needs."""
+        self._longer = self._rng.uniform(2.0, 6.0)
+        self._kill([self._victim()], "kill one for long")
+        self._longer = 0.0
+
     def _kill_in_turn(self) -> None:
         steps, power = self._rng.randint(1, LATEST_STEP), self._rng.random() < self._profile.power_loss
-        self._victim().crash_soon(steps, power=power)
+        self._victim().mishaps.arm(Crash("kill in a turn", power=power), (MESSAGE, WRITE), steps)
 
-    def _crash_in_turn(self, node: SimulatedNode, power: bool) -> None:
-        self._count(f"kill in a turn, {'power' if power else 'process'}", node.name)
+    def _kill_in_copy(self) -> None:
+        steps, power = self._rng.randint(1, LATEST_COPY_STEP), self._rng.random() < self._profile.power_loss
+        self._rng.choice(self._nodes).mishaps.arm(Crash("kill in a catch-up", power=power), (COPY,), steps)
+
+    def _die(self, node: SimulatedNode, kind: str, power: bool) -> None:
+        """Of what it just did."""
+        self._count(f"{kind}, {'power' if power else 'process'}", node.name)
         self._crash(node, power)
+
+    # Disks.
+
+    def _fill_disk(self) -> None:
+        """The node dies when it next needs another page; the restart finds room again."""
+        node = self._victim()
+        if node.core is not None:
+            node.disk_is_bad = True
+            node.disk.fill()
+
+    def _fail_disk(self) -> None:
+        node = self._victim()
+        if node.core is not None:
+            node.disk_is_bad = True
+            node.mishaps.arm(DiskFailed(), (WRITE,), self._rng.randint(1, LATEST_WRITE))
+
+    def _damage(self) -> None:
+        """To a minority, so that the others can go on."""
+        spoiled = sum(node.disk.damage is not None for node in self._nodes)
+        node = self._victim()
+        if node.disk.damage is None and spoiled < (len(self._nodes) - 1) // 2:
+            self._kill([node], "kill to damage")
+            node.disk.spoil()
+            self._count("damage", f"{node.name}: {node.disk.damage}")
 
     def _crash(self, node: SimulatedNode, power: bool) -> None:
         lost = node.crash(power=power)
@@ -145,7 +186,7 @@ class Faults:
         self._last(lambda: self._restart(node))
 
     def _restart(self, node: SimulatedNode) -> None:
-        if node.core is None:
+        if node.core is None and not node.broken:
             node.start()
 
     def _pause(self) -> None:

@@ -168,6 +168,10 @@ class Network:
     def block(self, direction: Direction) -> None:
         self._blocked[direction] += 1
 
+    def is_blocked(self, sender: str, receiver: str) -> bool:
+        """In either direction: what needs answers does not get on."""
+        return bool(self._blocked[sender, receiver] or self._blocked[receiver, sender])
+
     def unblock(self, direction: Direction) -> None:
         """What was held arrives now, in order, if the connection still stands."""
         self._blocked[direction] -= 1

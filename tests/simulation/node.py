@@ -1,28 +1,34 @@
 """One node through all its lives: the real ReplicaCore, turn by turn, until it is killed, and then again."""
 
+import sqlite3
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
 from unit.statemachine.shop import audit
 
+from lastunit_node.catchup import ArrivedCopy
+from lastunit_node.damage import DAMAGE, explain, has_disk_failed
+from lastunit_node.datadir import DirectoryRefused
 from lastunit_node.replica import timing
-from lastunit_node.replica.core import RecordingMachine, ReplicaCore
+from lastunit_node.replica.core import ReplicaCore
 from lastunit_node.replica.syncobj import LEADER
-from lastunit_node.statemachine.results import Applied, StateHash
 from simulation.clock import Clock, NodeClock
+from simulation.copies import CatchUp
 from simulation.disk import CrashableJournal, Disk
 from simulation.frontend import Call, FrontEnd
+from simulation.mishaps import COPY, MESSAGE, WRITE, Crash, Mishaps
 from simulation.network import Network, SimulatedLink
 from simulation.oracle import Oracle, Violation
 from simulation.profile import Profile
 from simulation.raft_checks import RaftChecks
 from simulation.trace import Trace
+from simulation.watched import WatchedMachine
 
 IDLE = (0.05, 0.25)  # seconds until a follower's next turn when nothing arrives: a lazier poll than the real one
 HEARTBEATS = (1.1, 1.4)  # a leader's, in heartbeats
-AUDIT_EVERY = 16  # indexes between two full counts of all units
 SCAN_EVERY = 400  # turns of one node between two scans of all its rows
 
 
@@ -37,37 +43,8 @@ class Surroundings:
     oracle: Oracle
     checks: RaftChecks
     trace: Trace
-
-
-class Crash(BaseException):
-    """The process dies here, in the middle of a turn."""
-
-
-class WatchedMachine:
-    """The real state machine; every application goes to the oracle."""
-
-    def __init__(self, node: "SimulatedNode", machine: RecordingMachine) -> None:
-        self._node, self._machine = node, machine
-
-    def apply(self, index: int, term: int, entry: bytes) -> Applied:
-        node, world = self._node, self._node.world
-        world.checks.about_to_apply(node.name, index, node.disk.journal)
-        applied = self._machine.apply(index, term, entry)
-        if not world.network.calm:
-            world.clock.now += world.profile.apply_cost  # for everyone: the price of one thread
-        state = self._machine.machine.state_hash()
-        if world.oracle.applied(node.name, entry, applied, state):
-            outcomes = " ".join(result.outcome.name for result in applied.results)
-            world.trace.say(f"{node.name} applies {index} of term {term} first: {outcomes or 'nothing'}")
-            if index % AUDIT_EVERY == 0:
-                audit(node.disk.state)
-        return applied
-
-    def commit(self) -> None:
-        self._machine.commit()
-
-    def hash_at(self, index: int) -> StateHash | None:
-        return self._machine.hash_at(index)
+    counts: Counter[str]  # what happened, by kind
+    nodes: "dict[str, SimulatedNode]" = field(default_factory=dict)
 
 
 class SimulatedNode:
@@ -77,67 +54,110 @@ class SimulatedNode:
         self.name, self._peers, self.disk, self.world = name, peers, disk, world
         self.core: ReplicaCore | None = None
         self.paused = False
-        self.on_crash: Callable[[SimulatedNode, bool], None] = lambda _node, _power: None
-        self._boot = 0
+        self.on_death: Callable[[SimulatedNode, str, bool], None] = lambda _node, _kind, _power: None
+        self.mishaps = Mishaps()
+        self.boot = 0
+        self.broken = False  # it has damaged files, and does not start any more
+        self.disk_is_bad = False  # for this boot
         self._turns = 0
         self._due: float | None = None  # the next turn
-        self._crash_in: int | None = None  # so many messages and syncs until it dies
-        self._crash_with_power = False
 
     @property
     def leads(self) -> bool:
         return self.core is not None and self.core._raft.leads
 
+    def is_up(self, boot: int) -> bool:
+        """Whether it still lives the life of this number."""
+        return self.core is not None and self.boot == boot
+
     def start(self) -> None:
         assert self.core is None, self.name
-        self._boot += 1
-        self._crash_in = self._due = None
+        self.boot += 1
+        self._due = None
+        self.disk_is_bad = False
+        self.mishaps.forget(copies_too=False)
         self._node_clock = NodeClock(self.world.rng)
         self.world.clock.read_as(self._node_clock)
-        journal, state = self.disk.open()
+        if self._is_refused():
+            return
+        journal = self.disk.journal
         self._link = SimulatedLink(self.name, self.world.network, self._wake)
         self.core = ReplicaCore(
             self.name,
             self._peers,
             link=self._link,
             journal=journal,
-            state=state,
+            state=self.disk.state,
             configure=self.world.profile.configure,
         )
         self._watch(self.core, journal)
+        self.catch_up = CatchUp(self)
         self.world.network.attach(self._link)
         self._wake()
+
+    def _is_refused(self) -> bool:
+        """Open the files: damaged ones must be refused, others must not."""
+        try:
+            self.disk.open()
+        except (*DAMAGE, DirectoryRefused) as refusal:
+            if self.disk.damage is None:
+                raise
+            self.broken = True
+            self.world.trace.say(f"{self.name} does not start: {explain(refusal, self.disk.folder)}")
+        else:
+            if self.disk.damage is not None:
+                raise Violation(f"{self.name} starts on damaged files: {self.disk.damage}")
+        return self.broken
 
     def _watch(self, core: ReplicaCore, journal: CrashableJournal) -> None:
         core._raft._machine = WatchedMachine(self, core._recording)
         core._raft._SyncObj__pipeNotifier.notify = lambda: None  # nobody polls its pipe, and it would fill up
         self.world.checks.born(self.name, core._raft)
-        journal.on_sync = self._maybe_crash
+        journal.on_write = partial(self.mishaps.step, WRITE)
+        journal.on_trim = self._count_trim
         journal.on_add = partial(self.world.checks.entry_added, journal)
         self._link.before_send = partial(self._before_send, journal)
         acknowledged = partial(self.world.oracle.acknowledged, self.name)
         self._front_end = FrontEnd(core, self.world.clock, self.world.rng, acknowledged)
 
+    def _count_trim(self) -> None:
+        self.world.counts["journal trimmed"] += 1
+
     def _before_send(self, journal: CrashableJournal, peer: str, message: dict[str, object]) -> None:
-        self._maybe_crash()
+        self.mishaps.step(MESSAGE)
         self.world.checks.about_to_send(self.name, peer, message, journal)
 
     # Death.
 
-    def crash_soon(self, steps: int, *, power: bool) -> None:
-        """Die in the middle of a turn: at the so manieth message or sync from now."""
-        self._crash_in, self._crash_with_power = steps, power
+    def guard(self, step: Callable[[], object]) -> bool:
+        """Do something as this node, which may die of it. Whether it is still alive."""
+        self.world.clock.read_as(self._node_clock)
+        try:
+            step()
+        except Crash as crash:
+            self.on_death(self, crash.kind, crash.power)
+            return False
+        except sqlite3.Error as problem:
+            if not self.disk_is_bad or not has_disk_failed(problem):
+                raise
+            self.on_death(self, explain(problem, self.disk.folder).partition(":")[0].partition(" in ")[0], False)
+            return False
+        return True
 
-    def spare(self) -> None:
-        """No more crash in a turn."""
-        self._crash_in = None
+    def copy_step(self) -> None:
+        """A catch-up gets on."""
+        self.mishaps.step(COPY)
 
-    def _maybe_crash(self) -> None:
-        if self._crash_in is None:
-            return
-        self._crash_in -= 1
-        if self._crash_in <= 0:
-            raise Crash
+    def install(self, copy: ArrivedCopy) -> None:
+        """As the real node: stop; one transaction; start again."""
+        assert self.core is not None
+        self._front_end.dead = True
+        self.core.close()
+        self.disk.install(copy.file, copy.info.applied_index, copy.info.applied_term, self.copy_step)
+        self.world.counts["copy: installed"] += 1
+        self.world.trace.say(f"{self.name} installed the copy at index {copy.info.applied_index}")
+        self.crash(power=False)
+        self.start()
 
     def crash(self, *, power: bool) -> int:
         """Die now. The number of the state's transactions that were lost."""
@@ -173,26 +193,25 @@ class SimulatedNode:
     def _wake_at(self, time: float) -> None:
         if self._due is None or time < self._due:
             self._due = time
-            boot = self._boot
+            boot = self.boot
             self.world.clock.at(time, lambda: self._wake_up(boot, time))
 
     def _wake_up(self, boot: int, time: float) -> None:
-        if boot != self._boot or time != self._due:
+        if boot != self.boot or time != self._due:
             return
         self._due = None
         if self.core is not None and not self.paused:
             self._turn(self.core)
 
     def _turn(self, core: ReplicaCore) -> None:
-        self.world.clock.read_as(self._node_clock)
-        try:
-            self._front_end.step()
-            core.turn(0.0)
-        except Crash:
-            self.on_crash(self, self._crash_with_power)
-            return
+        if self.guard(partial(self._take_turn, core)):
+            self._wake_at(self.world.clock.now + self._rest(core))
+
+    def _take_turn(self, core: ReplicaCore) -> None:
+        self._front_end.step()
+        core.turn(0.0)
         self._check(core)
-        self._wake_at(self.world.clock.now + self._rest(core))
+        self.catch_up.step()
 
     def _rest(self, core: ReplicaCore) -> float:
         """Seconds until the next turn if nothing arrives."""

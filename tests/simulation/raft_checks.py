@@ -23,6 +23,9 @@ class RaftChecks:
     def born(self, node: str, raft: Raft) -> None:
         """A node starts: what it promised in an earlier life still holds."""
         self._committed[node] = raft.commit_index
+        own = raft._machine.hash_at(raft.last_applied)
+        if raft.last_applied and own != self._oracle.records[raft.last_applied - 1].state:
+            raise Violation(f"{node} starts at index {raft.last_applied} with another state: {own}")
         self.after_turn(node, raft)
 
     def entry_added(self, journal: CrashableJournal, data: bytes, index: int, term: int) -> None:

@@ -1,8 +1,8 @@
 """One seed from begin to end: faults for at least 30 virtual seconds, then what is left must work again.
 
-Safety is checked all the time. Liveness is checked at the end: a random majority of the nodes is healed, the others
-stay dead; then there is a leader within 5 virtual seconds, every call ends, and all live nodes come to one index and
-its hash.
+Safety is checked all the time. Liveness is checked at the end: a random majority of the nodes, all with intact files,
+is healed, the others stay dead; then there is a leader within 5 virtual seconds, every call ends, and all live nodes
+come to one index and its hash.
 """
 
 import logging
@@ -16,10 +16,11 @@ from random import Random
 
 import structlog
 
-from lastunit_node.replica import leader, timing
+from lastunit_node import datadir
+from lastunit_node.replica import compaction, entry_cache, leader, timing
 from simulation.clients import Client
 from simulation.clock import Clock
-from simulation.disk import Disk
+from simulation.disk import CrashableJournal, Disk
 from simulation.faults import Faults
 from simulation.frontend import Call
 from simulation.network import Network
@@ -52,6 +53,7 @@ class Report:
     answered: int = 0
     unknown: int = 0
     recovery: float = 0.0  # virtual seconds from the end of the faults to a leader
+    events: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     messages: Counter[str] = field(default_factory=Counter)
     hash: str = ""
@@ -73,7 +75,9 @@ class World:
         self._network = Network(self._clock, self._rng("network"), self._profile, self._trace, names)
         self._oracle = Oracle()
         self._checks = RaftChecks(self._oracle)
-        self._nodes = {name: self._make_node(name, names, folder) for name in names}
+        self._nodes: dict[str, SimulatedNode] = {}
+        for name in names:
+            self._nodes[name] = self._make_node(name, names, folder)
         self._faults = Faults(
             self._clock, self._rng("faults"), self._profile, self._trace, self._network, list(self._nodes.values())
         )
@@ -92,7 +96,15 @@ class World:
     def _make_node(self, name: str, names: list[str], folder: Path) -> SimulatedNode:
         disk = Disk(folder, name, self._rng(f"disk {name}"), self._profile.checkpoint_pages)
         world = Surroundings(
-            self._clock, self._rng(name), self._profile, self._network, self._oracle, self._checks, self._trace
+            self._clock,
+            self._rng(name),
+            self._profile,
+            self._network,
+            self._oracle,
+            self._checks,
+            self._trace,
+            self.report.events,
+            self._nodes,
         )
         return SimulatedNode(name, [peer for peer in names if peer != name], disk, world)
 
@@ -166,9 +178,10 @@ class World:
         self._network.calm = True
         self._faults.finish()
         rng, nodes = self._rng("survivors"), list(self._nodes.values())
-        survivors = rng.sample(nodes, rng.randint(len(nodes) // 2 + 1, len(nodes)))
-        for node in nodes:
-            node.spare()
+        intact = [node for node in nodes if not node.broken]
+        survivors = rng.sample(intact, rng.randint(len(nodes) // 2 + 1, len(intact)))
+        for node in intact:
+            node.mishaps.forget(copies_too=True)
             if node not in survivors:
                 node.crash(power=False)
         for client in self._clients:
@@ -183,8 +196,15 @@ class World:
 def set_constants(profile: Profile) -> None:
     """What paces and bounds the real code, for the life of the process."""
     for module, name, value in (
+        (datadir, "SqliteJournal", CrashableJournal),
         (leader, "MAX_APPEND_ENTRIES", profile.append_entries),
         (timing, "HEARTBEAT", profile.heartbeat),
+        (timing, "COMPACTION", profile.trim_seconds),
+        (entry_cache, "CACHE_ENTRIES", profile.cached_entries),
+        (compaction, "MARGIN_ENTRIES", profile.margin_entries),
+        (compaction, "SLOW_MARGIN_ENTRIES", profile.slow_margin_entries),
+        (compaction, "MAX_BYTES", profile.journal_bytes),
+        (compaction, "PIECE_ENTRIES", profile.trim_entries),
     ):
         setattr(module, name, value)
 

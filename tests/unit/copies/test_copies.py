@@ -1,11 +1,14 @@
 """A copy of the state is used only when it is whole, and then it is the same state."""
 
+import os
 import sqlite3
 from pathlib import Path
 
 import pytest
 
+from lastunit_node.catchup import ArrivedCopy, settle_copy
 from lastunit_node.copies import CopyInfo, CopyRefused, adopt_copy, make_copy
+from lastunit_node.datadir import DataDirectory, format_directory
 from lastunit_node.statemachine.codec import NO_OP, encode_entry
 from lastunit_node.statemachine.commands import Configure, Entry, Line, PlaceOrder, ReceiveStock
 from lastunit_node.statemachine.database import Identity, open_state
@@ -95,3 +98,33 @@ def test_a_copy_of_another_cluster_is_refused(copy: tuple[Path, CopyInfo]) -> No
     path, info = copy
     with pytest.raises(CopyRefused, match="cluster"):
         adopt_copy(path, info, Identity("another", "n2"))
+
+
+def test_a_settled_copy_has_its_name_durably_before_the_journal_may_name_it(
+    source: StateMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    format_directory(tmp_path / "n2", "cluster", TARGET.cluster_id, TARGET.node)
+    directory = DataDirectory(tmp_path / "n2", "cluster", TARGET.node)
+    info = make_copy(tmp_path / "source.db", directory.arriving_copy)
+    synced: list[Path] = []
+    sync = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        if synced[-1] == tmp_path / "n2":
+            assert (tmp_path / "n2" / "state-8.db").exists()
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    assert settle_copy(directory, info, applied_index=7) == ArrivedCopy("state-8.db", info)
+    assert synced == [directory.arriving_copy, tmp_path / "n2"]
+    directory.close()
+
+
+def test_a_copy_of_what_is_applied_already_is_refused(source: StateMachine, tmp_path: Path) -> None:
+    format_directory(tmp_path / "n2", "cluster", TARGET.cluster_id, TARGET.node)
+    directory = DataDirectory(tmp_path / "n2", "cluster", TARGET.node)
+    info = make_copy(tmp_path / "source.db", directory.arriving_copy)
+    with pytest.raises(CopyRefused, match="applied here already"):
+        settle_copy(directory, info, applied_index=8)
+    directory.close()
