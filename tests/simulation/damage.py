@@ -28,8 +28,11 @@ _OF_STATE = (
 )
 
 
-def damage(journal: Path, state: Path, rng: Random) -> str:
+def damage(folder: Path, rng: Random) -> str:
     """Do some; what was done."""
+    journal = folder / JOURNAL
+    with closing(sqlite3.connect(journal)) as connection:
+        state = folder / str(connection.execute("SELECT state_file FROM owner").fetchone()[0])
     kinds = [(journal, statement) for statement in _OF_JOURNAL] + [(state, statement) for statement in _OF_STATE]
     for file, statement in rng.sample(kinds, len(kinds)):
         done = statement.format(place=rng.randrange(100))

@@ -16,6 +16,7 @@ from random import Random
 
 from lastunit_node.datadir import JOURNAL, LOCK, STATE, DataDirectory, format_directory
 from lastunit_node.replica.journal import SqliteJournal
+from lastunit_node.replica.owner import UPDATE_OWNER, Owner
 from simulation.damage import damage
 
 CLUSTER, CLUSTER_ID = "simulated", "simulated-id"
@@ -65,9 +66,24 @@ class Disk:
         self._crashes = 0
         self._open: list[sqlite3.Connection] = []
         self._checkpointed: dict[bytes, int] = {}  # frames that are in the database file too, by the -wal's salts
-        format_directory(self.folder, CLUSTER, CLUSTER_ID, node)
+        self._format(founding=True)
+
+    def _format(self, *, founding: bool) -> None:
+        """As the real commands do, but for the instance, which is of this seed."""
+        format_directory(self.folder, CLUSTER, CLUSTER_ID, self._node)
+        owner = Owner(CLUSTER_ID, self._node, f"{self._rng.getrandbits(64):016x}", int(founding))
+        with closing(sqlite3.connect(self.folder / JOURNAL, isolation_level=None)) as connection:
+            connection.execute(UPDATE_OWNER, owner.row())
         for name in (JOURNAL, STATE):
             make_pages_small(self.folder / name)
+
+    def wipe(self) -> None:
+        """The files of this node, which is down, are lost; `lastunit-node rejoin` makes new ones."""
+        shutil.rmtree(self.folder)
+        self._crashes += 1
+        self._checkpointed.clear()
+        self.damage = None
+        self._format(founding=False)
 
     @property
     def folder(self) -> Path:
@@ -112,7 +128,7 @@ class Disk:
 
     def spoil(self) -> None:
         """Damage the files of this node, which is down."""
-        self.damage = damage(self.folder / JOURNAL, self.folder / self.directory.state_path.name, self._rng)
+        self.damage = damage(self.folder, self._rng)
 
     def fill(self) -> None:
         """No room for another page: SQLite itself says so when it needs one."""

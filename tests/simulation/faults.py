@@ -60,7 +60,8 @@ class Faults:
             self._fill_disk: 0.5,
             self._fail_disk: 0.7,
             self._kill_in_copy: 0.7,
-            self._damage: 0.1,
+            self._damage: 0.4,
+            self._wipe: 0.8,
         }
 
     def begin(self) -> None:
@@ -172,12 +173,26 @@ class Faults:
 
     def _damage(self) -> None:
         """To a minority, so that the others can go on."""
-        spoiled = sum(node.disk.damage is not None for node in self._nodes)
         node = self._victim()
-        if node.disk.damage is None and spoiled < (len(self._nodes) - 1) // 2:
+        if self._may_lose(node):
             self._kill([node], "kill to damage")
             node.disk.spoil()
             self._count("damage", f"{node.name}: {node.disk.damage}")
+
+    def _wipe(self) -> None:
+        """The disk of a node that is damaged, or of any, while a majority of admitted ones is left."""
+        damaged = [node for node in self._nodes if node.broken]
+        node = damaged[0] if damaged else self._victim()
+        if damaged or self._may_lose(node):
+            self._kill([node], "kill to wipe")
+            node.wipe()
+            self._count("wipe", node.name)
+            self._last(lambda: self._restart(node))
+
+    def _may_lose(self, node: SimulatedNode) -> bool:
+        """Whether its disk can go: it is no loss yet, and a majority of all nodes stays that has lost nothing."""
+        lost = [node for node in self._nodes if node.has_lost_its_disk]
+        return node not in lost and len(lost) < (len(self._nodes) - 1) // 2
 
     def _crash(self, node: SimulatedNode, power: bool) -> None:
         lost = node.crash(power=power)

@@ -58,6 +58,7 @@ class SimulatedNode:
         self.mishaps = Mishaps()
         self.boot = 0
         self.broken = False  # it has damaged files, and does not start any more
+        self.wiped = False  # and not admitted since
         self.disk_is_bad = False  # for this boot
         self._turns = 0
         self._due: float | None = None  # the next turn
@@ -65,6 +66,16 @@ class SimulatedNode:
     @property
     def leads(self) -> bool:
         return self.core is not None and self.core._raft.leads
+
+    @property
+    def has_lost_its_disk(self) -> bool:
+        """Whether its files are damaged, or new ones that do not count yet as far as it knows."""
+        return self.wiped or self.disk.damage is not None
+
+    def wipe(self) -> None:
+        self.disk.wipe()
+        self.world.checks.wiped(self.name)
+        self.broken, self.wiped = False, True
 
     def is_up(self, boot: int) -> bool:
         """Whether it still lives the life of this number."""
@@ -212,6 +223,7 @@ class SimulatedNode:
         core.turn(0.0)
         self._check(core)
         self.catch_up.step()
+        self.wiped = self.wiped and not core._raft.is_admitted
 
     def _rest(self, core: ReplicaCore) -> float:
         """Seconds until the next turn if nothing arrives."""

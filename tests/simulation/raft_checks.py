@@ -28,6 +28,10 @@ class RaftChecks:
             raise Violation(f"{node} starts at index {raft.last_applied} with another state: {own}")
         self.after_turn(node, raft)
 
+    def wiped(self, node: str) -> None:
+        """What it promised is forgotten with its disk."""
+        self._promised.pop(node, None)
+
     def entry_added(self, journal: CrashableJournal, data: bytes, index: int, term: int) -> None:
         """Log matching: one index and term, one entry, and the same one before it."""
         seen = journal.term_at(index - 1), blake2b(data, digest_size=8).digest()

@@ -6,6 +6,7 @@ from unit.statemachine.shop import audit
 
 from lastunit_node.replica.core import RecordingMachine
 from lastunit_node.statemachine.results import Applied, StateHash
+from lastunit_node.statemachine.tables import AdmittedRow
 from simulation.mishaps import WRITE
 
 if TYPE_CHECKING:
@@ -42,3 +43,6 @@ class WatchedMachine:
 
     def hash_at(self, index: int) -> StateHash | None:
         return self._machine.hash_at(index)
+
+    def admitted(self, node: str) -> AdmittedRow | None:
+        return self._machine.admitted(node)

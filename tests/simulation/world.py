@@ -36,6 +36,7 @@ COMMANDS = 300
 LEADERS = 3  # two changes
 LEADER_WITHIN = 5.0
 CALLS_END_WITHIN = 10.0
+REJOIN = 0.8  # chance that a wiped node is among those that live: it is to be admitted and to come level
 LEVEL_WITHIN = 5.0
 
 
@@ -173,13 +174,17 @@ class World:
         self._run_until(lambda: have_reached(survivors, target), LEVEL_WITHIN, f"a node did not come to index {target}")
         for node in survivors:
             node.scan()
+            if node.wiped:
+                raise Violation(f"{node.name} was wiped, and was not admitted")
 
     def _heal_a_majority(self) -> list[SimulatedNode]:
         self._network.calm = True
         self._faults.finish()
         rng, nodes = self._rng("survivors"), list(self._nodes.values())
         intact = [node for node in nodes if not node.broken]
-        survivors = rng.sample(intact, rng.randint(len(nodes) // 2 + 1, len(intact)))
+        counting = [node for node in intact if not node.wiped]
+        survivors = rng.sample(counting, rng.randint(len(nodes) // 2 + 1, len(counting)))
+        survivors += [node for node in intact if node.wiped and rng.random() < REJOIN]
         for node in intact:
             node.mishaps.forget(copies_too=True)
             if node not in survivors:

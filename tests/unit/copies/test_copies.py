@@ -110,7 +110,7 @@ def test_a_settled_copy_has_its_name_durably_before_the_journal_may_name_it(
     sync = os.fsync
 
     def note(descriptor: int) -> None:
-        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
         if synced[-1] == tmp_path / "n2":
             assert (tmp_path / "n2" / "state-8.db").exists()
         sync(descriptor)
