@@ -9,7 +9,7 @@ from lastunit_node.datadir import JOURNAL
 
 _ENTRY = "idx = (SELECT idx FROM entry ORDER BY idx LIMIT 1 OFFSET (SELECT count(*) * {place} / 100 FROM entry))"
 _OF_JOURNAL = (
-    f"UPDATE entry SET bytes = bytes || x'00' WHERE {_ENTRY}",
+    f"UPDATE entry SET bytes = CAST(bytes || x'00' AS BLOB) WHERE {_ENTRY}",
     f"UPDATE entry SET term = term + 1 WHERE {_ENTRY}",
     f"UPDATE entry SET crc = crc + 1 WHERE {_ENTRY}",
     f"DELETE FROM entry WHERE {_ENTRY} AND idx < (SELECT max(idx) FROM entry)",

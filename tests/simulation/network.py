@@ -76,12 +76,11 @@ class SimulatedLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
         self.complaints: list[str] = []
         self._network = network
         self._on_arrival = on_arrival
-        self._lost_a_peer = False
         self._open: dict[str, Connection] = {}
 
     def start(self, poller: Poller) -> None:
         """Deliver what has arrived wherever Raft polls; there is nothing else to poll."""
-        poller.poll = self._poll
+        poller.poll = lambda _timeout: self.deliver()
 
     def on_tick(self) -> None:
         """Nothing to do: the network makes connections."""
@@ -104,7 +103,8 @@ class SimulatedLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
         self.inbox.append(event)
         self._on_arrival()
 
-    def _poll(self, _timeout: float) -> None:
+    def deliver(self) -> None:
+        """Let the node see what has arrived."""
         events, self.inbox = self.inbox, []
         for event in events:
             match event:
@@ -114,13 +114,7 @@ class SimulatedLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
                     self._on_opened(event)
                 case Closed() if self._open.get(event.peer) is event.connection:
                     del self._open[event.peer]
-                    self._lost_a_peer = True
                     self._onNodeDisconnected(Node(event.peer))
-
-    def lost_a_peer(self) -> bool:
-        """Whether a connection was lost since this was asked last."""
-        lost, self._lost_a_peer = self._lost_a_peer, False
-        return lost
 
     def _on_frame(self, frame: Frame) -> None:
         if frame.stray or self._open.get(frame.sender) is frame.connection:

@@ -219,6 +219,10 @@ class SimulatedNode:
             self._wake_at(self.world.clock.now + self._rest(core))
 
     def _take_turn(self, core: ReplicaCore) -> None:
+        """The poll in which the turn before ended, and the next one, which finds nothing more to poll."""
+        if self._link.inbox:
+            self._link.deliver()
+            core._raft._follower.flush()
         self._front_end.step()
         core.turn(0.0)
         self._check(core)
@@ -230,11 +234,10 @@ class SimulatedNode:
         raft, world = core._raft, self.world
         if self._link.inbox or raft.last_applied < raft.commit_index:
             return world.profile.turn
-        if self._link.lost_a_peer():
-            return timing.LOST_LEADER
         if raft.role == LEADER:
             return timing.HEARTBEAT * world.rng.uniform(*HEARTBEATS)
-        return world.rng.uniform(*IDLE)
+        until_it_asks = raft._elections._deadline - raft.now()
+        return max(world.profile.turn, min(until_it_asks, world.rng.uniform(*IDLE)))
 
     def _check(self, core: ReplicaCore) -> None:
         self.world.checks.after_turn(self.name, core._raft)
