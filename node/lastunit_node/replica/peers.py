@@ -55,7 +55,7 @@ class Peers:
         self._peers: dict[str, _Peer] = {}
         self._proposed: dict[str, float] = {}  # when an admission of a node was last proposed
         self._next_look = float("-inf")
-        self._led = float("-inf")  # when a leader was last known
+        self._led: float | None = None  # when a leader was last known, or this node started
         self._warned = float("-inf")
 
     def heard(self, node: "Node", message: Message) -> bool:
@@ -119,7 +119,7 @@ class Peers:
     def warn_when_stuck(self) -> None:
         """Once a turn: say it, now and then, when too few nodes that count are there to elect anyone."""
         now = self._raft.now()
-        if self._raft.role == LEADER or self._follower.heard_within(timing.ELECTION_MAX):
+        if self._led is None or self._raft.role == LEADER or self._follower.heard_within(timing.ELECTION_MAX):
             self._led = now
         if now - max(self._led, self._warned) < timing.STUCK:
             return
