@@ -18,6 +18,7 @@ ENOUGH = 30.0  # and these, from which on they become rare, so that a seed comes
 RARE = 5.0
 BREATHE = 0.1
 LAST_BLOW = 0.6  # chance
+DECEPTION = 1.6  # seconds in which an isolated leader believes in itself, and others elect the next one
 LATEST_STEP = 60  # a crash in the middle of a turn comes within so many messages and writes,
 LATEST_WRITE = 20  # a failure of the disk within so many writes,
 LATEST_COPY_STEP = 9  # and a crash in the middle of a catch-up within so many steps of it
@@ -62,6 +63,7 @@ class Faults:
             self._kill_in_copy: 0.7,
             self._damage: 0.4,
             self._wipe: 0.8,
+            self._deceive: 0.6,
         }
 
     def begin(self) -> None:
@@ -101,8 +103,8 @@ class Faults:
             self.counts["(while another lasted)"] += 1
         self._trace.say(f"fault: {kind} {detail}")
 
-    def _last(self, undo: Callable[[], None]) -> None:
-        """Undo it after a while, or when the faults end."""
+    def _last(self, undo: Callable[[], None], at_least: float = 0.0) -> Callable[[], None]:
+        """Undo it after a while, or when the faults end, or when what is returned is called."""
         fault = Fault(undo)
         self._lasting.append(fault)
 
@@ -111,7 +113,9 @@ class Faults:
                 self._lasting = [lasting for lasting in self._lasting if lasting is not fault]
                 fault.undo()
 
-        self._clock.after(self._longer + self._rng.uniform(0.02, self._profile.fault_length), end)
+        length = at_least + self._longer + self._rng.uniform(0.02, self._profile.fault_length)
+        self._clock.after(length, end)
+        return end
 
     def _victim(self) -> SimulatedNode:
         leaders = [node for node in self._nodes if node.leads]
@@ -189,10 +193,37 @@ class Faults:
             self._count("wipe", node.name)
             self._last(lambda: self._restart(node))
 
-    def _may_lose(self, node: SimulatedNode) -> bool:
-        """Whether its disk can go: it is no loss yet, and a majority of all nodes stays that has lost nothing."""
+    def _deceive(self) -> None:
+        """Nodes that lost their disks wake up beside a leader that is none any more, and does not know it yet.
+
+        It is cut off; the others elect another one and commit; then enough of them are wiped, and see only the old one.
+        """
+        leader = next((node for node in self._nodes if node.leads), None)
+        if leader is None:
+            return
+        ends = [pair for pair in self._directions() if leader.name in pair]
+        reconnect = self._block("cut the leader off", ends, breaks=True, at_least=DECEPTION)
+        self._clock.after(self._rng.uniform(0.9, 1.6), lambda: self._wake_beside(leader, reconnect))
+
+    def _wake_beside(self, leader: SimulatedNode, reconnect: Callable[[], None]) -> None:
+        others = [node for node in self._nodes if node is not leader and not node.has_lost_its_disk]
+        wiped = self._rng.sample(others, min(len(others), len(self._nodes) // 2))
+        if not self._active or not leader.leads or not self._may_lose(*wiped):
+            return
+        reconnect()
+        names = {leader.name, *(node.name for node in wiped)}
+        outside = [pair for pair in self._directions() if (pair[0] in names) != (pair[1] in names)]
+        self._block("leave it alone with wiped nodes", outside, at_least=DECEPTION)
+        self._kill(wiped, "kill to wipe")
+        for node in wiped:
+            node.wipe()
+            self._count("wipe", node.name)
+            self._restart(node)
+
+    def _may_lose(self, *nodes: SimulatedNode) -> bool:
+        """Whether their disks can go: they are no loss yet, and a majority stays that has lost nothing."""
         lost = [node for node in self._nodes if node.has_lost_its_disk]
-        return node not in lost and len(lost) < (len(self._nodes) - 1) // 2
+        return not set(nodes) & set(lost) and len(lost) + len(nodes) <= (len(self._nodes) - 1) // 2
 
     def _crash(self, node: SimulatedNode, power: bool) -> None:
         lost = node.crash(power=power)
@@ -244,13 +275,15 @@ class Faults:
     def _directions(self) -> list[tuple[str, str]]:
         return [direction for pair in self._network.pairs for direction in (pair, pair[::-1])]
 
-    def _block(self, kind: str, directions: list[tuple[str, str]]) -> None:
-        """What is sent meanwhile arrives late, or is lost with its connection."""
+    def _block(
+        self, kind: str, directions: list[tuple[str, str]], *, breaks: bool | None = None, at_least: float = 0.0
+    ) -> Callable[[], None]:
+        """What is sent meanwhile arrives late, or is lost with its connection. Returns what ends it."""
         self._count(kind, " ".join(f"{sender}>{receiver}" for sender, receiver in directions))
-        breaks = self._rng.random() < 0.5
+        broken = self._rng.random() < 0.5 if breaks is None else breaks
         for direction in directions:
             self._network.block(direction)
-        self._last(lambda: self._unblock(directions, breaks))
+        return self._last(lambda: self._unblock(directions, broken), at_least)
 
     def _unblock(self, directions: list[tuple[str, str]], breaks: bool) -> None:
         for sender, receiver in directions:

@@ -20,6 +20,7 @@ class Profile:
     power_loss: float  # chance that a crash is one of power, not only of the process
     checkpoint_pages: int  # a -wal is checkpointed at this length
     heartbeat: float
+    election_max: float  # the longest election timeout; close to the shortest, so that votes are split
     turn: float  # seconds that a turn takes; what arrives meanwhile waits for the next one
     apply_cost: float  # seconds that applying one entry takes
     ballast: float  # chance that a call brings a large entry
@@ -52,6 +53,7 @@ class Profile:
             fault_length=fault_length,
             power_loss=rng.choice([0.0, 0.5, 1.0]),
             checkpoint_pages=rng.choice([8, 30, 200]),
+            election_max=rng.choice([0.55, 1.0, 1.0]),
             heartbeat=rng.choice([0.05, 0.1]),
             turn=rng.choice([0.001, 0.004, 0.01]),
             apply_cost=rng.choice([0.0, 0.0, 0.0005, 0.003]),

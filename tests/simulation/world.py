@@ -30,6 +30,7 @@ from simulation.profile import Profile
 from simulation.raft_checks import RaftChecks
 from simulation.trace import Trace
 
+ELECTION_MAX = timing.ELECTION_MAX  # the real one
 FAULTY_SECONDS = 30.0
 LATEST_SECONDS = 180.0  # by then there were enough commands and leaders, or the cluster is stuck
 COMMANDS = 300
@@ -178,6 +179,7 @@ class World:
 
     def _heal_a_majority(self) -> list[SimulatedNode]:
         self._network.calm = True
+        setattr(timing, "ELECTION_MAX", ELECTION_MAX)  # noqa: B010 - it is Final
         self._faults.finish()
         rng, nodes = self._rng("survivors"), list(self._nodes.values())
         intact = [node for node in nodes if not node.broken]
@@ -186,6 +188,8 @@ class World:
         survivors += [node for node in intact if node.wiped and rng.random() < REJOIN]
         for node in intact:
             node.mishaps.forget(copies_too=True)
+            if node.core is not None:
+                node.core._raft._SyncObj__conf.raftMaxTimeout = ELECTION_MAX
             if node not in survivors:
                 node.crash(power=False)
         for client in self._clients:
@@ -203,6 +207,7 @@ def set_constants(profile: Profile) -> None:
         (datadir, "SqliteJournal", CrashableJournal),
         (leader, "MAX_APPEND_ENTRIES", profile.append_entries),
         (timing, "HEARTBEAT", profile.heartbeat),
+        (timing, "ELECTION_MAX", profile.election_max),
         (timing, "COMPACTION", profile.trim_seconds),
         (entry_cache, "CACHE_ENTRIES", profile.cached_entries),
         (compaction, "MARGIN_ENTRIES", profile.margin_entries),
