@@ -59,6 +59,7 @@ class SimulatedNode:
         self.boot = 0
         self.broken = False  # it has damaged files, and does not start any more
         self.wiped = False  # and not admitted since
+        self.blank = True  # a founder that holds nothing yet votes for its like only, and is no help to others
         self.disk_is_bad = False  # for this boot
         self._turns = 0
         self._due: float | None = None  # the next turn
@@ -69,13 +70,13 @@ class SimulatedNode:
 
     @property
     def has_lost_its_disk(self) -> bool:
-        """Whether its files are damaged, or new ones that do not count yet as far as it knows."""
-        return self.wiped or self.disk.damage is not None
+        """Whether its files are damaged, or are new ones and do not count yet as far as it knows."""
+        return self.wiped or self.blank or self.disk.damage is not None
 
     def wipe(self) -> None:
         self.disk.wipe()
         self.world.checks.wiped(self.name)
-        self.broken, self.wiped = False, True
+        self.broken, self.blank, self.wiped = False, False, True
 
     def is_up(self, boot: int) -> bool:
         """Whether it still lives the life of this number."""
@@ -228,6 +229,7 @@ class SimulatedNode:
         self._check(core)
         self.catch_up.step()
         self.wiped = self.wiped and not core._raft.is_admitted
+        self.blank = self.blank and not self.disk.journal.durable_index
 
     def _rest(self, core: ReplicaCore) -> float:
         """Seconds until the next turn if nothing arrives."""

@@ -183,9 +183,9 @@ class World:
         self._faults.finish()
         rng, nodes = self._rng("survivors"), list(self._nodes.values())
         intact = [node for node in nodes if not node.broken]
-        counting = [node for node in intact if not node.wiped]
+        counting = [node for node in intact if not node.has_lost_its_disk]
         survivors = rng.sample(counting, rng.randint(len(nodes) // 2 + 1, len(counting)))
-        survivors += [node for node in intact if node.wiped and rng.random() < REJOIN]
+        survivors += [node for node in intact if node not in counting and rng.random() < REJOIN]
         for node in intact:
             node.mishaps.forget(copies_too=True)
             if node.core is not None:
