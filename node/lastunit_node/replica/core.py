@@ -5,7 +5,7 @@ with it on the term of its applied index; what follows is replayed. Anything els
 """
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
 from pysyncobj.config import FAIL_REASON
@@ -132,6 +132,10 @@ class ReplicaCore:
         )
         link.start(self._raft.poller)
         self._raft.addOnTickCallback(link.on_tick)
+
+    def before_each_poll(self, callback: Callable[[], None]) -> None:
+        """Call back in every turn when its results were handed out, before it waits for messages."""
+        self._raft.addOnTickCallback(callback)
 
     def turn(self, timeout: float = timing.POLL) -> None:
         """One turn of Raft, after this leader's own proposals: the cluster's parameters, then ticks."""

@@ -51,6 +51,7 @@ class ThreadedReplica:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []  # by index; each leaves by itself
         self._wanted_index = NEVER  # the least index that is waited for; all that the thread knows of _waiting
         self._stopping = False
+        core.before_each_poll(self._publish)
         self._thread = threading.Thread(target=self._run, name="raft", daemon=True)
 
     def start(self) -> None:
@@ -79,6 +80,9 @@ class ThreadedReplica:
         while self._requests:
             self._requests.popleft()()
         self._core.turn()
+
+    def _publish(self) -> None:
+        """Before the turn polls, or results would wait for the next message from a peer."""
         self._status = status = self._core.status()
         if self._outbox or status.applied_index >= self._wanted_index:
             self._loop.call_soon_threadsafe(self._hand_over, status)
