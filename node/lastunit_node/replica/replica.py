@@ -99,6 +99,11 @@ class ThreadedReplica:
                 future.set_result(None)
 
     @staticmethod
+    def _give_up(future: "asyncio.Future[Applied]") -> None:
+        if not future.done():
+            future.set_exception(ProposalFailed(FailureReason.TIMED_OUT))
+
+    @staticmethod
     def _resolve(future: "asyncio.Future[Applied]", applied: Applied | None, reason: int) -> None:
         if future.done():
             return
@@ -113,10 +118,11 @@ class ThreadedReplica:
             raise ProposalFailed(FailureReason.STOPPING)
         future: asyncio.Future[Applied] = self._loop.create_future()
         self._core.propose(entry, lambda applied, reason: self._outbox.append((future, applied, reason)))
+        timer = self._loop.call_later(timing.ATTEMPT, self._give_up, future)
         try:
-            applied = await asyncio.wait_for(future, timing.ATTEMPT)
-        except TimeoutError:
-            raise ProposalFailed(FailureReason.TIMED_OUT) from None
+            applied = await future
+        finally:
+            timer.cancel()
         if applied.nonce != nonce:
             raise ProposalFailed(FailureReason.UNKNOWN)
         return applied
