@@ -67,7 +67,7 @@ class CatchUp:
                     "no copy of the state was installed; this node keeps its old state and fetches another",
                     source=source,
                     problem=describe(problem),
-                    seconds=RETRY_SECONDS,
+                    retry_in_seconds=RETRY_SECONDS,
                 )
                 await asyncio.sleep(RETRY_SECONDS)
         raise AssertionError

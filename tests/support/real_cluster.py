@@ -85,6 +85,11 @@ async def eventually(condition: Callable[[], bool], what: str, seconds: float = 
     assert not limit.expired(), what
 
 
+def is_down(cluster: LocalCluster, node: str) -> bool:
+    """Whether a node's process has ended."""
+    return cluster.state(node) is ProcessState.DOWN
+
+
 async def leader_of(cluster: LocalCluster, excluding: str = "") -> str:
     """The node that leads, once one other than `excluding` does."""
     found: list[str] = []
