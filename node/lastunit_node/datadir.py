@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import sqlite3
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -147,9 +148,8 @@ class DataDirectory:
 
     def install(self, state: str, index: int, term: int) -> None:
         """Let the (closed) journal continue another state, which lies here, durably."""
-        journal = self.open_journal()
-        journal.install(state, index, term)
-        journal.close()
+        with closing(self.open_journal()) as journal:
+            journal.install(state, index, term)
 
     def remove_leftovers(self) -> None:
         """Delete states that the journal does not name, and copies that did not arrive. After open_journal."""
@@ -161,6 +161,10 @@ class DataDirectory:
     def state_path(self) -> Path:
         """The state database that the journal continues. After open_journal."""
         return self._path / self._state
+
+    def copied_state(self, index: int) -> Path:
+        """Where a copy that stands at an index is kept, once it is verified."""
+        return self._path / f"state-{index}.db"
 
     @property
     def arriving_copy(self) -> Path:
