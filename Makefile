@@ -32,6 +32,10 @@ test: $(READY) ## all tests; the slow ones are named at the end (ARGS="-k expiry
 bench: $(READY) ## how fast a local cluster answers, on a machine that does nothing else
 	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/calls.py $(ARGS)
 
+.PHONY: bench-rejoin
+bench-rejoin: $(READY) ## how long a node that lost its disk takes to come back (ARGS="--reservations 100000")
+	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/rejoin.py $(ARGS)
+
 SEEDS ?= 100
 NODES ?= 3
 
