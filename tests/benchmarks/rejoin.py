@@ -16,6 +16,7 @@ from pathlib import Path
 from support.real_cluster import assert_nodes_agree, client, leader_of, local_cluster
 
 from lastunit_node.cli.local_cluster import LocalCluster
+from lastunit_node.cli.processes import wait_until
 
 LINES = 200  # callers at a time, while the cluster is filled
 
@@ -49,8 +50,7 @@ def rejoin(cluster: LocalCluster, node: str, limit: float) -> dict[str, float]:
     cluster.start(node)
     cluster.wait_admitted(node, limit)
     seconds_admitted = time.perf_counter() - begin
-    while (cluster.status(node).applied_index or 0) < goal:
-        time.sleep(0.02)
+    wait_until(lambda: (cluster.status(node).applied_index or 0) >= goal, limit)
     seconds_level = time.perf_counter() - begin
     cluster.wait_serving(limit, [node])
     return {
