@@ -36,6 +36,10 @@ bench: $(READY) ## how fast a local cluster answers, on a machine that does noth
 bench-catchup: $(READY) ## how long a copy of 100,000 reservations takes to bring a node back
 	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/catchup.py $(ARGS)
 
+.PHONY: bench-rejoin
+bench-rejoin: $(READY) ## how long a node that lost its disk takes to come back (ARGS="--reservations 100000")
+	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/rejoin.py $(ARGS)
+
 SEEDS ?= 100
 NODES ?= 3
 
