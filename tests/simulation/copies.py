@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lastunit_node.catchup import LOOK_SECONDS, RETRY_SECONDS, settle_copy
-from lastunit_node.copies import CopyInfo, CopyRefused, make_copy
+from lastunit_node.catchup import LOOK_SECONDS, RETRY_SECONDS, ArrivedCopy
+from lastunit_node.copies import CopyInfo, CopyRefused, adopt_copy, discard_copy, make_copy
 from simulation.oracle import Violation
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class CatchUp:
         self._node, self._world = node, node.world
         self._boot = node.boot
         self._fetching = False
+        self._attempts = 0
         self._stream: Stream | None = None
         self._next_look = 0.0
 
@@ -50,8 +51,14 @@ class CatchUp:
         self._next_look = now + LOOK_SECONDS
         if core._raft.leader is not None:
             self._fetching = True
-            source = self._world.nodes[core._raft.leader.id]
+            source = self._world.nodes[self._choose_source(core._raft.leader.id)]
             self._later(self._pace(), lambda: self._ask(source))
+
+    def _choose_source(self, leader: str) -> str:
+        """The leader, and every other time another peer."""
+        peers = [name for name in self._world.nodes if name not in {leader, self._node.name}]
+        turn, asks_a_peer = divmod(self._attempts, 2)
+        return peers[turn % len(peers)] if asks_a_peer else leader
 
     def _pace(self) -> float:
         seconds = 0.05 if self._world.network.calm else self._world.profile.copy_seconds
@@ -69,6 +76,8 @@ class CatchUp:
     def _start_over(self, why: str) -> None:
         self._world.counts[f"copy: {why}"] += 1
         self._world.trace.say(f"{self._node.name} gets no copy: {why}")
+        discard_copy(self._node.disk.directory.arriving_copy)
+        self._attempts += 1
         self._fetching, self._stream = False, None
         self._next_look = self._world.clock.now + RETRY_SECONDS
 
@@ -132,17 +141,22 @@ class CatchUp:
         node, core = self._node, self._node.core
         assert core is not None
         node.copy_step()
+        info, directory = stream.info, node.disk.directory
+        if info.applied_index <= core._machine.applied_index:
+            self._start_over("no longer needed")
+            return
+        lasting = directory.copied_state(info.applied_index)
         try:
-            copy = settle_copy(node.disk.directory, stream.info, core._machine.applied_index)
-        except CopyRefused as refusal:
-            if not stream.damaged and "applied here already" not in str(refusal):
+            adopt_copy(directory.arriving_copy, lasting, info, directory.state_identity)
+        except CopyRefused:
+            if not stream.damaged:
                 raise
-            self._start_over("damaged on its way" if stream.damaged else "no longer needed")
+            self._start_over("damaged on its way")
             return
         if stream.damaged:
             raise Violation(f"{node.name} took a copy that was damaged on its way")
         node.copy_step()
-        node.install(copy)
+        node.install(ArrivedCopy(lasting.name, info))
 
     def _is_cut(self, source: "SimulatedNode") -> bool:
         """Whether nothing gets through from one to the other at the moment."""

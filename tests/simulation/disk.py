@@ -70,7 +70,7 @@ class Disk:
 
     def _format(self, *, founding: bool) -> None:
         """As the real commands do, but for the instance, which is of this seed."""
-        format_directory(self.folder, CLUSTER, CLUSTER_ID, self._node)
+        format_directory(self.folder, CLUSTER, CLUSTER_ID, self._node, founding=founding)
         owner = Owner(CLUSTER_ID, self._node, f"{self._rng.getrandbits(64):016x}", int(founding))
         with closing(sqlite3.connect(self.folder / JOURNAL, isolation_level=None)) as connection:
             connection.execute(UPDATE_OWNER, owner.row())

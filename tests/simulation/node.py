@@ -164,10 +164,12 @@ class SimulatedNode:
         """As the real node: stop; one transaction; start again."""
         assert self.core is not None
         self._front_end.dead = True
+        machine = self.core._machine
         self.core.close()
-        self.disk.install(copy.file, copy.info.applied_index, copy.info.applied_term, self.copy_step)
-        self.world.counts["copy: installed"] += 1
-        self.world.trace.say(f"{self.name} installed the copy at index {copy.info.applied_index}")
+        if copy.info.applied_index > machine.applied_index:
+            self.disk.install(copy.file, copy.info.applied_index, copy.info.applied_term, self.copy_step)
+            self.world.counts["copy: installed"] += 1
+            self.world.trace.say(f"{self.name} installed the copy at index {copy.info.applied_index}")
         self.crash(power=False)
         self.start()
 

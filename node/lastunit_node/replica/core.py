@@ -5,7 +5,7 @@ with it on the term of its applied index; what follows is replayed. Anything els
 """
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
 from pysyncobj.config import FAIL_REASON
@@ -50,8 +50,9 @@ def check_state_against_journal(applied_index: int, applied_term: int, journal: 
     first, last = journal.first_index, journal.last_index
     if applied_index > last:
         raise StartRefused(
-            f"the state has applied index {applied_index} but the journal ends at {last}: journal entries were lost; "
-            "restore this node's data directory, or take it from a copy of the same moment"
+            f"the state has applied index {applied_index} but the journal ends at {last}: journal entries were lost, "
+            "and with them perhaps a vote. `lastunit-node rejoin` puts the data aside and lets the node catch up from "
+            "the others"
         )
     if applied_index < first:
         raise StartRefused(f"the journal starts at {first}, after the state's applied index {applied_index}")
@@ -138,6 +139,10 @@ class ReplicaCore:
         )
         link.start(self._raft.poller)
         self._raft.addOnTickCallback(link.on_tick)
+
+    def before_each_poll(self, callback: Callable[[], None]) -> None:
+        """Call back in every turn when its results were handed out, before it waits for messages."""
+        self._raft.addOnTickCallback(callback)
 
     def turn(self, timeout: float = timing.POLL) -> None:
         """One turn of Raft, after this leader's own proposals: admissions, the cluster's parameters, ticks."""

@@ -18,11 +18,18 @@ class Forwarding:
 
     def __init__(self, raft: "RaftHooks") -> None:
         self._raft = raft
+        self._waiting: set[Node] = set()  # followers whose proposals this leader took since it was last asked
+
+    def take_waiting(self) -> "set[Node]":
+        """The followers at which callers wait for entries that were added since the last call."""
+        waiting, self._waiting = self._waiting, set()
+        return waiting
 
     def on_apply_command(self, node: "Node", message: Message) -> None:
         """A follower forwards an entry; PySyncObj answers it with a log position or a refusal."""
         if len(message["command"]) > MAX_ENTRY_BYTES:
             raise MalformedMessage(f"apply_command: {len(message['command'])} bytes are more than {MAX_ENTRY_BYTES}")
+        self._waiting.add(node)
         self._raft.propose(message["command"], (node, message["request_id"]))
 
     def on_apply_command_response(self, _node: "Node", message: Message) -> None:

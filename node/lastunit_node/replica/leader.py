@@ -53,6 +53,19 @@ class Leader:
         progress = self._progress.get(node)
         return progress.match if progress else 0
 
+    def forwarded(self, node: "Node") -> None:
+        """An entry of this follower was added just now: a caller waits there."""
+        progress = self._progress.get(node)
+        if progress is not None:
+            progress.awaited = self._raft.journal.last_index
+
+    def tell_those_who_wait(self) -> None:
+        """Tell followers whose callers wait that their entries are committed, before this node takes time to apply."""
+        now, commit = self._raft.now(), self._raft.commit_index
+        for node, progress in self._progress.items():
+            if progress.is_awaiting(commit) and self._raft.is_connected(node):
+                self._send(node, progress, [], now)
+
     def send_appends(self) -> None:
         """Send every connected follower the entries, commit index or heartbeat that is due."""
         now = self._raft.now()
@@ -74,8 +87,7 @@ class Leader:
             self._send(node, progress, self._next_entries(progress.next), now)
             sent = True
         unprobed = progress.probing and not progress.probe_in_flight
-        uninformed = not progress.probing and progress.commit_sent < self._raft.commit_index
-        if not sent and (heartbeat_due or unprobed or uninformed):
+        if not sent and (heartbeat_due or unprobed or progress.commit_is_due(self._raft.commit_index, now)):
             self._send(node, progress, [], now)
 
     def _next_entries(self, first: int) -> "list[LogEntry]":

@@ -8,6 +8,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from lastunit_node.replica import timing
+
 MAX_IN_FLIGHT: Final = 64  # messages sent and not answered; the bound on what a slow follower costs the leader
 MAX_IN_FLIGHT_BYTES: Final = 8 << 20
 
@@ -21,6 +23,7 @@ class Progress:
     probing: bool = True
     probe_in_flight: bool = False
     commit_sent: int = -1
+    awaited: int = 0  # up to this index somebody at the follower waits for the commit
     last_sent: float = float("-inf")
     _in_flight: deque[tuple[int, int]] = field(default_factory=deque)  # (last index, bytes) per message
     _in_flight_bytes: int = 0
@@ -36,6 +39,18 @@ class Progress:
         if self.probing:
             return not self.probe_in_flight
         return len(self._in_flight) < MAX_IN_FLIGHT and self._in_flight_bytes < MAX_IN_FLIGHT_BYTES
+
+    def commit_is_due(self, commit: int, now: float) -> bool:
+        """Whether a commit index that no entry carries is to be sent now.
+
+        At once where a caller waits for it; elsewhere the next entries bring it, most often.
+        """
+        is_news = not self.probing and self.commit_sent < commit
+        return self.is_awaiting(commit) or (is_news and now - self.last_sent >= timing.COMMIT_NEWS)
+
+    def is_awaiting(self, commit: int) -> bool:
+        """Whether a caller at the follower waits to hear that the log is committed so far."""
+        return not self.probing and self.commit_sent < min(commit, self.awaited)
 
     def sent(self, last: int, size: int, commit: int, now: float) -> None:
         """A message with entries next..last (none when last < next) and so many entry bytes has left."""

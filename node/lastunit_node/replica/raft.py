@@ -199,7 +199,9 @@ class Raft(RaftHooks):
         return not self._transfer.under_way
 
     def send_appends(self) -> None:
-        """Replicate, and see a transfer along."""
+        """Replicate what was added, and the news of what is committed."""
+        for node in self._forwarding.take_waiting():
+            self._leader.forwarded(node)
         self._leader.send_appends()
 
     def apply_committed(self) -> None:
@@ -207,6 +209,8 @@ class Raft(RaftHooks):
         if self.last_applied >= self.commit_index:
             return
         self.journal.setRaftCommitIndex(self.commit_index)
+        if self.role == LEADER:
+            self._leader.tell_those_who_wait()
         deadline = self.now() + timing.APPLY_PER_TURN
         for entry in self._committed_entries():
             self._apply(*entry)

@@ -51,6 +51,7 @@ class ThreadedReplica:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []  # by index; each leaves by itself
         self._wanted_index = NEVER  # the least index that is waited for; all that the thread knows of _waiting
         self._stopping = False
+        core.before_each_poll(self._publish)
         self._thread = threading.Thread(target=self._run, name="raft", daemon=True)
 
     def start(self) -> None:
@@ -79,6 +80,9 @@ class ThreadedReplica:
         while self._requests:
             self._requests.popleft()()
         self._core.turn()
+
+    def _publish(self) -> None:
+        """Before the turn polls, or results would wait for the next message from a peer."""
         self._status = status = self._core.status()
         if self._outbox or status.applied_index >= self._wanted_index:
             self._loop.call_soon_threadsafe(self._hand_over, status)
@@ -95,6 +99,11 @@ class ThreadedReplica:
                 future.set_result(None)
 
     @staticmethod
+    def _give_up(future: "asyncio.Future[Applied]") -> None:
+        if not future.done():
+            future.set_exception(ProposalFailed(FailureReason.TIMED_OUT))
+
+    @staticmethod
     def _resolve(future: "asyncio.Future[Applied]", applied: Applied | None, reason: int) -> None:
         if future.done():
             return
@@ -109,10 +118,11 @@ class ThreadedReplica:
             raise ProposalFailed(FailureReason.STOPPING)
         future: asyncio.Future[Applied] = self._loop.create_future()
         self._core.propose(entry, lambda applied, reason: self._outbox.append((future, applied, reason)))
+        timer = self._loop.call_later(timing.ATTEMPT, self._give_up, future)
         try:
-            applied = await asyncio.wait_for(future, timing.ATTEMPT)
-        except TimeoutError:
-            raise ProposalFailed(FailureReason.TIMED_OUT) from None
+            applied = await future
+        finally:
+            timer.cancel()
         if applied.nonce != nonce:
             raise ProposalFailed(FailureReason.UNKNOWN)
         return applied

@@ -3,6 +3,7 @@
 from typing import Final
 
 HEARTBEAT: Final = 0.05
+COMMIT_NEWS: Final = 0.01  # where nobody waits, a follower hears of a commit so late, if no entry brings it before
 ELECTION_MIN: Final = 0.5
 ELECTION_MAX: Final = 1.0
 LOST_LEADER: Final = 0.05  # at most so long after the leader's connection closed, a follower asks who would vote for it

@@ -23,6 +23,7 @@ class Changes:
     def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
         self._connection = connection
         self._rows = Table(connection, digest, CHANGES)
+        self._waits: bool | None = None  # for the clock; None: not known without a look
 
     def answer_again(self, kind: Kind, change_id: str, request: bytes, index: int) -> Result | None:
         """What a known id answers: the first result, or ID_REUSED for another request; None for a new id."""
@@ -34,10 +35,13 @@ class Changes:
     def remember(self, kind: Kind, change_id: str, request: bytes, result: Result, forget_at_tick: int | None) -> None:
         """Keep the first result: for good (None), or until a tick."""
         self._rows.insert(ChangeRow(kind.value, change_id, request, encode_answer(result), forget_at_tick))
+        if forget_at_tick is not None:
+            self._waits = True
 
     def forget(self, row: ChangeRow) -> None:
         """As if the id had never been seen."""
         self._rows.delete(row)
+        self._waits = None
 
     def to_forget(self, clock: int, limit: int) -> list[ChangeRow]:
         """Ids whose retention is over."""
@@ -45,5 +49,7 @@ class Changes:
 
     def wait_for_the_clock(self) -> bool:
         """Whether an id is to be forgotten some day."""
-        remembered = "SELECT 1 FROM stock_changes WHERE forget_at_tick IS NOT NULL"
-        return bool(self._connection.execute(f"SELECT EXISTS ({remembered})").fetchone()[0])
+        if self._waits is None:
+            remembered = "SELECT 1 FROM stock_changes WHERE forget_at_tick IS NOT NULL"
+            self._waits = bool(self._connection.execute(f"SELECT EXISTS ({remembered})").fetchone()[0])
+        return self._waits

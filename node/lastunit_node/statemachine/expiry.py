@@ -15,11 +15,14 @@ from lastunit_node.statemachine.tables import ReservationRow
 
 def step(state: State) -> None:
     """Expire and forget as much as one step may."""
-    if state.configured is None:
+    if state.configured is None or state.swept_at == state.clock:
         return
-    for row in state.reservations.due(state.clock, state.parameters.sweep_size):
+    limit = state.parameters.sweep_size
+    due = state.reservations.due(state.clock, limit)
+    for row in due:
         expire(state, row)
-    _forget(state)
+    if _forget(state, limit) < limit and len(due) < limit:
+        state.swept_at = state.clock
 
 
 def is_behind(state: State) -> bool:
@@ -54,10 +57,12 @@ def expire_first_of(state: State, sku: str) -> bool:
     return True
 
 
-def _forget(state: State) -> None:
-    limit = state.parameters.sweep_size
+def _forget(state: State, limit: int) -> int:
+    """Forget so many ids, or all whose retention is over; how many they were."""
     closed = state.reservations.to_forget(state.clock, limit)
     for reservation in closed:
         state.reservations.forget(reservation)
-    for change in state.changes.to_forget(state.clock, limit - len(closed)):
+    changes = state.changes.to_forget(state.clock, limit - len(closed))
+    for change in changes:
         state.changes.forget(change)
+    return len(closed) + len(changes)

@@ -62,7 +62,6 @@ class StateMachine:
         self._state = State(connection, self._digest)
         self._in_transaction = False
         self._failed = False
-        self._needs_ticks: bool | None = None
 
     @property
     def clock(self) -> int:
@@ -86,10 +85,7 @@ class StateMachine:
     @property
     def needs_ticks(self) -> bool:
         """Whether a hold, or an id to forget, waits for the clock."""
-        if self._needs_ticks is None:
-            state = self._state
-            self._needs_ticks = state.reservations.wait_for_the_clock() or state.changes.wait_for_the_clock()
-        return self._needs_ticks
+        return self._state.reservations.wait_for_the_clock() or self._state.changes.wait_for_the_clock()
 
     def state_hash(self) -> StateHash:
         """Both hashes at the applied index."""
@@ -150,7 +146,6 @@ class StateMachine:
         self._state.stock.flush()
         self.chain = chain_hash(self.chain, index, term, entry, encode_results(results))
         self.applied_index, self.applied_term = index, term
-        self._needs_ticks = None
         return Applied(index, term, decoded.nonce if isinstance(decoded, DecodedEntry) else 0, results)
 
     def _answer(self, index: int, term: int, entry: DecodedEntry | NoOp | Undecodable) -> tuple[Result, ...]:

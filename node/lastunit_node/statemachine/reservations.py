@@ -72,6 +72,7 @@ class Reservations:
     def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
         self._connection = connection
         self._rows = Table(connection, digest, RESERVATIONS)
+        self._waits: bool | None = None  # for the clock; None: not known without a look
 
     def find(self, reservation_id: str) -> ReservationRow | None:
         """The row of an id."""
@@ -80,19 +81,24 @@ class Reservations:
     def add(self, row: ReservationRow) -> None:
         """A new id."""
         self._rows.insert(row)
+        if row.forget_at_tick is not None:
+            self._waits = True
 
     def add_hold(self, row: ReservationRow, units: tuple[UnitLine, ...]) -> None:
         """A new id that holds units."""
         self._rows.insert(row)
+        self._waits = True
         self._index_hold(row, units)
 
     def update(self, old: ReservationRow, new: ReservationRow) -> None:
         """Change a row that holds nothing before or after."""
         self._rows.replace(old, new)
+        self._waits = None
 
     def close_hold(self, old: ReservationRow, new: ReservationRow, units: tuple[UnitLine, ...]) -> None:
         """A hold of these units ends."""
         self._rows.replace(old, new)
+        self._waits = None
         self._unindex_hold(old, units)
 
     def move_expiry(self, old: ReservationRow, expires_at_tick: int) -> ReservationRow:
@@ -107,6 +113,7 @@ class Reservations:
     def forget(self, row: ReservationRow) -> None:
         """As if the id had never been seen."""
         self._rows.delete(row)
+        self._waits = None
 
     def due(self, clock: int, limit: int) -> list[ReservationRow]:
         """Holds whose time has come, first those that expire first, then by token."""
@@ -128,9 +135,12 @@ class Reservations:
 
     def wait_for_the_clock(self) -> bool:
         """Whether a hold may expire, or an id is to be forgotten some day."""
-        held = "SELECT 1 FROM reservations WHERE state = 1"
-        remembered = "SELECT 1 FROM reservations WHERE forget_at_tick IS NOT NULL"
-        return bool(self._connection.execute(f"SELECT EXISTS ({held}) OR EXISTS ({remembered})").fetchone()[0])
+        if self._waits is None:
+            held = "SELECT 1 FROM reservations WHERE state = 1"
+            remembered = "SELECT 1 FROM reservations WHERE forget_at_tick IS NOT NULL"
+            found = self._connection.execute(f"SELECT EXISTS ({held}) OR EXISTS ({remembered})").fetchone()
+            self._waits = bool(found[0])
+        return self._waits
 
     def _index_hold(self, row: ReservationRow, units: tuple[UnitLine, ...]) -> None:
         self._connection.executemany(

@@ -39,6 +39,7 @@ class State:
         clock = self._clock.get()
         self.clock = 0 if clock is None else clock.ticks
         self.configured = self._parameters.get()
+        self.swept_at = -1  # at this clock nothing is due: what an entry adds is due at a later tick
 
     @property
     def parameters(self) -> Parameters:

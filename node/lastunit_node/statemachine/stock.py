@@ -175,8 +175,7 @@ class Stock:
         """Write the front back, so that the database has all ranges."""
         stored, front = shelf.stored_front, shelf.front
         if stored is not None and front is not None and stored != front:
-            self._ranges.delete(stored)
-            self._ranges.insert(front)
+            self._ranges.move(stored, front)
         shelf.front = shelf.stored_front = None
 
     def _range_around(self, shelf: Shelf, wanted: UnitRange) -> AvailableRow | None:

@@ -122,6 +122,8 @@ class Table(Generic[RowT]):
         self._insert = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
         changes = ", ".join(f"{column} = ?" for column in columns[schema.key :])
         self._update = f"UPDATE {name} SET {changes} WHERE {key}"  # noqa: S608
+        moved = ", ".join(f"{column} = ?" for column in columns)
+        self._move = f"UPDATE {name} SET {moved} WHERE {key}"  # noqa: S608
         self._delete = f"DELETE FROM {name} WHERE {key}"  # noqa: S608
 
     def get(self, *key: object) -> RowT | None:
@@ -143,6 +145,12 @@ class Table(Generic[RowT]):
         """Put `new`, of the same primary key, in the place of `old`, which is the row as it stands."""
         key = self._schema.key
         self._touch_one(self._update, new[key:] + old[:key])
+        self._digest.remove(self._schema.name, old)
+        self._digest.add(self._schema.name, new)
+
+    def move(self, old: RowT, new: RowT) -> None:
+        """Put `new`, of any primary key that is free, in the place of `old`, which is the row as it stands."""
+        self._touch_one(self._move, new + old[: self._schema.key])
         self._digest.remove(self._schema.name, old)
         self._digest.add(self._schema.name, new)
 

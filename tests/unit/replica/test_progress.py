@@ -3,6 +3,7 @@
 import pytest
 
 from lastunit_node.replica import progress as progress_module
+from lastunit_node.replica import timing
 from lastunit_node.replica.progress import Progress
 
 
@@ -101,3 +102,14 @@ def test_a_broken_connection_forgets_what_was_in_flight() -> None:
     progress.sent(50, 100, commit=0, now=0.0)
     progress.become_probe()
     assert (progress.match, progress.next, progress.probing, progress.may_send_entries) == (5, 6, True, True)
+
+
+def test_a_commit_is_told_at_once_where_a_caller_waits_for_it_and_a_little_later_elsewhere() -> None:
+    progress = replicating(5)
+    progress.sent(6, 100, commit=5, now=0.0)
+    assert not progress.commit_is_due(6, now=timing.COMMIT_NEWS / 2), "the next entries may bring it"
+    assert progress.commit_is_due(6, now=timing.COMMIT_NEWS)
+    progress.awaited = 6
+    assert progress.commit_is_due(6, now=0.0)
+    progress.sent(6, 0, commit=6, now=0.0)
+    assert not progress.commit_is_due(6, now=1.0), "it has been told"

@@ -252,6 +252,28 @@ def test_an_answer_to_an_earlier_boot_is_not_taken_for_ours(make_network: MakeNe
     assert outcomes == []
 
 
+def test_a_follower_where_a_caller_waits_hears_of_the_commit_before_the_leader_applies(
+    make_network: MakeNetwork,
+) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    asked, other = others(network, leader)
+    network.run_until(network.level)
+    network.run_until(lambda: not network.queue)
+    machine = network.machines[leader]
+    told: list[str] = []
+
+    def watched(index: int, term: int, entry: bytes) -> Applied:
+        told.extend(receiver for _, receiver, message in network.queue if message.get("commit_index") == index)
+        return ListMachine.apply(machine, index, term, entry)
+
+    machine.apply = watched  # type: ignore[method-assign]
+    assert network.commit(asked, [b"a"]) == [FAIL_REASON.SUCCESS]
+    assert told == [asked]
+    network.run_until(network.level)
+    assert network.machines[other].applied == machine.applied
+
+
 def test_a_proposal_without_a_leader_fails_at_once(make_network: MakeNetwork) -> None:
     network = make_network(3)
     reasons: list[int] = []

@@ -147,6 +147,9 @@ class Core:
     def status(self) -> None:
         """None is looked at."""
 
+    def before_each_poll(self, _callback: Callable[[], None]) -> None:
+        """There are no turns."""
+
 
 @pytest.fixture
 async def replica(path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
