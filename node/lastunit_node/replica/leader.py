@@ -61,9 +61,9 @@ class Leader:
 
     def tell_those_who_wait(self) -> None:
         """Tell followers whose callers wait that their entries are committed, before this node takes time to apply."""
-        now, commit = self._raft.now(), self._raft.commit_index
+        now, commit, start = self._raft.now(), self._raft.commit_index, self._raft.journal.first_index
         for node, progress in self._progress.items():
-            if progress.is_awaiting(commit) and self._raft.is_connected(node):
+            if progress.is_awaiting(commit) and progress.previous >= start and self._raft.is_connected(node):
                 self._send(node, progress, [], now)
 
     def send_appends(self) -> None:
