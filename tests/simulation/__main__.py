@@ -69,6 +69,8 @@ def summarise(reports: list[Report], nodes: int, wall_seconds: float) -> dict[st
         "nodes": nodes,
         "seeds": len(reports),
         "simulated_seconds": round(sum(report.seconds for report in reports), 1),
+        "simulated_seconds_per_seed": round(sum(report.seconds for report in reports) / max(1, len(reports)), 1),
+        "real_seconds_per_seed": round(sum(report.wall_seconds for report in reports) / max(1, len(reports)), 2),
         "wall_seconds": round(wall_seconds, 1),
         "commands_answered": sum(report.answered for report in reports),
         "entries": sum(report.entries for report in reports),

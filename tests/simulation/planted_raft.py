@@ -192,7 +192,7 @@ def vote_for_anyone() -> None:
     replace(elections.Elections, "_may_vote_for", may_vote_for)
 
 
-@mutant("count one vote twice (stock)", nodes=5)
+@mutant("count one vote twice (stock)", nodes=5, bound=150)
 def count_votes_twice() -> None:
     class Ballots(list[str]):
         def add(self, voter: str) -> None:

@@ -56,7 +56,7 @@ def apply_again_when_a_callback_raises() -> None:
     replace(machine.StateMachine, "apply", lambda _apply: unguarded)
 
 
-@mutant("forget entries that no durable state has applied")
+@mutant("forget entries that no durable state has applied", bound=150)
 def compact_too_far() -> None:
     def trim(self: Any, followers: Any) -> bool:
         self._durable = self._machine.applied_index

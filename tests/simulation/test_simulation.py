@@ -11,6 +11,11 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 
+FAULTS = (
+    *("kill one, power", "kill one, process", "kill in a turn, power", "kill all, power", "pause", "split", "wipe"),
+    *("disk full, process", "the disk refused a read or a write, process", "damage"),
+)
+
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Seeds run in processes of their own: they replace the clock of PySyncObj."""
@@ -36,8 +41,10 @@ def test_nothing_is_lost_and_nothing_gets_stuck(nodes: int, seeds: int) -> None:
     summary = json.loads(done.stdout)
     assert summary["seeds"] == seeds
     assert summary["violations"] == []
-    for kind in ("kill one, power", "kill one, process", "kill in a turn, power", "kill all, power", "pause", "split"):
+    for kind in FAULTS:
         assert summary["faults"][kind] > 0, kind
+    for kind in ("copy: begun", "copy: installed", "journal trimmed"):
+        assert summary["events"][kind] > 0, kind
 
 
 @pytest.mark.parametrize("nodes", [3, 5])
