@@ -54,13 +54,17 @@ class Follower:
         self._heard_at = float("-inf")
 
     def flush(self) -> None:
-        """Sync once, then send the answers of this turn."""
+        """Sync once, then send the answers of this turn.
+
+        Those of an earlier term are dropped: what they acknowledge may have been cut for the leader of this one.
+        """
         if not self._answers:
             return
         self._raft.journal.sync()
         answers, self._answers = self._answers, []
         for node, answer in answers:
-            self._raft.send(node, answer)
+            if answer["term"] == self._raft.term:
+                self._raft.send(node, answer)
 
     def _follow(self, node: "Node", term: int) -> None:
         raft = self._raft

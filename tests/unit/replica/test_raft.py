@@ -87,6 +87,24 @@ def test_a_follower_commits_no_more_than_the_message_proved(make_network: MakeNe
     assert node.commit_index == 1
 
 
+def test_what_was_cut_for_a_newer_leader_in_the_same_turn_is_not_acknowledged(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    network.commit(leader, [b"a"])
+    network.run_until(network.level)
+    name, newer = others(network, leader)
+    follower, last, term = network.nodes[name], network.nodes[name].journal.last_index, network.nodes[name].term
+    sent: list[dict[str, Any]] = []
+    network.transports[name].on_send = sent.append
+    place = {"prev_index": last, "prev_term": term}
+    follower.on_message(
+        Node(leader), append(follower, **place, entries=[(b"b", last + 1, term), (b"c", last + 2, term)])
+    )
+    follower.on_message(Node(newer), append(follower, **place, term=term + 1, entries=[(b"other", last + 1, term + 1)]))
+    follower._follower.flush()
+    assert [(message["term"], message["last"]) for message in sent] == [(term + 1, last + 1)]
+
+
 def test_a_conflict_with_a_committed_entry_stops_the_node(make_network: MakeNetwork) -> None:
     network = make_network(3)
     leader = network.elect()
