@@ -82,11 +82,11 @@ class Meaning:
         self._effects: dict[tuple[str, str], int] = {}
 
     def check(self, applied: Applied, entry: bytes) -> None:
+        if self._model is not None:
+            self._model.step()
         decoded = decode_entry(entry)
         if not isinstance(decoded, DecodedEntry):
             return
-        if self._model is not None:
-            self._model.step()
         for position, command in enumerate(decoded.commands):
             result = applied.results[position]
             token = FencingToken(applied.term, applied.index, position)
