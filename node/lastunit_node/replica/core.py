@@ -50,8 +50,9 @@ def check_state_against_journal(applied_index: int, applied_term: int, journal: 
     first, last = journal.first_index, journal.last_index
     if applied_index > last:
         raise StartRefused(
-            f"the state has applied index {applied_index} but the journal ends at {last}: journal entries were lost, and "
-            "with them perhaps a vote. `lastunit-node rejoin` puts the data aside and lets the node catch up from the others"
+            f"the state has applied index {applied_index} but the journal ends at {last}: journal entries were lost, "
+            "and with them perhaps a vote. `lastunit-node rejoin` puts the data aside and lets the node catch up from "
+            "the others"
         )
     if applied_index < first:
         raise StartRefused(f"the journal starts at {first}, after the state's applied index {applied_index}")
