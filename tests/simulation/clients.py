@@ -15,6 +15,7 @@ from simulation.frontend import Call
 from simulation.profile import Profile
 from simulation.sessions import Session, Shopper, ballast, draw_session, open_shop
 
+HURRIED, UNHURRIED = (0.0, 0.2), (0.5, 1.5)  # seconds between two sessions
 SHORTEST = 0.01  # seconds; asking for less time than this is giving up
 Submit = Callable[[str, Call], bool]  # to a node; False when nobody listens there
 
@@ -22,9 +23,19 @@ Submit = Callable[[str, Call], bool]  # to a node; False when nobody listens the
 class Client:
     """One caller with one session at a time."""
 
-    def __init__(self, number: int, clock: Clock, rng: Random, profile: Profile, nodes: list[str], to: Submit) -> None:
+    def __init__(
+        self,
+        number: int,
+        clock: Clock,
+        rng: Random,
+        profile: Profile,
+        nodes: list[str],
+        to: Submit,
+        is_ahead: Callable[[], bool],
+    ) -> None:
         self._clock, self._rng, self._nodes, self._submit = clock, rng, nodes, to
         self._ballast = profile.ballast
+        self._is_ahead = is_ahead
         self._ids = 0
         self._name = f"c{number}"
         tick = profile.configure.tick_ms / 1000
@@ -63,7 +74,8 @@ class Client:
 
     def _rest(self) -> None:
         self._first_asked.clear()
-        self._clock.after(self._rng.uniform(0.0, 0.3), lambda: self._go_on(draw_session(self._shopper), None))
+        rest = self._rng.uniform(*(UNHURRIED if self._is_ahead() else HURRIED))
+        self._clock.after(rest, lambda: self._go_on(draw_session(self._shopper), None))
 
     def _ask(self, session: Session, command: Command) -> None:
         """Ask one node, for a while."""

@@ -51,8 +51,10 @@ class FrontEnd:
     def step(self) -> None:
         """Before each turn: begin the next batch when none is under way."""
         self._batch = [call for call in self._batch if not call.over]
+        if self._batch or self._nonce or not self._queue:
+            return
         status = self._core.status()
-        if self._batch or self._nonce or not self._queue or status.parameters is None:
+        if status.parameters is None:
             return
         self._batch, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
         self._stamp = status.clock + status.parameters.retention_ticks // 2

@@ -77,11 +77,10 @@ class SimulatedLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
         self._network = network
         self._on_arrival = on_arrival
         self._open: dict[str, Connection] = {}
-        self._poll_pipe: Callable[[float], None] = lambda _timeout: None
 
     def start(self, poller: Poller) -> None:
-        """Deliver what has arrived wherever Raft polls."""
-        self._poll_pipe, poller.poll = poller.poll, self._poll
+        """Deliver what has arrived wherever Raft polls; there is nothing else to poll."""
+        poller.poll = lambda _timeout: self.deliver()
 
     def on_tick(self) -> None:
         """Nothing to do: the network makes connections."""
@@ -104,8 +103,8 @@ class SimulatedLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
         self.inbox.append(event)
         self._on_arrival()
 
-    def _poll(self, _timeout: float) -> None:
-        self._poll_pipe(0.0)
+    def deliver(self) -> None:
+        """Let the node see what has arrived."""
         events, self.inbox = self.inbox, []
         for event in events:
             match event:
@@ -162,6 +161,10 @@ class Network:
 
     def block(self, direction: Direction) -> None:
         self._blocked[direction] += 1
+
+    def is_blocked(self, sender: str, receiver: str) -> bool:
+        """In either direction: what needs answers does not get on."""
+        return bool(self._blocked[sender, receiver] or self._blocked[receiver, sender])
 
     def unblock(self, direction: Direction) -> None:
         """What was held arrives now, in order, if the connection still stands."""

@@ -1,27 +1,34 @@
 """One node through all its lives: the real ReplicaCore, turn by turn, until it is killed, and then again."""
 
+import sqlite3
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
 from unit.statemachine.shop import audit
 
+from lastunit_node.catchup import ArrivedCopy
+from lastunit_node.damage import DAMAGE, explain, has_disk_failed
+from lastunit_node.datadir import DirectoryRefused
 from lastunit_node.replica import timing
-from lastunit_node.replica.core import RecordingMachine, ReplicaCore
-from lastunit_node.statemachine.results import Applied, StateHash
-from lastunit_node.statemachine.tables import AdmittedRow
+from lastunit_node.replica.core import ReplicaCore
+from lastunit_node.replica.syncobj import LEADER
 from simulation.clock import Clock, NodeClock
+from simulation.copies import CatchUp
 from simulation.disk import CrashableJournal, Disk
 from simulation.frontend import Call, FrontEnd
+from simulation.mishaps import COPY, MESSAGE, WRITE, Crash, Mishaps
 from simulation.network import Network, SimulatedLink
 from simulation.oracle import Oracle, Violation
 from simulation.profile import Profile
 from simulation.raft_checks import RaftChecks
 from simulation.trace import Trace
+from simulation.watched import WatchedMachine
 
-TURN = 0.0005  # seconds that a turn takes which found something to do
-AUDIT_EVERY = 16  # indexes between two full counts of all units
+IDLE = (0.05, 0.25)  # seconds until a follower's next turn when nothing arrives: a lazier poll than the real one
+HEARTBEATS = (1.1, 1.4)  # a leader's, in heartbeats
 SCAN_EVERY = 400  # turns of one node between two scans of all its rows
 
 
@@ -36,40 +43,8 @@ class Surroundings:
     oracle: Oracle
     checks: RaftChecks
     trace: Trace
-
-
-class Crash(BaseException):
-    """The process dies here, in the middle of a turn."""
-
-
-class WatchedMachine:
-    """The real state machine; every application goes to the oracle."""
-
-    def __init__(self, node: "SimulatedNode", machine: RecordingMachine) -> None:
-        self._node, self._machine = node, machine
-
-    def apply(self, index: int, term: int, entry: bytes) -> Applied:
-        node, world = self._node, self._node.world
-        world.checks.about_to_apply(node.name, index, node.disk.journal)
-        applied = self._machine.apply(index, term, entry)
-        if not world.network.calm:
-            world.clock.now += world.profile.apply_cost  # for everyone: the price of one thread
-        state = self._machine.machine.state_hash()
-        if world.oracle.applied(node.name, entry, applied, state):
-            outcomes = " ".join(result.outcome.name for result in applied.results)
-            world.trace.say(f"{node.name} applies {index} of term {term} first: {outcomes or 'nothing'}")
-            if index % AUDIT_EVERY == 0:
-                audit(node.disk.state)
-        return applied
-
-    def commit(self) -> None:
-        self._machine.commit()
-
-    def hash_at(self, index: int) -> StateHash | None:
-        return self._machine.hash_at(index)
-
-    def admitted(self, node: str) -> AdmittedRow | None:
-        return self._machine.admitted(node)
+    counts: Counter[str]  # what happened, by kind
+    nodes: "dict[str, SimulatedNode]" = field(default_factory=dict)
 
 
 class SimulatedNode:
@@ -79,66 +54,124 @@ class SimulatedNode:
         self.name, self._peers, self.disk, self.world = name, peers, disk, world
         self.core: ReplicaCore | None = None
         self.paused = False
-        self.on_crash: Callable[[SimulatedNode, bool], None] = lambda _node, _power: None
-        self._boot = 0
+        self.on_death: Callable[[SimulatedNode, str, bool], None] = lambda _node, _kind, _power: None
+        self.mishaps = Mishaps()
+        self.boot = 0
+        self.broken = False  # it has damaged files, and does not start any more
+        self.wiped = False  # and not admitted since
+        self.blank = True  # a founder that holds nothing yet votes for its like only, and is no help to others
+        self.disk_is_bad = False  # for this boot
         self._turns = 0
         self._due: float | None = None  # the next turn
-        self._crash_in: int | None = None  # so many messages and syncs until it dies
-        self._crash_with_power = False
 
     @property
     def leads(self) -> bool:
         return self.core is not None and self.core._raft.leads
 
+    @property
+    def has_lost_its_disk(self) -> bool:
+        """Whether its files are damaged, or are new ones and do not count yet as far as it knows."""
+        return self.wiped or self.blank or self.disk.damage is not None
+
+    def wipe(self) -> None:
+        self.disk.wipe()
+        self.world.checks.wiped(self.name)
+        self.broken, self.blank, self.wiped = False, False, True
+
+    def is_up(self, boot: int) -> bool:
+        """Whether it still lives the life of this number."""
+        return self.core is not None and self.boot == boot
+
     def start(self) -> None:
         assert self.core is None, self.name
-        self._boot += 1
-        self._crash_in = self._due = None
+        self.boot += 1
+        self._due = None
+        self.disk_is_bad = False
+        self.mishaps.forget(copies_too=False)
         self._node_clock = NodeClock(self.world.rng)
         self.world.clock.read_as(self._node_clock)
-        journal, state = self.disk.open()
+        if self._is_refused():
+            return
+        journal = self.disk.journal
         self._link = SimulatedLink(self.name, self.world.network, self._wake)
         self.core = ReplicaCore(
             self.name,
             self._peers,
             link=self._link,
             journal=journal,
-            state=state,
+            state=self.disk.state,
             configure=self.world.profile.configure,
         )
         self._watch(self.core, journal)
+        self.catch_up = CatchUp(self)
         self.world.network.attach(self._link)
         self._wake()
 
+    def _is_refused(self) -> bool:
+        """Open the files: damaged ones must be refused, others must not."""
+        try:
+            self.disk.open()
+        except (*DAMAGE, DirectoryRefused) as refusal:
+            if self.disk.damage is None:
+                raise
+            self.broken = True
+            self.world.trace.say(f"{self.name} does not start: {explain(refusal, self.disk.folder)}")
+        else:
+            if self.disk.damage is not None:
+                raise Violation(f"{self.name} starts on damaged files: {self.disk.damage}")
+        return self.broken
+
     def _watch(self, core: ReplicaCore, journal: CrashableJournal) -> None:
         core._raft._machine = WatchedMachine(self, core._recording)
+        core._raft._SyncObj__pipeNotifier.notify = lambda: None  # nobody polls its pipe, and it would fill up
         self.world.checks.born(self.name, core._raft)
-        journal.on_sync = self._maybe_crash
+        journal.on_write = partial(self.mishaps.step, WRITE)
+        journal.on_trim = self._count_trim
         journal.on_add = partial(self.world.checks.entry_added, journal)
         self._link.before_send = partial(self._before_send, journal)
         acknowledged = partial(self.world.oracle.acknowledged, self.name)
         self._front_end = FrontEnd(core, self.world.clock, self.world.rng, acknowledged)
 
+    def _count_trim(self) -> None:
+        self.world.counts["journal trimmed"] += 1
+
     def _before_send(self, journal: CrashableJournal, peer: str, message: dict[str, object]) -> None:
-        self._maybe_crash()
+        self.mishaps.step(MESSAGE)
         self.world.checks.about_to_send(self.name, peer, message, journal)
 
     # Death.
 
-    def crash_soon(self, steps: int, *, power: bool) -> None:
-        """Die in the middle of a turn: at the so manieth message or sync from now."""
-        self._crash_in, self._crash_with_power = steps, power
+    def guard(self, step: Callable[[], object]) -> bool:
+        """Do something as this node, which may die of it. Whether it is still alive."""
+        self.world.clock.read_as(self._node_clock)
+        try:
+            step()
+        except Crash as crash:
+            self.on_death(self, crash.kind, crash.power)
+            return False
+        except sqlite3.Error as problem:
+            if not self.disk_is_bad or not has_disk_failed(problem):
+                raise
+            self.on_death(self, explain(problem, self.disk.folder).partition(":")[0].partition(" in ")[0], False)
+            return False
+        return True
 
-    def spare(self) -> None:
-        """No more crash in a turn."""
-        self._crash_in = None
+    def copy_step(self) -> None:
+        """A catch-up gets on."""
+        self.mishaps.step(COPY)
 
-    def _maybe_crash(self) -> None:
-        if self._crash_in is None:
-            return
-        self._crash_in -= 1
-        if self._crash_in <= 0:
-            raise Crash
+    def install(self, copy: ArrivedCopy) -> None:
+        """As the real node: stop; one transaction; start again."""
+        assert self.core is not None
+        self._front_end.dead = True
+        machine = self.core._machine
+        self.core.close()
+        if copy.info.applied_index > machine.applied_index:
+            self.disk.install(copy.file, copy.info.applied_index, copy.info.applied_term, self.copy_step)
+            self.world.counts["copy: installed"] += 1
+            self.world.trace.say(f"{self.name} installed the copy at index {copy.info.applied_index}")
+        self.crash(power=False)
+        self.start()
 
     def crash(self, *, power: bool) -> int:
         """Die now. The number of the state's transactions that were lost."""
@@ -169,32 +202,46 @@ class SimulatedNode:
 
     def _wake(self) -> None:
         """Something arrived: the poll under way returns."""
-        self._wake_at(self.world.clock.now + TURN)
+        self._wake_at(self.world.clock.now + self.world.profile.turn)
 
     def _wake_at(self, time: float) -> None:
         if self._due is None or time < self._due:
             self._due = time
-            boot = self._boot
+            boot = self.boot
             self.world.clock.at(time, lambda: self._wake_up(boot, time))
 
     def _wake_up(self, boot: int, time: float) -> None:
-        if boot != self._boot or time != self._due:
+        if boot != self.boot or time != self._due:
             return
         self._due = None
         if self.core is not None and not self.paused:
             self._turn(self.core)
 
     def _turn(self, core: ReplicaCore) -> None:
-        self.world.clock.read_as(self._node_clock)
-        try:
-            self._front_end.step()
-            core.turn(0.0)
-        except Crash:
-            self.on_crash(self, self._crash_with_power)
-            return
+        if self.guard(partial(self._take_turn, core)):
+            self._wake_at(self.world.clock.now + self._rest(core))
+
+    def _take_turn(self, core: ReplicaCore) -> None:
+        """The poll in which the turn before ended, and the next one, which finds nothing more to poll."""
+        if self._link.inbox:
+            self._link.deliver()
+            core._raft._follower.flush()
+        self._front_end.step()
+        core.turn(0.0)
         self._check(core)
-        busy = self._link.inbox or core._raft.last_applied < core._raft.commit_index
-        self._wake_at(self.world.clock.now + (TURN if busy else timing.POLL))
+        self.catch_up.step()
+        self.wiped = self.wiped and not core._raft.is_admitted
+        self.blank = self.blank and not self.disk.journal.durable_index
+
+    def _rest(self, core: ReplicaCore) -> float:
+        """Seconds until the next turn if nothing arrives."""
+        raft, world = core._raft, self.world
+        if self._link.inbox or raft.last_applied < raft.commit_index:
+            return world.profile.turn
+        if raft.role == LEADER:
+            return timing.HEARTBEAT * world.rng.uniform(*HEARTBEATS)
+        until_it_asks = raft._elections._deadline - raft.now()
+        return max(world.profile.turn, min(until_it_asks, world.rng.uniform(*IDLE)))
 
     def _check(self, core: ReplicaCore) -> None:
         self.world.checks.after_turn(self.name, core._raft)

@@ -23,7 +23,14 @@ class RaftChecks:
     def born(self, node: str, raft: Raft) -> None:
         """A node starts: what it promised in an earlier life still holds."""
         self._committed[node] = raft.commit_index
+        own = raft._machine.hash_at(raft.last_applied)
+        if raft.last_applied and own != self._oracle.records[raft.last_applied - 1].state:
+            raise Violation(f"{node} starts at index {raft.last_applied} with another state: {own}")
         self.after_turn(node, raft)
+
+    def wiped(self, node: str) -> None:
+        """What it promised is forgotten with its disk."""
+        self._promised.pop(node, None)
 
     def entry_added(self, journal: CrashableJournal, data: bytes, index: int, term: int) -> None:
         """Log matching: one index and term, one entry, and the same one before it."""
@@ -49,8 +56,15 @@ class RaftChecks:
         if raft.commit_index < self._committed[node]:
             raise Violation(f"{node} went back from commit index {self._committed[node]} to {raft.commit_index}")
         self._committed[node] = raft.commit_index
-        if raft.role == LEADER and self.leaders.get(raft.term) != node:
-            self._elected(node, raft)
+        row = raft._admission.row(node)
+        if (
+            row is not None
+            and (row.instance, row.term) == (raft.journal.instance, raft.term)
+            and raft.voted_for is None
+        ):
+            raise Violation(f"{node} may still vote in term {raft.term}, in which its disk was admitted")
+        if raft.role == LEADER:
+            self._leads(node, raft)
 
     def _promise(self, node: str, term: int, vote: str | None) -> None:
         known_term, known_vote = self._promised.get(node, (0, None))
@@ -59,6 +73,13 @@ class RaftChecks:
         if term == known_term and known_vote not in {None, vote}:
             raise Violation(f"{node} voted for {known_vote} in term {term}, and now for {vote}")
         self._promised[node] = term, vote
+
+    def _leads(self, node: str, raft: Raft) -> None:
+        if self.leaders.get(raft.term) != node:
+            self._elected(node, raft)
+        for peer, progress in raft._leader._progress.items():
+            if progress.next <= progress.match:
+                raise Violation(f"{node} goes back to index {progress.next}: {peer.id} has {progress.match}")
 
     def _elected(self, node: str, raft: Raft) -> None:
         """One leader a term, and it holds everything that earlier terms committed."""

@@ -64,6 +64,7 @@ def _begin(todo: Iterator[int], nodes: int, plant: Callable[[], None] | None) ->
 
 
 def _work(answer: Connection, seed: int, nodes: int, plant: Callable[[], None] | None) -> None:
+    gc.disable()  # one short life; what it leaves goes with its process
     if plant is not None:
         plant()
     answer.send(run_seed(seed, nodes))

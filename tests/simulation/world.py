@@ -1,8 +1,8 @@
 """One seed from begin to end: faults for at least 30 virtual seconds, then what is left must work again.
 
-Safety is checked all the time. Liveness is checked at the end: a random majority of the nodes is healed, the others
-stay dead; then there is a leader within 5 virtual seconds, every call ends, and all live nodes come to one index and
-its hash.
+Safety is checked all the time. Liveness is checked at the end: a random majority of the nodes, all with intact files,
+is healed, the others stay dead; then there is a leader within 5 virtual seconds, every call ends, and all live nodes
+come to one index and its hash.
 """
 
 import logging
@@ -16,10 +16,11 @@ from random import Random
 
 import structlog
 
-from lastunit_node.replica import leader
+from lastunit_node import datadir
+from lastunit_node.replica import compaction, entry_cache, leader, timing
 from simulation.clients import Client
 from simulation.clock import Clock
-from simulation.disk import Disk
+from simulation.disk import CrashableJournal, Disk
 from simulation.faults import Faults
 from simulation.frontend import Call
 from simulation.network import Network
@@ -29,12 +30,14 @@ from simulation.profile import Profile
 from simulation.raft_checks import RaftChecks
 from simulation.trace import Trace
 
+ELECTION_MAX = timing.ELECTION_MAX  # the real one
 FAULTY_SECONDS = 30.0
 LATEST_SECONDS = 180.0  # by then there were enough commands and leaders, or the cluster is stuck
 COMMANDS = 300
 LEADERS = 3  # two changes
 LEADER_WITHIN = 5.0
 CALLS_END_WITHIN = 10.0
+REJOIN = 0.8  # chance that a wiped node is among those that live: it is to be admitted and to come level
 LEVEL_WITHIN = 5.0
 
 
@@ -52,6 +55,7 @@ class Report:
     answered: int = 0
     unknown: int = 0
     recovery: float = 0.0  # virtual seconds from the end of the faults to a leader
+    events: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     messages: Counter[str] = field(default_factory=Counter)
     hash: str = ""
@@ -67,18 +71,23 @@ class World:
         self._clock = Clock()
         self._clock.take_over(self._rng("raft"))
         self._profile = Profile.draw(self._rng("profile"))
-        setattr(leader, "MAX_APPEND_ENTRIES", self._profile.append_entries)  # noqa: B010 - it is Final
+        set_constants(self._profile)
         self._trace = Trace(self._clock, aloud=trace)
         names = [f"n{number}" for number in range(1, count + 1)]
         self._network = Network(self._clock, self._rng("network"), self._profile, self._trace, names)
         self._oracle = Oracle()
         self._checks = RaftChecks(self._oracle)
-        self._nodes = {name: self._make_node(name, names, folder) for name in names}
+        self._nodes: dict[str, SimulatedNode] = {}
+        for name in names:
+            self._nodes[name] = self._make_node(name, names, folder)
         self._faults = Faults(
             self._clock, self._rng("faults"), self._profile, self._trace, self._network, list(self._nodes.values())
         )
+        self._faults.had_leaders = lambda: len(self._checks.leaders) >= LEADERS
         self._clients = [
-            Client(number, self._clock, self._rng(f"client {number}"), self._profile, names, self._submit)
+            Client(
+                number, self._clock, self._rng(f"client {number}"), self._profile, names, self._submit, self._is_ahead
+            )
             for number in range(self._profile.clients)
         ]
         self._trace.say(f"{self._profile}")
@@ -89,12 +98,27 @@ class World:
     def _make_node(self, name: str, names: list[str], folder: Path) -> SimulatedNode:
         disk = Disk(folder, name, self._rng(f"disk {name}"), self._profile.checkpoint_pages)
         world = Surroundings(
-            self._clock, self._rng(name), self._profile, self._network, self._oracle, self._checks, self._trace
+            self._clock,
+            self._rng(name),
+            self._profile,
+            self._network,
+            self._oracle,
+            self._checks,
+            self._trace,
+            self.report.events,
+            self._nodes,
         )
         return SimulatedNode(name, [peer for peer in names if peer != name], disk, world)
 
     def _submit(self, name: str, call: Call) -> bool:
         return self._nodes[name].submit(call)
+
+    def _is_ahead(self) -> bool:
+        """Whether clients may take their time: real seconds are dear."""
+        return self._answered() > COMMANDS * (0.1 + 1.1 * self._clock.now / FAULTY_SECONDS)
+
+    def _answered(self) -> int:
+        return sum(client.answered for client in self._clients)
 
     def run(self) -> Report:
         begin = time.monotonic()
@@ -113,7 +137,7 @@ class World:
         report = self.report
         report.seconds, report.hash = self._clock.now, self._trace.hash
         report.leaders, report.entries = len(self._checks.leaders), len(self._oracle.records)
-        report.answered = sum(client.answered for client in self._clients)
+        report.answered = self._answered()
         report.unknown = sum(client.unknown for client in self._clients)
         report.faults, report.messages = self._faults.counts, self._network.counts
         if report.violation:
@@ -128,8 +152,9 @@ class World:
         self._recover()
 
     def _has_seen_enough(self) -> bool:
-        answered = sum(client.answered for client in self._clients)
-        return self._clock.now >= FAULTY_SECONDS and answered >= COMMANDS and len(self._checks.leaders) >= LEADERS
+        if self._clock.now < FAULTY_SECONDS or len(self._checks.leaders) < LEADERS:
+            return False
+        return self._answered() >= COMMANDS
 
     def _run_until(self, condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
         deadline = self._clock.now + seconds
@@ -148,16 +173,23 @@ class World:
         self._run_until(self._all_calls_ended, CALLS_END_WITHIN, "a call did not end after the faults")
         target = len(self._oracle.records)
         self._run_until(lambda: have_reached(survivors, target), LEVEL_WITHIN, f"a node did not come to index {target}")
+        self._run_until(lambda: are_admitted(survivors), LEVEL_WITHIN, "a wiped node was not admitted")
         for node in survivors:
             node.scan()
 
     def _heal_a_majority(self) -> list[SimulatedNode]:
         self._network.calm = True
+        setattr(timing, "ELECTION_MAX", ELECTION_MAX)  # noqa: B010 - it is Final
         self._faults.finish()
         rng, nodes = self._rng("survivors"), list(self._nodes.values())
-        survivors = rng.sample(nodes, rng.randint(len(nodes) // 2 + 1, len(nodes)))
-        for node in nodes:
-            node.spare()
+        intact = [node for node in nodes if not node.broken]
+        counting = [node for node in intact if not node.has_lost_its_disk]
+        survivors = rng.sample(counting, rng.randint(len(nodes) // 2 + 1, len(counting)))
+        survivors += [node for node in intact if node not in counting and rng.random() < REJOIN]
+        for node in intact:
+            node.mishaps.forget(copies_too=True)
+            if node.core is not None:
+                node.core._raft._SyncObj__conf.raftMaxTimeout = ELECTION_MAX
             if node not in survivors:
                 node.crash(power=False)
         for client in self._clients:
@@ -167,6 +199,28 @@ class World:
 
     def _all_calls_ended(self) -> bool:
         return not any(client.busy for client in self._clients)
+
+
+def set_constants(profile: Profile) -> None:
+    """What paces and bounds the real code, for the life of the process."""
+    for module, name, value in (
+        (datadir, "SqliteJournal", CrashableJournal),
+        (leader, "MAX_APPEND_ENTRIES", profile.append_entries),
+        (timing, "HEARTBEAT", profile.heartbeat),
+        (timing, "ELECTION_MAX", profile.election_max),
+        (timing, "COMPACTION", profile.trim_seconds),
+        (entry_cache, "CACHE_ENTRIES", profile.cached_entries),
+        (compaction, "MARGIN_ENTRIES", profile.margin_entries),
+        (compaction, "SLOW_MARGIN_ENTRIES", profile.slow_margin_entries),
+        (compaction, "MAX_BYTES", profile.journal_bytes),
+        (compaction, "PIECE_ENTRIES", profile.trim_entries),
+    ):
+        setattr(module, name, value)
+
+
+def are_admitted(nodes: list[SimulatedNode]) -> bool:
+    """Whether all know that their disks count."""
+    return all(node.core is not None and node.core._raft.is_admitted for node in nodes)
 
 
 def have_reached(nodes: list[SimulatedNode], index: int) -> bool:

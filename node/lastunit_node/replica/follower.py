@@ -32,9 +32,9 @@ class Follower:
             self._answer(node, message, success=False, last=0)
             return
         self._follow(node, message["term"])
-        self.is_behind = message["log_start"] > self._raft.journal.last_index
+        self.is_behind = bool(message["log_start"]) and not self._holds_start_of(message)
         if message["log_start"]:
-            self._answer(node, message, success=False, last=self._raft.journal.last_index)
+            self._answer(node, message, success=False, last=self._last_in_common(message["log_start"]))
             return
         hint = self._find_mismatch(message)
         if hint is not None:
@@ -73,6 +73,20 @@ class Follower:
             raft.postpone_election()
         raft.become_follower(node)
         self._heard_at = raft.now()
+
+    def _holds_start_of(self, message: Message) -> bool:
+        """Whether the entry with which the leader's log starts is here; what follows it can then be sent."""
+        journal, start = self._raft.journal, int(message["log_start"])
+        if start > journal.last_index:
+            return False
+        if start < journal.first_index or journal.term_at(start) == message["prev_term"]:
+            return True
+        self._check_not_committed(start)
+        return False
+
+    def _last_in_common(self, start: int) -> int:
+        """An index that is in both logs for sure; one before the leader's start if there is none."""
+        return min(self._raft.journal.last_index, start - 1) if self.is_behind else max(start, self._raft.commit_index)
 
     def _find_mismatch(self, message: Message) -> int | None:
         """None when prev is in the log (or before its start: committed long ago); else the hint to answer."""

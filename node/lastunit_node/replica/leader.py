@@ -120,7 +120,7 @@ class Leader:
             "type": "append",
             "term": raft.term,
             "prev_index": progress.previous,
-            "prev_term": 0,
+            "prev_term": raft.journal.term_at(raft.journal.first_index),  # of the entry at log_start
             "entries": [],
             "commit_index": 0,
             "log_start": raft.journal.first_index,

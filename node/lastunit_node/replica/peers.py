@@ -1,6 +1,7 @@
 """What the other nodes say of their disks: whose word counts here, whom the leader is to admit, and who is missing.
 
 Late messages of a disk that has been replaced are dropped while the newer one talks: a connection belongs to one disk.
+No longer, for it may be the other way round: a late message was the last word of the disk that the log still names.
 """
 
 from collections.abc import Iterator
@@ -66,7 +67,8 @@ class Peers:
             self._peers[node.id] = _Peer(claim, message["term"], now, now)
             return True
         if claim.instance != peer.claim.instance:
-            if not peer.reconnects and self._counts_by_the_log(node.id, peer):
+            is_here = not peer.reconnects and now - peer.heard < timing.ELECTION_MIN
+            if is_here and self._counts_by_the_log(node.id, peer):
                 return False
             peer.since = now
             self._leader.forget(node)

@@ -70,6 +70,7 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     ) -> None:
         with _journal_in_place(journal):
             super().__init__(self_node, other_nodes, conf, transport=_Stamping(transport, stamp))
+        self.peers = sorted(other_nodes, key=lambda node: str(node.id))  # membership is fixed
 
     # Hooks: called by PySyncObj, implemented by raft.py.
 
@@ -157,11 +158,6 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         """Log, term and vote."""
         journal: SqliteJournal = self._SyncObj__raftLog
         return journal
-
-    @property
-    def peers(self) -> list[Node]:
-        """The other nodes, in a fixed order."""
-        return sorted(self._SyncObj__otherNodes, key=lambda node: str(node.id))
 
     @property
     def poller(self) -> Poller:

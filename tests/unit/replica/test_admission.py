@@ -202,6 +202,19 @@ def test_what_the_former_disk_sent_is_dropped_while_the_newer_one_talks(make_net
     assert node._leader.match_index(peer) == match > 0
 
 
+def test_a_late_word_of_the_former_disk_does_not_shut_the_new_one_out(make_network: MakeNetwork) -> None:
+    """The log still names the former disk, and its message came last on the new connection."""
+    network, leader = born(make_network(3))
+    wiped = others(network, leader)[0]
+    network.admits = False
+    wipe(network, wiped)
+    node = network.nodes[leader]
+    late = {"type": "append_response", "term": node.term, "prev_index": 0, "success": True, "last": 0}
+    network.say(wiped, leader, late, instance=f"first-{wiped}", admitted=2)
+    network.commit(leader, [b"b"])
+    network.run_until(network.level, seconds=1.5)
+
+
 def test_leadership_is_not_handed_to_a_wiped_node(make_network: MakeNetwork) -> None:
     network, leader = born(make_network(3))
     wiped, other = others(network, leader)

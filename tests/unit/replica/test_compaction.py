@@ -150,3 +150,48 @@ def test_a_node_that_installed_a_copy_follows_from_there(make_network: "type[Net
     network.commit(leader, [b"after"])
     network.run_until(network.level)
     assert network.machines[cut_off].applied == network.machines[leader].applied
+
+
+def replace_a_leader(network: Network, *, uncommitted: int) -> tuple[str, str]:
+    """A leader that committed ten entries, cut off and restarted with an old state and a tail of its own; a later one,
+    whose own term begins behind that tail.
+    """
+    old = network.elect()
+    network.commit(old, [b"%d" % number for number in range(10)])
+    network.run_until(network.level)
+    network.isolate(old)
+    node = network.nodes[old]
+    for number in range(uncommitted):
+        node.propose(b"tail-%d" % number, None)
+    network.round()
+    node.journal.sync()
+    machine = network.kill(old)
+    del machine.applied[3:]
+    network.start(old, machine)
+    next_leader = network.elect(excluding=old)
+    network.commit(next_leader, [b"other-%d" % number for number in range(20)])
+    network.nodes[next_leader].begin_transfer(None)
+    network.run_until(lambda: network.leader() not in (None, old, next_leader))
+    new = network.leader()
+    assert new is not None
+    return old, new
+
+
+def test_a_tail_that_conflicts_is_found_though_its_term_began_before_the_leaders_log(
+    make_network: "type[Network]",
+) -> None:
+    network: Network = make_network(3)  # type: ignore[call-arg, arg-type]
+    old, new = replace_a_leader(network, uncommitted=3)
+    network.nodes[new].journal.trim(6, 100)
+    network.heal()
+    assert network.run_until(network.level) < 2.0
+    assert network.machines[old].applied == network.machines[new].applied
+
+
+def test_a_node_whose_tail_conflicts_where_the_leaders_log_starts_is_behind(make_network: "type[Network]") -> None:
+    network: Network = make_network(3)  # type: ignore[call-arg, arg-type]
+    old, new = replace_a_leader(network, uncommitted=12)
+    network.nodes[new].journal.trim(16, 100)
+    network.heal()
+    network.run_until(lambda: network.nodes[old].is_behind)
+    assert network.leader() == new

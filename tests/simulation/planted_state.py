@@ -1,0 +1,120 @@
+"""Bugs of applying, of compaction and of the state machine."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from lastunit_node.replica import compaction, raft, syncobj
+from lastunit_node.replica.clock import monotonic
+from lastunit_node.statemachine import expiry, machine, orders, reservations, state
+from lastunit_node.statemachine.commands import Reserve
+from simulation.planting import mutant, replace
+
+# State machine.
+
+
+@mutant("apply the last entry again after a restart, unguarded")
+def apply_twice() -> None:
+    def restart(original: Callable[..., None]) -> Callable[..., None]:
+        return lambda self, applied, *more: original(self, max(0, applied - 1), *more)
+
+    def apply(self: Any, index: int, term: int, entry: bytes) -> Any:
+        return self._apply(index, term, entry)
+
+    replace(syncobj.RaftHooks, "restart_at", restart)
+    replace(machine.StateMachine, "apply", lambda _apply: apply)
+
+
+@mutant("apply again when a callback raises (stock)")
+def apply_again_when_a_callback_raises() -> None:
+    class Raised(Exception):
+        pass
+
+    def apply_one(original: Callable[..., None]) -> Callable[..., None]:
+        def apply(self: Any, data: bytes, index: int, term: int) -> None:
+            before = self.last_applied
+            original(self, data, index, term)
+            if index % 8 == 0 and self._outcomes:
+                self._outcomes.clear()
+                self.set_last_applied(before)
+                raise Raised
+
+        return apply
+
+    def apply_committed(original: Callable[..., None]) -> Callable[..., None]:
+        def apply(self: Any) -> None:
+            with suppress(Raised):
+                original(self)
+
+        return apply
+
+    def unguarded(self: Any, index: int, term: int, entry: bytes) -> Any:
+        return self._apply(index, term, entry)
+
+    replace(raft.Raft, "_apply", apply_one)
+    replace(raft.Raft, "apply_committed", apply_committed)
+    replace(machine.StateMachine, "apply", lambda _apply: unguarded)
+
+
+@mutant("forget entries that no durable state has applied")
+def compact_too_far() -> None:
+    def trim(self: Any, followers: Any) -> bool:
+        self._durable = self._machine.applied_index
+        keep_from = self._oldest(self._durable, followers)
+        if keep_from - self._journal.first_index < compaction.PIECE_ENTRIES:
+            return False
+        self._journal.trim(keep_from, compaction.PIECE_ENTRIES)
+        return True
+
+    replace(compaction.Compactor, "_trim", lambda _trim: trim)
+
+
+@mutant("skip an entry after a restart, unguarded")
+def skip_an_entry() -> None:
+    def restart(original: Callable[..., None]) -> Callable[..., None]:
+        return lambda self, applied, *more: original(self, min(applied + 1, self.journal.last_index), *more)
+
+    def apply(self: Any, index: int, term: int, entry: bytes) -> Any:
+        return self._apply(index, term, entry)
+
+    replace(syncobj.RaftHooks, "restart_at", restart)
+    replace(machine.StateMachine, "apply", lambda _apply: apply)
+
+
+@mutant("expire by the local clock")
+def expire_by_local_time() -> None:
+    def due(original: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda self, clock, limit: original(self, clock + int(10 * monotonic()) % 2, limit)
+
+    replace(reservations.Reservations, "due", due)
+
+
+@mutant("expire a tick early")
+def expire_early() -> None:
+    def due(original: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda self, clock, limit: original(self, clock + 1, limit)
+
+    replace(reservations.Reservations, "due", due)
+
+
+@mutant("never free what has expired")
+def keep_expired_units() -> None:
+    replace(expiry, "step", lambda _step: lambda _state: None)
+
+
+@mutant("forget a refusal")
+def forget_refusals() -> None:
+    replace(orders, "_remember_refusal", lambda _remember: lambda _state, _order, refusal: refusal)
+
+
+@mutant("reuse a token")
+def reuse_tokens() -> None:
+    def handler(original: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda its, at, command: original(its, at._replace(token=at.token._replace(position=0)), command)
+
+    machine._HANDLERS[Reserve] = handler(machine._HANDLERS[Reserve])
+
+
+@mutant("serve what comes too late")
+def ignore_stamps() -> None:
+    replace(state.State, "is_late", lambda _is: lambda _self, _at: False)
