@@ -61,9 +61,10 @@ class Leader:
 
     def tell_those_who_wait(self) -> None:
         """Tell followers whose callers wait that their entries are committed, before this node takes time to apply."""
-        now, commit = self._raft.now(), self._raft.commit_index
+        raft, now = self._raft, self._raft.now()
         for node, progress in self._progress.items():
-            if progress.is_awaiting(commit) and self._raft.is_connected(node):
+            is_in_reach = progress.previous >= raft.journal.first_index
+            if progress.is_awaiting(raft.commit_index) and is_in_reach and raft.is_connected(node):
                 self._send(node, progress, [], now)
 
     def send_appends(self) -> None:

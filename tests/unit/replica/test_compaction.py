@@ -131,6 +131,25 @@ def test_a_node_behind_the_leaders_log_is_told_and_changes_nothing(make_network:
     assert node.has_quorum
 
 
+def test_a_caller_at_a_node_behind_the_leaders_log_is_told_nothing_that_cannot_be_told(
+    make_network: "type[Network]",
+) -> None:
+    """Found by the simulator: news of a commit, after an entry that the leader no longer has."""
+    network: Network = make_network(3)  # type: ignore[call-arg, arg-type]
+    leader = network.elect()
+    behind = next(address for address in network.addresses if address != leader)
+    network.commit(leader, [b"%d" % number for number in range(20)])
+    network.run_until(network.level)
+    node = network.nodes[leader]
+    progress = next(each for peer, each in node._leader._progress.items() if peer.id == behind)
+    progress.match, progress.next, progress.commit_sent = 5, 6, 5  # what an old answer may leave
+    progress.awaited = node.commit_index
+    node.journal.trim(15, 100)
+    node._leader.tell_those_who_wait()
+    network.deliver()
+    assert network.transports[behind].disconnected == []
+
+
 def test_a_node_that_installed_a_copy_follows_from_there(make_network: "type[Network]") -> None:
     network: Network = make_network(3)  # type: ignore[call-arg, arg-type]
     leader = network.elect()
