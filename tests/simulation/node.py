@@ -65,6 +65,11 @@ class SimulatedNode:
         self._due: float | None = None  # the next turn
 
     @property
+    def is_leader(self) -> bool:
+        """Elected; what it may serve comes when its no-op is committed."""
+        return self.core is not None and self.core._raft.role == LEADER
+
+    @property
     def leads(self) -> bool:
         return self.core is not None and self.core._raft.leads
 

@@ -168,7 +168,7 @@ class World:
     def _recover(self) -> None:
         survivors = self._heal_a_majority()
         healed = self._clock.now
-        self._run_until(lambda: any(node.leads for node in survivors), LEADER_WITHIN, "no leader after the faults")
+        self._run_until(lambda: any(node.is_leader for node in survivors), LEADER_WITHIN, "no leader after the faults")
         self.report.recovery = self._clock.now - healed
         self._run_until(self._all_calls_ended, CALLS_END_WITHIN, "a call did not end after the faults")
         target = len(self._oracle.records)

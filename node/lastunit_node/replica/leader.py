@@ -61,10 +61,9 @@ class Leader:
 
     def tell_those_who_wait(self) -> None:
         """Tell followers whose callers wait that their entries are committed, before this node takes time to apply."""
-        raft, now = self._raft, self._raft.now()
+        now, commit, start = self._raft.now(), self._raft.commit_index, self._raft.journal.first_index
         for node, progress in self._progress.items():
-            is_in_reach = progress.previous >= raft.journal.first_index
-            if progress.is_awaiting(raft.commit_index) and is_in_reach and raft.is_connected(node):
+            if progress.is_awaiting(commit) and progress.previous >= start and self._raft.is_connected(node):
                 self._send(node, progress, [], now)
 
     def send_appends(self) -> None:
