@@ -10,6 +10,8 @@ from support.raft_network import ListMachine, Network
 
 from lastunit_node.replica import timing
 from lastunit_node.replica.core import nobody_waits
+from lastunit_node.replica.leader import MAX_APPEND_BYTES, MAX_APPEND_ENTRIES
+from lastunit_node.replica.raft import MAX_QUEUED_PROPOSALS
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.results import Applied
 
@@ -298,6 +300,38 @@ def test_a_proposal_without_a_leader_fails_at_once(make_network: MakeNetwork) ->
     network.nodes[network.addresses[0]].propose(b"a", lambda _applied, reason: reasons.append(reason))
     network.nodes[network.addresses[0]].turn(0.0)
     assert reasons == [FAIL_REASON.MISSING_LEADER]
+
+
+def test_proposals_over_the_bound_of_the_queue_are_refused_at_once(make_network: MakeNetwork) -> None:
+    """Stock PySyncObj raises for a full pipe after it has queued the command."""
+    network = make_network(3)
+    node = network.nodes[network.elect()]
+    reasons: list[int] = []
+    for _ in range(MAX_QUEUED_PROPOSALS + 3):
+        node.propose(b"a", lambda _applied, reason: reasons.append(reason))
+    assert reasons == [FAIL_REASON.QUEUE_FULL] * 3
+    network.run_until(lambda: len(reasons) == MAX_QUEUED_PROPOSALS + 3)
+    assert reasons[3:] == [FAIL_REASON.SUCCESS] * MAX_QUEUED_PROPOSALS
+
+
+@pytest.mark.parametrize(("count", "size"), [(3 * MAX_APPEND_ENTRIES, 1), (12, MAX_APPEND_BYTES // 5)])
+def test_a_message_holds_so_many_entries_and_bytes_and_entries_of_any_size_arrive(
+    make_network: MakeNetwork, count: int, size: int
+) -> None:
+    """Stock PySyncObj cuts entries of 64 kB and more at the wrong place: they never arrive."""
+    network = make_network(3)
+    leader = network.elect()
+    behind = others(network, leader)[0]
+    network.isolate(behind)
+    for _ in range(0, count, MAX_QUEUED_PROPOSALS):
+        network.commit(leader, [bytes(size)] * min(count, MAX_QUEUED_PROPOSALS))
+    sent: list[list[Any]] = []
+    network.transports[leader].on_send = lambda message: sent.append(message.get("entries", []))
+    network.heal()
+    assert network.run_until(network.level) < 2.0
+    assert max(len(entries) for entries in sent) <= MAX_APPEND_ENTRIES
+    assert max(sum(len(data) for data, _, _ in entries) for entries in sent) < MAX_APPEND_BYTES + size
+    assert network.machines[behind].applied == network.machines[leader].applied
 
 
 def test_a_backlog_is_applied_in_turns_of_bounded_length(make_network: MakeNetwork) -> None:
