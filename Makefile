@@ -18,7 +18,7 @@ PYTHON = $(shell for each in python3 python3.14 python3.13 python3.12 python3.11
 
 .PHONY: help
 help: ## list these words
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 .PHONY: sale
 sale: $(READY) ## the demonstration: a flash sale survives kill -9 of its leader (ARGS="--units 40 --kills 3")
@@ -31,6 +31,14 @@ test: $(READY) ## all tests; the slow ones are named at the end (ARGS="-k expiry
 .PHONY: bench
 bench: $(READY) ## how fast a local cluster answers, on a machine that does nothing else
 	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/calls.py $(ARGS)
+
+.PHONY: bench-catchup
+bench-catchup: $(READY) ## how long a copy of 100,000 reservations takes to bring a node back
+	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/catchup.py $(ARGS)
+
+.PHONY: bench-rejoin
+bench-rejoin: $(READY) ## how long a node that lost its disk takes to come back (ARGS="--reservations 100000")
+	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/rejoin.py $(ARGS)
 
 SEEDS ?= 100
 NODES ?= 3

@@ -84,6 +84,7 @@ def cluster_status(message: cluster_pb2.GetStatusResponse) -> ClusterStatus:
         applied_index=message.applied_index,
         clock=message.clock,
         has_quorum=message.has_quorum,
+        is_admitted=message.is_admitted,
         state_hash=StateHash(state_hash.index, state_hash.chain, state_hash.digest),
         parameters=_parameters(message.parameters) if message.HasField("parameters") else None,
         version=message.version,

@@ -202,6 +202,7 @@ class ClusterStatus:
     applied_index: int
     clock: int
     has_quorum: bool
+    is_admitted: bool
     state_hash: StateHash
     parameters: Parameters | None  # None until the cluster's first entry is applied
     version: str

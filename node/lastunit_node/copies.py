@@ -6,6 +6,7 @@ are; its own digest is held against its rows, so that neither a damaged transfer
 
 import hashlib
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,12 +15,17 @@ from lastunit_node.statemachine.database import Identity, open_state
 from lastunit_node.statemachine.errors import StateDamaged, StateFormatError, StateIdentityError
 from lastunit_node.statemachine.integrity import check_state
 from lastunit_node.statemachine.machine import StateMachine
+from lastunit_node.wal.scan import wal_of
 
 _READ_BYTES: Final = 1 << 20
 
 
 class CopyRefused(Exception):
     """A copy is damaged or is not what it says; it was not used."""
+
+
+class NoRoom(Exception):
+    """The disk has too little room for a copy; it was not made."""
 
 
 class CopyInfo(NamedTuple):
@@ -32,8 +38,9 @@ class CopyInfo(NamedTuple):
 
 
 def make_copy(state: Path, target: Path) -> CopyInfo:
-    """Write one snapshot of a state database to a new file. Its writer goes on meanwhile."""
-    target.unlink(missing_ok=True)
+    """Write one snapshot of a state database to a new file. Its writer goes on meanwhile. Raises NoRoom."""
+    discard_copy(target)
+    require_room(target.parent, sum(file.stat().st_size for file in (state, wal_of(state)) if file.exists()))
     connection = sqlite3.connect(f"{state.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:
         connection.execute("VACUUM INTO ?", (str(target),))
@@ -41,6 +48,19 @@ def make_copy(state: Path, target: Path) -> CopyInfo:
         connection.close()
     index, term = _position(target)
     return CopyInfo(index, term, target.stat().st_size, file_hash(target))
+
+
+def require_room(folder: Path, size: int) -> None:
+    """Raise NoRoom unless a copy of so many bytes leaves as much again: a full disk would stop the node."""
+    free = shutil.disk_usage(folder).free
+    if free < 2 * size:
+        raise NoRoom(f"a copy of {size} bytes has no room in {folder}, where {free} are free: it takes twice its size")
+
+
+def discard_copy(path: Path) -> None:
+    """Delete a copy, or what there is of it, and what SQLite left beside it."""
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
 
 
 def _position(path: Path) -> tuple[int, int]:
@@ -61,10 +81,13 @@ def file_hash(path: Path) -> bytes:
     return digest.digest()
 
 
-def adopt_copy(path: Path, info: CopyInfo, identity: Identity) -> None:
-    """Verify a received file and make it this node's own, durably. Raises CopyRefused: throw it away."""
+def adopt_copy(path: Path, lasting: Path, info: CopyInfo, identity: Identity) -> None:
+    """Verify a received file, make it this node's own and give it its lasting name, all of it durably.
+
+    Raises CopyRefused: throw it away.
+    """
     if path.stat().st_size != info.size or file_hash(path) != info.sha256:
-        raise CopyRefused(f"{path} is not what was sent: its bytes were damaged on the way")
+        raise CopyRefused(f"{path} is not what was sent: its bytes were damaged on the way, or some are missing")
     try:
         _sign(path, identity)
         connection = open_state(path, identity=identity)
@@ -77,7 +100,8 @@ def adopt_copy(path: Path, info: CopyInfo, identity: Identity) -> None:
     except (sqlite3.DatabaseError, StateDamaged, StateFormatError, StateIdentityError) as problem:
         raise CopyRefused(f"{path} is not the state it is said to be: {problem}") from problem
     _sync(path)
-    _sync(path.parent)
+    path.rename(lasting)
+    _sync(lasting.parent)
 
 
 def _sign(path: Path, identity: Identity) -> None:

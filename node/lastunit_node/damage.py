@@ -11,6 +11,10 @@ from lastunit_node.replica.journal import JournalDamaged
 from lastunit_node.statemachine.errors import StateDamaged
 
 DAMAGE: Final = (JournalDamaged, StateDamaged)
+REJOIN: Final = (
+    "`lastunit-node rejoin` (in the local cluster: `lastunit rejoin NODE`) puts the data aside and lets the node catch "
+    "up from the others"
+)
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 FAILED: Final = frozenset({errno.EIO, errno.EROFS, errno.EACCES})
 SQLITE_FAILED: Final = frozenset(
@@ -31,8 +35,8 @@ def explain(problem: BaseException, directory: Path) -> str:
     if isinstance(problem, DAMAGE):
         return (
             f"{text}. This data must not be used any more. The other nodes have all that was acknowledged, and go on: "
-            f"leave this node stopped, keep {directory} as it is, and put no older copy of it in its place, for that "
-            "would have forgotten votes and acknowledgements"
+            f"leave this node stopped. {REJOIN}. Put no older copy of {directory} in its place: that would have "
+            "forgotten votes and acknowledgements"
         )
     if _is_full(problem):
         return (

@@ -6,21 +6,24 @@
     copy-*.db       a copy of the state on its way; removed at the next start
     LOCK            held for the life of the process (flock)
 
-A directory is made once, by format_directory, when the cluster is born. A node never makes one for itself: a directory
-that is empty or lacks a file is a lost disk, and a lost disk must not vote as if it were new (pysyncobj.md, rule 9).
+A directory is made by format_directory: for every node when the cluster is born, and later by rejoin.py in the place
+of a lost one. A node never makes one for itself: a directory that is empty or lacks a file is a lost disk, and a lost
+disk must not vote as if it were new (pysyncobj.md, rule 9).
 """
 
 import fcntl
 import json
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from lastunit_node.damage import unreadable_is
+from lastunit_node.damage import REJOIN, unreadable_is
 from lastunit_node.replica.journal import JournalDamaged, SqliteJournal, create_journal
 from lastunit_node.statemachine.database import Identity as StateIdentity
 from lastunit_node.statemachine.database import check_owner, open_reader, open_state
@@ -55,14 +58,17 @@ class Identity:
     node: str
 
 
-def format_directory(path: Path, cluster: str, cluster_id: str, node: str) -> None:
-    """Make the data of a new node, identity last, so that a half-made directory is not taken for a whole one."""
+def format_directory(path: Path, cluster: str, cluster_id: str, node: str, *, founding: bool = True) -> None:
+    """Make the data of a new disk, identity last, so that a half-made directory is not taken for a whole one.
+
+    founding: for a cluster that is being born; else the disk takes the place of a lost one.
+    """
     for name in (IDENTITY, STATE, JOURNAL):
         if (path / name).exists():
             raise DirectoryRefused(f"{path} already holds {name} and is not formatted again; remove it first")
     path.mkdir(parents=True, exist_ok=True)
     open_state(path / STATE, identity=StateIdentity(cluster_id, node)).close()
-    create_journal(path / JOURNAL, cluster_id, node)
+    create_journal(path / JOURNAL, cluster_id, node, founding=founding)
     identity = Identity(FORMAT_VERSION, cluster, cluster_id, node)
     _write_durably(path / IDENTITY, json.dumps(asdict(identity), indent=2) + "\n")
 
@@ -81,6 +87,27 @@ def _write_durably(path: Path, text: str) -> None:
         os.close(directory)
 
 
+def take_lock(path: Path) -> int:
+    """Lock a directory for this process; the descriptor to close. Raises DirectoryInUse."""
+    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise DirectoryInUse(f"{path} is in use: is this node running already?") from None
+    return descriptor
+
+
+@contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Lock a directory meanwhile. Raises DirectoryInUse."""
+    descriptor = take_lock(path)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
 class DataDirectory:
     """An existing directory, locked by this process for as long as the object lives."""
 
@@ -90,22 +117,14 @@ class DataDirectory:
         if not (path / IDENTITY).is_file():
             raise DirectoryRefused(
                 f"{path} holds no data of node {node}: `lastunit up` makes it for a new cluster; if this node had data "
-                "before, its disk was lost and it must not start empty"
+                "before, its disk was lost and it must not start empty: `lastunit-node rejoin` makes a directory that "
+                "catches up from the other nodes"
             )
-        self._lock = self._take_lock()
+        self._lock = take_lock(path)
         self.identity = self._read_identity()
         self._check_identity(cluster, node)
         self._state = STATE  # until the journal names another
         self._require(JOURNAL)
-
-    def _take_lock(self) -> int:
-        descriptor = os.open(self._path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            raise DirectoryInUse(f"{self._path} is in use: is this node running already?") from None
-        return descriptor
 
     def close(self) -> None:
         """Let others use it."""
@@ -119,7 +138,7 @@ class DataDirectory:
             if version == FORMAT_VERSION:
                 return Identity(**values)
         except (ValueError, KeyError, TypeError) as problem:
-            raise DirectoryRefused(f"{file} is damaged: {problem}") from None
+            raise DirectoryRefused(f"{file} is damaged: {problem}. {REJOIN}") from None
         raise DirectoryRefused(f"{file} has format {version}, this lastunit knows {FORMAT_VERSION}: upgrade lastunit")
 
     def _check_identity(self, cluster: str, node: str) -> None:
@@ -131,7 +150,7 @@ class DataDirectory:
 
     def _require(self, name: str) -> None:
         if not (self._path / name).is_file():
-            raise DirectoryRefused(f"{self._path / name} is missing: part of this node's data was lost")
+            raise DirectoryRefused(f"{self._path / name} is missing: part of this node's data was lost. {REJOIN}")
 
     def open_journal(self, *, read_only: bool = False) -> SqliteJournal:
         """The journal, found whole; it names the state.
@@ -147,9 +166,8 @@ class DataDirectory:
 
     def install(self, state: str, index: int, term: int) -> None:
         """Let the (closed) journal continue another state, which lies here, durably."""
-        journal = self.open_journal()
-        journal.install(state, index, term)
-        journal.close()
+        with closing(self.open_journal()) as journal:
+            journal.install(state, index, term)
 
     def remove_leftovers(self) -> None:
         """Delete states that the journal does not name, and copies that did not arrive. After open_journal."""
@@ -161,6 +179,10 @@ class DataDirectory:
     def state_path(self) -> Path:
         """The state database that the journal continues. After open_journal."""
         return self._path / self._state
+
+    def copied_state(self, index: int) -> Path:
+        """Where a copy that stands at an index is kept, once it is verified."""
+        return self._path / f"state-{index}.db"
 
     @property
     def arriving_copy(self) -> Path:

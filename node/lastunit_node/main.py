@@ -1,4 +1,4 @@
-"""`lastunit-node`: makes a node's data directory, runs the node, verifies the data of a stopped one.
+"""`lastunit-node`: makes a node's data directory, or another for a lost one; runs the node; verifies a stopped one's.
 
 Exit status: 0 after SIGTERM, or when the data is whole; 1 for data that is not; 2 for a refusal, with one line on
 stderr that says what to do; 70 for a broken invariant, damage or a failed disk while running.
@@ -16,6 +16,7 @@ from lastunit_node.damage import DAMAGE, explain, has_disk_failed
 from lastunit_node.datadir import DirectoryRefused, format_directory
 from lastunit_node.frontend import CannotListenError
 from lastunit_node.logs import configure_logging
+from lastunit_node.rejoin import rejoin_node
 from lastunit_node.replica.core import StartRefused
 from lastunit_node.replica.journal import JournalFormatError
 from lastunit_node.replica.link import CannotLinkError
@@ -48,7 +49,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     make.add_argument("--cluster-id", required=True, help="a UUID, the same for every node of the cluster")
     look = commands.add_parser("verify", help="check the data of a stopped node; changes nothing")
     look.add_argument("--json", action="store_true", help="print what was found for programs")
-    for command in (run, make, look):
+    again = commands.add_parser("rejoin", help="make a data directory in the place of a lost or damaged one")
+    again.add_argument("--cluster-id", help="the cluster's UUID; needed when no identity.json of it is at hand")
+    for command in (run, make, look, again):
         command.add_argument("--config", type=Path, default=Path("cluster.yml"), help="the cluster file")
         command.add_argument("--node", required=True, help="the node's name in the cluster file")
     return parser.parse_args(arguments)
@@ -75,6 +78,8 @@ def run_command(options: argparse.Namespace, config: ClusterConfig) -> int:
     node = options.node
     if options.command == "format":
         format_directory(config.node_dir(node), config.cluster, options.cluster_id, node)
+    elif options.command == "rejoin":
+        say(node, rejoin_node(config, node, options.cluster_id))
     elif options.command == "verify":
         findings = verify_node(config, node, lambda progress: say(node, progress))
         sys.stdout.write((as_json if options.json else as_text)(node, findings) + "\n")

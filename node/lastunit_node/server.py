@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from lastunit_node import __version__
-from lastunit_node.catchup import ArrivedCopy, CatchUp
+from lastunit_node.catchup import ArrivedCopy, CatchUp, install
 from lastunit_node.config import ClusterConfig
 from lastunit_node.damage import explain, has_disk_failed
 from lastunit_node.datadir import DataDirectory
@@ -91,7 +91,7 @@ class Server:
         warning.cancel()
         await self._stop(replica, front_end)
         if copy is not None:
-            self._directory.install(copy.file, copy.info.applied_index, copy.info.applied_term)
+            install(self._directory, copy, replica.status().applied_index)
         return copy is not None
 
     async def _copy_or_stop(self, replica: ThreadedReplica, stop: asyncio.Event) -> ArrivedCopy | None:

@@ -5,9 +5,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from support.real_cluster import local_cluster
+from support.real_cluster import SMALL_MARGINS, kill_all, local_cluster, write_config
 
 from lastunit_node.cli.local_cluster import LocalCluster
+from lastunit_node.config import load_cluster
 
 MakeCluster = Callable[..., LocalCluster]
 
@@ -17,3 +18,15 @@ def make_cluster(tmp_path: Path) -> Iterator[MakeCluster]:
     """make_cluster(nodes=3, **parameters of cluster.yml): a serving cluster."""
     with ExitStack() as stack:
         yield lambda nodes=3, **parameters: stack.enter_context(local_cluster(tmp_path, nodes, **parameters))
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Iterator[LocalCluster]:
+    """A cluster that keeps some twenty log entries; a node that is started again needs SMALL_MARGINS again."""
+    cluster = LocalCluster(load_cluster(write_config(tmp_path)))
+    cluster.format()
+    for node in cluster.nodes:
+        cluster.start(node, SMALL_MARGINS)
+    cluster.wait_serving()
+    yield cluster
+    kill_all(cluster)

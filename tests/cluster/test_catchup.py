@@ -1,46 +1,50 @@
 """A node that is too far behind for the leader's log fetches a copy of its state, and follows from there."""
 
 import asyncio
-from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
-import pytest
-from support import real_cluster
-from support.real_cluster import assert_nodes_agree, client, eventually, kill_all, leader_of, write_config
+import yaml
+from support.real_cluster import SMALL_MARGINS, assert_nodes_agree, client, eventually, first_index, leader_of
+from support.tampering_proxy import TamperingProxy, tampering_proxy
 
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.config import load_cluster
-from lastunit_node.datadir import DataDirectory
 
-SMALL_MARGINS = {"PYTHONPATH": str(Path(real_cluster.__file__).parent / "small_margins")}
-
-
-@pytest.fixture
-def forgetful(tmp_path: Path) -> Iterator[LocalCluster]:
-    """A cluster that keeps some twenty log entries."""
-    cluster = LocalCluster(load_cluster(write_config(tmp_path)))
-    cluster.format()
-    for node in cluster.nodes:
-        cluster.start(node, SMALL_MARGINS)
-    cluster.wait_serving()
-    yield cluster
-    kill_all(cluster)
+Proxies = dict[str, TamperingProxy]  # by node
 
 
-def first_index(cluster: LocalCluster, node: str) -> int:
-    """Where the journal of a stopped node starts."""
-    directory = DataDirectory(cluster.config.node_dir(node), cluster.config.cluster, node)
-    journal = directory.open_journal(read_only=True)
-    first = journal.first_index
-    journal._connection.close()
-    directory.close()
-    return first
+@asynccontextmanager
+async def behind_proxies(
+    cluster: LocalCluster, node: str
+) -> AsyncIterator[tuple[LocalCluster, dict[str, TamperingProxy]]]:
+    """The same cluster as `node` sees it when it reaches its peers' gRPC ports through proxies."""
+    values = yaml.safe_load(cluster.config.path.read_text(encoding="utf-8"))
+    proxies = {}
+    async with AsyncExitStack() as stack:
+        for peer in set(cluster.nodes) - {node}:
+            proxies[peer], port = await stack.enter_async_context(tampering_proxy(*cluster.config.node(peer).grpc))
+            values["nodes"][peer]["grpc"] = f"127.0.0.1:{port}"
+        path = cluster.config.path.with_name("proxies.yml")
+        path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+        yield LocalCluster(load_cluster(path)), proxies
 
 
-def has_at_least(acknowledged: set[str], goal: int) -> bool:
-    """Whether so many orders are acknowledged."""
-    return len(acknowledged) >= goal
+def flip_in_a_row(data: bytes) -> bytes:
+    """One bit of the id of an order."""
+    position = data.find(b"meanwhile-15")
+    return data if position < 0 else data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+
+
+class CutAfter:
+    """Ends a connection when so many bytes have passed."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def __call__(self, data: bytes) -> bytes | None:
+        self._left -= len(data)
+        return data if self._left > 0 else None
 
 
 async def place_orders(cluster: LocalCluster, prefix: str, count: int) -> None:
@@ -73,31 +77,33 @@ async def test_a_node_too_far_behind_comes_back_through_a_copy(forgetful: LocalC
     assert all(first_index(cluster, node) > 100 for node in cluster.nodes), "every journal was trimmed"
 
 
-async def test_acknowledged_orders_survive_kill_9_of_all_while_journals_are_trimmed(
-    forgetful: LocalCluster,
-) -> None:
+async def test_a_damaged_and_a_broken_stream_are_refused_and_fetched_again(forgetful: LocalCluster) -> None:
+    """The first copy has a flipped bit, the second one ends half way, the third one is whole."""
     cluster = forgetful
     async with client(cluster) as seller:
-        await seller.receive_stock({"vase": 100_000}, receipt_id="delivery")
-    acknowledged: set[str] = set()
-
-    async def buy(name: str) -> None:
-        async with client(cluster, timeout=0.5) as buyer:
-            for number in range(10_000):
-                result = await buyer.place_order({"vase": 1}, reservation_id=f"{name}-{number}")
-                acknowledged.add(result.request_id)
-
-    for round_number in range(3):
-        progress = partial(has_at_least, acknowledged, len(acknowledged) + 150)
-        buyers = [asyncio.create_task(buy(f"r{round_number}-{number}")) for number in range(3)]
-        await eventually(progress, "150 more orders")
-        await asyncio.to_thread(kill_all, cluster)
-        await asyncio.gather(*buyers, return_exceptions=True)
-        for node in cluster.nodes:
-            await asyncio.to_thread(cluster.start, node, SMALL_MARGINS)
-        await asyncio.to_thread(cluster.wait_serving)
-        for node in cluster.nodes:
-            found = await real_cluster.reservations_on(cluster, node)
-            assert acknowledged <= set(found), acknowledged - set(found)
-            real_cluster.sold_units(found)
+        await seller.receive_stock({"vase": 10_000}, receipt_id="delivery")
+    leader = await leader_of(cluster)
+    behind, other = [node for node in cluster.nodes if node != leader]
+    await asyncio.to_thread(cluster.kill, behind)
+    await place_orders(cluster, "meanwhile", 200)
+    async with behind_proxies(cluster, behind) as (through_proxies, proxies):
+        proxies[leader].harm_next(flip_in_a_row)
+        proxies[other].harm_next(CutAfter(30_000))
+        await asyncio.to_thread(through_proxies.start, behind, SMALL_MARGINS)
+        for number in range(1_000):
+            await place_orders(cluster, f"during-{number}", 1)
+            if proxies[leader].harmed and proxies[other].harmed:
+                break
+        await eventually(lambda: "is installed" in cluster.log_tail(behind, 200), "a whole copy is installed")
+        await asyncio.to_thread(cluster.wait_serving, 20.0)
+        assert [proxies[leader].harmed, proxies[other].harmed] == [1, 1]
+        await place_orders(cluster, "after", 10)
         await assert_nodes_agree(cluster)
+    warnings = [line for line in cluster.log_tail(behind, 200).splitlines() if "no copy of the state was" in line]
+    assert len(warnings) == 2, cluster.log_tail(behind, 200)
+    assert all("keeps its old state and fetches another" in line for line in warnings)
+    assert f"source={leader}" in warnings[0]
+    assert "its bytes were damaged on the way" in warnings[0]
+    assert f"source={other}" in warnings[1]
+    assert "UNAVAILABLE" in warnings[1]
+    assert cluster.running().keys() == set(cluster.nodes), "nobody stopped"

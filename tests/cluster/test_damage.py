@@ -1,7 +1,8 @@
-"""A damaged file keeps its node from starting, with one line that names it and says what to do; the others serve."""
+"""Damage keeps its node from starting, or stops it; one line names it and says what to do; the others serve."""
 
 import asyncio
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -11,9 +12,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.real_cluster import client
+from support.real_cluster import SMALL_MARGINS, client, eventually, leader_of, only
 
+from lastunit_node.cli import main, processes
 from lastunit_node.cli.local_cluster import LocalCluster
+from lastunit_node.server import FATAL_EXIT
 from lastunit_node.wal.layout import FRAME_HEADER_BYTES, HEADER_BYTES
 from lastunit_node.wal.scan import wal_of
 
@@ -35,6 +38,14 @@ async def place_orders(cluster: LocalCluster, prefix: str, count: int) -> None:
         for number in range(count):
             result = await buyer.place_order({"vase": 1}, reservation_id=f"{prefix}-{number}")
             assert result.accepted
+
+
+async def order_on(cluster: LocalCluster, *nodes: str) -> None:
+    """Each of these nodes takes orders."""
+    for node in nodes:
+        async with only(cluster, node) as buyer:
+            for number in range(5):
+                assert (await buyer.place_order({"vase": 1}, reservation_id=f"after-{node}-{number}")).accepted
 
 
 async def one_killed(make_cluster: MakeCluster) -> LocalCluster:
@@ -96,7 +107,68 @@ async def test_damage_is_refused_and_the_others_go_on(make_cluster: MakeCluster,
     found = await asyncio.to_thread(lastunit_node, cluster, "verify", "n1")
     assert found.returncode == 1
     assert expected in found.stdout
-    await place_orders(cluster, "after", 5)
+    await order_on(cluster, "n2", "n3")
+
+
+def flip_everywhere(directory: Path, text: bytes) -> None:
+    """One bit wherever a text stands in the file of the state, in rows and indexes alike: only the digest tells."""
+    state = directory / "state.db"
+    with closing(sqlite3.connect(state)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # else the -wal has a good page to start again from
+    with state.open("r+b") as file:
+        for found in re.finditer(re.escape(text), state.read_bytes()):
+            file.seek(found.end() - 1)
+            file.write(bytes([text[-1] ^ 4]))
+
+
+async def stopped_with(cluster: LocalCluster, node: str, process: "subprocess.Popen[bytes]", problem: str) -> None:
+    """The node ended by itself, its last words name the problem and what to do, and the others serve."""
+    assert await asyncio.to_thread(process.wait, 10) == FATAL_EXIT
+    last = cluster.log_tail(node).splitlines()[-1]
+    assert re.search(problem, last), last
+    assert "leave this node stopped" in last
+    await eventually(lambda: cluster.leader() not in {None, node}, "another node leads")
+    await order_on(cluster, *(each for each in cluster.nodes if each != node))
+
+
+async def test_a_row_that_is_damaged_under_a_running_node_is_found_by_verify(
+    make_cluster: MakeCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = await asyncio.to_thread(make_cluster)
+    async with client(cluster) as seller:
+        await seller.receive_stock({"vase": 1_000}, receipt_id="delivery")
+    await place_orders(cluster, "before", 40)
+    process = processes._children[cluster.running()["n1"]]
+    flip_everywhere(cluster.config.node_dir("n1"), b"before-7")
+    verify = ["verify", "--json", "--config", str(cluster.config.path)]
+    assert await asyncio.to_thread(main.run, verify) == 1
+    found = {node["node"]: node["finding"] for node in json.loads(capsys.readouterr().out)["nodes"]}
+    assert found == {"n1": "damaged", "n2": "good", "n3": "good"}
+    await stopped_with(cluster, "n1", process, r"at index \d+ the rows of the state have the digest")
+    ended = await asyncio.to_thread(lastunit_node, cluster, "run", "n1")
+    assert ended.returncode == 2, "what was found while running is found at the next start"
+    assert "leave this node stopped" in ended.stderr
+
+
+async def test_an_entry_that_is_damaged_under_a_running_leader_is_not_sent(forgetful: LocalCluster) -> None:
+    """A follower that comes back needs it from the leader's disk. The leader stops, the others have the entry."""
+    cluster = forgetful
+    async with client(cluster) as seller:
+        await seller.receive_stock({"vase": 1_000}, receipt_id="delivery")
+    await place_orders(cluster, "before", 40)
+    leader = await leader_of(cluster)
+    behind = next(node for node in cluster.nodes if node != leader)
+    await asyncio.to_thread(cluster.kill, behind)
+    await place_orders(cluster, "meanwhile", 30)
+    process = processes._children[cluster.running()[leader]]
+    with closing(sqlite3.connect(cluster.config.node_dir(leader) / "journal.db", isolation_level=None)) as journal:
+        journal.execute(
+            "UPDATE entry SET bytes = zeroblob(length(bytes)) WHERE idx = (SELECT max(idx) - 15 FROM entry)"
+        )
+    await asyncio.to_thread(cluster.start, behind, SMALL_MARGINS)
+    await stopped_with(cluster, leader, process, r"journal\.db: entry \d+ is damaged")
+    async with only(cluster, behind) as reader:
+        assert (await reader.get_reservation("meanwhile-29")).units
 
 
 async def test_verify_looks_at_a_killed_node_and_changes_nothing(make_cluster: MakeCluster, tmp_path: Path) -> None:

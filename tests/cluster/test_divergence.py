@@ -7,13 +7,13 @@ import sqlite3
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 import pytest
-from support.real_cluster import assert_nodes_agree, client, eventually, leader_of
+from support.real_cluster import assert_nodes_agree, client, eventually, is_down, leader_of
 
 from lastunit_node.cli import main, processes
 from lastunit_node.cli.local_cluster import LocalCluster
-from lastunit_node.cli.processes import ProcessState
 from lastunit_node.server import FATAL_EXIT
 from lastunit_node.statemachine.hashing import HASH_BYTES, state_crc
 
@@ -43,10 +43,6 @@ async def order_until(cluster: LocalCluster, condition: Callable[[], bool]) -> N
         while not await asyncio.to_thread(condition):
             result = await buyer.place_order({"vase": 1})
             assert result.accepted
-
-
-def is_down(cluster: LocalCluster, node: str) -> Callable[[], bool]:
-    return lambda: cluster.state(node) is ProcessState.DOWN
 
 
 async def follower_of(cluster: LocalCluster) -> str:
@@ -80,7 +76,7 @@ async def test_a_follower_whose_row_is_changed_stops_when_orders_touch_it(make_c
     bad = await follower_of(cluster)
     process = process_of(cluster, bad)
     await asyncio.to_thread(change_row, cluster, bad)
-    await order_until(cluster, is_down(cluster, bad))
+    await order_until(cluster, partial(is_down, cluster, bad))
     await assert_stopped(cluster, bad, process, DIVERGED)
     async with client(cluster) as buyer:
         assert (await buyer.place_order({"vase": 1})).accepted
@@ -92,7 +88,7 @@ async def test_a_leader_whose_row_is_changed_stops_and_another_leads(make_cluste
     bad = await leader_of(cluster)
     process = process_of(cluster, bad)
     await asyncio.to_thread(change_row, cluster, bad)
-    await order_until(cluster, is_down(cluster, bad))
+    await order_until(cluster, partial(is_down, cluster, bad))
     await assert_stopped(cluster, bad, process, DIVERGED)
     await leader_of(cluster, excluding=bad)
     async with client(cluster) as buyer:
@@ -108,7 +104,7 @@ async def test_a_node_with_another_history_stops_after_it_is_started(make_cluste
     for _ in range(2):
         await asyncio.to_thread(cluster.start, bad)
         process = process_of(cluster, bad)
-        await order_until(cluster, is_down(cluster, bad))
+        await order_until(cluster, partial(is_down, cluster, bad))
         await assert_stopped(cluster, bad, process, DIVERGED)
 
 
@@ -129,5 +125,5 @@ async def test_verify_finds_the_node_whose_rows_were_changed(
     found = {node["node"]: node["finding"] for node in json.loads(printed.out)["nodes"]}
     assert found == {node: "damaged" if node == bad else "good" for node in cluster.nodes}
     assert f"{bad}: rows of its state were changed" in printed.err
-    await eventually(is_down(cluster, bad), "the damaged node stops")
+    await eventually(partial(is_down, cluster, bad), "the damaged node stops")
     await assert_stopped(cluster, bad, process, r"at index \d+ the rows of the state have the digest \w{32}")

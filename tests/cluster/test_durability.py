@@ -41,6 +41,7 @@ async def until_acknowledged(acknowledged: set[str], goal: int) -> None:
     await eventually(lambda: len(acknowledged) >= goal, "100 orders are acknowledged")
 
 
+@pytest.mark.timeout(60 + 20 * ROUNDS)
 async def test_acknowledged_orders_survive_kill_9_of_every_node(make_cluster: MakeCluster) -> None:
     cluster = await asyncio.to_thread(make_cluster)
     async with client(cluster) as seller:

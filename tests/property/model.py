@@ -9,6 +9,7 @@ from typing import Any
 
 from lastunit_node.statemachine.commands import (
     AdjustStock,
+    Admit,
     Command,
     Configure,
     Confirm,
@@ -75,6 +76,15 @@ class At:
         return Result(outcome, self.token.index, **more)
 
 
+def admit(admitted: dict[str, tuple[str, int]], command: Admit, at: At) -> Result:
+    disk, index = admitted.get(command.node, ("", 0))
+    if command.replaces != index:
+        return at.answer(Outcome.ADMITTED_BEFORE)
+    if command.instance != disk:
+        admitted[command.node] = command.instance, at.token.index
+    return at.answer(Outcome.ADMITTED)
+
+
 @dataclass
 class Model:
     parameters: Parameters
@@ -82,6 +92,7 @@ class Model:
     units: dict[Unit, str] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
     changes: dict[tuple[str, str], Remembered] = field(default_factory=dict)
+    admitted: dict[str, tuple[str, int]] = field(default_factory=dict)  # disk and index, by node
 
     # Reading.
 
@@ -152,6 +163,8 @@ class Model:
                 return self.tick(command, at)
             case Configure():
                 return at.answer(Outcome.TOO_LATE if at.late else Outcome.ALREADY_CONFIGURED)
+            case Admit():
+                return admit(self.admitted, command, at)
             case ReceiveStock() | AdjustStock() | ReturnUnits():
                 result = self.change(command, at)
             case _:

@@ -12,6 +12,7 @@ from unit.statemachine.shop import audit, memory_database
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import (
     AdjustStock,
+    Admit,
     Command,
     Configure,
     Confirm,
@@ -102,6 +103,12 @@ def ticks(model: Model) -> st.SearchStrategy[Command]:
     return st.sampled_from([0, 0, 0, 1]).map(lambda ahead: Tick(model.clock + ahead))
 
 
+def admissions(model: Model) -> st.SearchStrategy[Command]:
+    """Admissions of few disks of few nodes, some of them late."""
+    indexes = st.sampled_from([0, *(index for _, index in model.admitted.values())])
+    return st.builds(Admit, st.sampled_from(["n1", "n2"]), st.sampled_from(["a", "b", "c"]), indexes)
+
+
 class ShopHistory(RuleBasedStateMachine):
     """One log: for the model, for a machine that commits and restarts at every turn, and for one that never does."""
 
@@ -150,7 +157,8 @@ class ShopHistory(RuleBasedStateMachine):
     def mix(self, data: st.DataObject, stamp: int) -> None:
         """All kinds in one entry, commands that were seen before among them."""
         copies = st.sampled_from([command for entry in self.proposed for command in entry.commands] or [Tick(0)])
-        kinds = st.one_of(orders, closings(self.model), supplies(self.model), ticks(self.model), copies, copies)
+        of_the_model = [make(self.model) for make in (closings, supplies, ticks, admissions)]
+        kinds = st.one_of(orders, *of_the_model, copies, copies)
         self.propose(data.draw(st.lists(kinds, min_size=2, max_size=6)), stamp)
 
     @rule(age=st.integers(1, 6))
@@ -178,6 +186,8 @@ class ShopHistory(RuleBasedStateMachine):
         assert view.list_reservations("", 100, None) == reservations
         assert (self.machine.clock, self.machine.needs_ticks) == (model.clock, model.needs_ticks())
         assert self.machine.scan_digest() == self.machine.digest
+        rows = {node: self.machine.admitted(node) for node in ("n1", "n2")}
+        assert {node: row[1:3] for node, row in rows.items() if row} == model.admitted
         audit(self.connection)
 
     def teardown(self) -> None:

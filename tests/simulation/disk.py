@@ -47,7 +47,7 @@ class Disk:
         self._checkpointed: dict[bytes, int] = {}  # frames that are in the database file too, by the -wal's salts
         self._folder.mkdir()
         self._open_state().close()
-        create_journal(self._folder / JOURNAL, CLUSTER, node)
+        create_journal(self._folder / JOURNAL, CLUSTER, node, instance=f"{rng.getrandbits(64):016x}")
 
     @property
     def _folder(self) -> Path:

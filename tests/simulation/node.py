@@ -10,6 +10,7 @@ from unit.statemachine.shop import audit
 from lastunit_node.replica import timing
 from lastunit_node.replica.core import RecordingMachine, ReplicaCore
 from lastunit_node.statemachine.results import Applied, StateHash
+from lastunit_node.statemachine.tables import AdmittedRow
 from simulation.clock import Clock, NodeClock
 from simulation.disk import CrashableJournal, Disk
 from simulation.frontend import Call, FrontEnd
@@ -66,6 +67,9 @@ class WatchedMachine:
 
     def hash_at(self, index: int) -> StateHash | None:
         return self._machine.hash_at(index)
+
+    def admitted(self, node: str) -> AdmittedRow | None:
+        return self._machine.admitted(node)
 
 
 class SimulatedNode:

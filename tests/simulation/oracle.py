@@ -6,10 +6,10 @@ state machine: same results, for every command, in log order. It knows no clock 
 
 from typing import Any, NamedTuple
 
-from property.model import At, Model
+from property.model import At, Model, admit
 
 from lastunit_node.statemachine.codec import DecodedEntry, Malformed, decode_entry
-from lastunit_node.statemachine.commands import Command, Configure, FencingToken
+from lastunit_node.statemachine.commands import Admit, Command, Configure, FencingToken
 from lastunit_node.statemachine.results import Applied, Outcome, Parameters, Result, StateHash
 
 _NEW_HOLDS = {Outcome.RESERVED, Outcome.ORDER_PLACED}
@@ -77,6 +77,7 @@ class Meaning:
 
     def __init__(self) -> None:
         self._model: Model | None = None
+        self._admitted: dict[str, tuple[str, int]] = {}
         self._last_token = FencingToken(0, 0, 0)
         self._effects: dict[tuple[str, str], int] = {}
 
@@ -99,9 +100,11 @@ class Meaning:
             return Result(Outcome.MALFORMED, token.index)
         if self._model is not None:
             return self._model.apply(command, At(token, late=self._model.clock > valid_until_tick))
+        if isinstance(command, Admit):
+            return admit(self._admitted, command, At(token, late=False))
         if not isinstance(command, Configure):
             return Result(Outcome.NOT_CONFIGURED, token.index)
-        self._model = Model(Parameters(*command))
+        self._model = Model(Parameters(*command), admitted=self._admitted)
         return Result(Outcome.CONFIGURED, token.index)
 
     def _check_promises(self, command: Any, result: Result) -> None:

@@ -9,9 +9,14 @@ from typing import Any
 from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
+from lastunit_node.replica.admission import admission_entry
 from lastunit_node.replica.journal import SqliteJournal, create_journal
 from lastunit_node.replica.raft import Raft
+from lastunit_node.statemachine.codec import DecodedEntry, decode_entry
+from lastunit_node.statemachine.commands import Admit
+from lastunit_node.statemachine.membership import row_after
 from lastunit_node.statemachine.results import Applied, StateHash
+from lastunit_node.statemachine.tables import AdmittedRow
 
 STEP = 0.01  # virtual seconds a round
 
@@ -23,10 +28,23 @@ class ListMachine:
         self.applied: list[tuple[int, int, bytes]] = []
         self.commits = 0
         self.digest = bytes(16)
+        self._admitted: dict[str, AdmittedRow] = {}
 
     def apply(self, index: int, term: int, entry: bytes) -> Applied:
         self.applied.append((index, term, entry))
+        self._admit(index, term, entry)
         return Applied(index, term, 0, ())
+
+    def _admit(self, index: int, term: int, entry: bytes) -> None:
+        decoded = decode_entry(entry)
+        for command in decoded.commands if isinstance(decoded, DecodedEntry) else ():
+            assert isinstance(command, Admit)
+            row = row_after(self._admitted.get(command.node), command, index, term)
+            if row is not None:
+                self._admitted[command.node] = row
+
+    def admitted(self, node: str) -> AdmittedRow | None:
+        return self._admitted.get(node)
 
     def commit(self) -> None:
         self.commits += 1
@@ -84,8 +102,9 @@ class Network:
         self.cut: set[frozenset[str]] = set()
         self.lose: Callable[[dict[str, Any]], bool] = lambda _message: False
         self.boots = 0
+        self.admits = False  # whether leaders admit disks: not in tests that count their entries
         for address in self.addresses:
-            create_journal(self.file(address), "cluster-id", address)
+            create_journal(self.file(address), "cluster-id", address, instance=f"first-{address}")
             self.start(address)
 
     def file(self, address: str) -> Path:
@@ -140,6 +159,11 @@ class Network:
             if one in self.nodes and other in self.nodes:
                 self._connect(one, other, True)
 
+    def say(self, sender: str, receiver: str, message: dict[str, Any], **claim: Any) -> None:
+        """Let a node hear this of another, with the claim that the sender has now, or another one."""
+        stamped = self.nodes[sender]._admission.stamp(message)
+        self.nodes[receiver].on_message(Node(sender), stamped | claim)
+
     def deliver(self) -> None:
         """Deliver what is under way; what that causes is under way next time."""
         for _ in range(len(self.queue)):
@@ -152,6 +176,9 @@ class Network:
         """One turn of every node, then one delivery."""
         self.time.now += STEP
         for node in list(self.nodes.values()):
+            if self.admits and node.leads:
+                for admit in node.admissions_due():
+                    node.propose(admission_entry(admit), None)
             node.turn(0.0)
         self.deliver()
         for node in self.nodes.values():

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import yaml
@@ -13,7 +13,9 @@ from lastunit_client import AsyncInventoryClient, FencingToken, Reservation, Res
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.cli.processes import ProcessState
 from lastunit_node.config import load_cluster
+from lastunit_node.datadir import DataDirectory
 
+SMALL_MARGINS = {"PYTHONPATH": str(Path(__file__).parent / "small_margins")}  # environment of a node
 _folders = itertools.count(1)
 
 
@@ -83,6 +85,11 @@ async def eventually(condition: Callable[[], bool], what: str, seconds: float = 
     assert not limit.expired(), what
 
 
+def is_down(cluster: LocalCluster, node: str) -> bool:
+    """Whether a node's process has ended."""
+    return cluster.state(node) is ProcessState.DOWN
+
+
 async def leader_of(cluster: LocalCluster, excluding: str = "") -> str:
     """The node that leads, once one other than `excluding` does."""
     found: list[str] = []
@@ -139,6 +146,16 @@ def sold_units(reservations: dict[str, Reservation]) -> dict[tuple[str, int], st
                 assert (line.sku, number) not in owners, f"{line.sku} #{number} is in two orders"
                 owners[line.sku, number] = reservation.reservation_id
     return owners
+
+
+def first_index(cluster: LocalCluster, node: str) -> int:
+    """Where the journal of a node that is down starts."""
+    directory = DataDirectory(cluster.config.node_dir(node), cluster.config.cluster, node)
+    try:
+        with closing(directory.open_journal(read_only=True)) as journal:
+            return journal.first_index
+    finally:
+        directory.close()
 
 
 def assert_tokens_unique(tokens: list[FencingToken]) -> None:

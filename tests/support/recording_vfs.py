@@ -21,12 +21,13 @@ _names = itertools.count(1)
 
 
 class Op(NamedTuple):
-    """One thing that SQLite did to a file."""
+    """One thing that was done to a file."""
 
-    kind: str  # write, truncate, sync, delete
+    kind: str  # write, truncate, sync, delete, rename
     file: str
     offset: int = 0  # for truncate: the new size
     data: bytes = b""
+    to: str = ""  # for rename: the new name
 
 
 class Recorder:
@@ -41,7 +42,7 @@ class Recorder:
         self.promises.append((len(self.ops), what))
 
     def directory_synced(self) -> None:
-        """What was deleted stays deleted."""
+        """What was deleted stays deleted, what was renamed keeps its name."""
         self.ops.append(Op("sync", DIRECTORY))
 
     def before_and_after(self, moment: int) -> tuple[Any, Any]:
@@ -74,7 +75,7 @@ class Recorder:
         latest = {op.file: number for number, op in enumerate(self.ops[:moment])}
 
         def may_be_undone(number: int, op: Op) -> bool:
-            if op.kind == "delete":
+            if op.kind in {"delete", "rename"}:
                 return number == latest[op.file] and number > synced.get(DIRECTORY, -1)
             return number > synced.get(op.file, -1)
 
@@ -91,6 +92,9 @@ def apply(op: Op, files: dict[str, bytearray]) -> None:
     """Do to a disk in memory what was done to the real one."""
     if op.kind == "delete":
         files.pop(op.file, None)
+        return
+    if op.kind == "rename":
+        files[op.to] = files.pop(op.file, bytearray())
         return
     content = files.setdefault(op.file, bytearray())
     if op.kind == "truncate":
@@ -130,8 +134,9 @@ class _Vfs(apsw.VFS):
         return _File(self._recorder, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
-        self._recorder.ops.append(Op("delete", Path(filename).name))
-        super().xDelete(filename, syncdir)
+        if Path(filename).exists():  # SQLite does not mind when it is gone, apsw does
+            self._recorder.ops.append(Op("delete", Path(filename).name))
+            super().xDelete(filename, syncdir)
 
 
 class _Cursor:

@@ -20,7 +20,7 @@ OURS = {
     "wal": {"wal"},
     "replica": {"replica", "statemachine", "wal"},
     "frontend": {"frontend", "replica.interface", "statemachine", "copies", "lastunit"},
-    "copies": {"statemachine"},
+    "copies": {"statemachine", "wal"},
     "cli": {"cli", "config", "lastunit", "lastunit_client"},
     "lastunit_client": {"lastunit_client", "lastunit"},
     "config": {"config_errors", "strict_yaml"},

@@ -7,7 +7,7 @@ import typer
 
 from lastunit_node.cli import output, rendering, verification
 from lastunit_node.cli.errors import ExitStatus
-from lastunit_node.cli.local_cluster import SCAN_LIMIT_S, SERVE_LIMIT_S, STOP_LIMIT_S, LocalCluster
+from lastunit_node.cli.local_cluster import REJOIN_LIMIT_S, SCAN_LIMIT_S, SERVE_LIMIT_S, STOP_LIMIT_S, LocalCluster
 from lastunit_node.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, NodeArgument, TimeoutOption
 from lastunit_node.cli.verification import NodeVerdict
 from lastunit_node.config import load_cluster
@@ -96,6 +96,29 @@ def start(
     if not cluster.majority_runs():
         return show_node(cluster, node, f"runs (PID {pid}), and serves once a majority of the nodes does", as_json)
     with output.progress(f"waiting for {node}"):
+        cluster.wait_serving(timeout, [node])
+    return show_node(cluster, node, f"serves (PID {pid})", as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def rejoin(
+    node: NodeArgument,
+    config: ConfigOption = DEFAULT_CONFIG,
+    timeout: TimeoutOption = REJOIN_LIMIT_S,
+    as_json: JsonOption = False,
+) -> ExitStatus:
+    """Give one node an empty disk in the place of a lost or damaged one; returns when it has caught up and counts.
+
+    The other nodes go on meanwhile. What is left of its data is moved aside. Refused while the node runs.
+    """
+    cluster = local(config)
+    with cluster.data.exclusive():
+        output.complain(cluster.rejoin(node))
+        pid = cluster.start(node)
+    if not cluster.majority_runs():
+        return show_node(cluster, node, f"runs (PID {pid}), and catches up once the others run", as_json)
+    with output.progress(f"waiting for {node} to catch up"):
+        cluster.wait_admitted(node, timeout)
         cluster.wait_serving(timeout, [node])
     return show_node(cluster, node, f"serves (PID {pid})", as_json)
 

@@ -1,7 +1,8 @@
 """The nodes' data directories: made together when a cluster is born, erased together when it starts over.
 
 They are made only while no node of the cluster has one. A directory that is missing among others is refused: its node
-may have acknowledged what it no longer has, and must not be taken for a new one. What is not ours is never erased.
+may have acknowledged what it no longer has, and must not be taken for a new one; it rejoins. What is not ours is never
+erased, nor is what a rejoin has put aside.
 """
 
 import fcntl
@@ -58,9 +59,14 @@ class DataDirectories:
         if missing and len(missing) < len(self._config.nodes):
             raise LocalClusterError(
                 f"no data of {', '.join(missing)} in {self._config.data_dir}, while other nodes have theirs: "
-                f"put it back, or lose all data and start over with `lastunit up --fresh`"
+                f"{self._way_back(missing)}, or lose all data and start over with `lastunit up --fresh`"
             )
         return not missing
+
+    def _way_back(self, missing: Sequence[str]) -> str:
+        if 2 * len(missing) < len(self._config.nodes):
+            return f"start the others, and let it catch up from them with `lastunit rejoin {missing[0]}`"
+        return "too few are left to elect a leader; put back what was there, as it was left"
 
     def in_use(self, node: str) -> bool:
         """Whether a process, known to us or not, holds a node's directory."""
@@ -82,13 +88,24 @@ class DataDirectories:
             self.erase()  # half a cluster would be refused ever after
             raise
 
+    def rejoin(self, node: str) -> str:
+        """Make a directory in the place of a lost or damaged one; one line about what was done."""
+        if not any(self.has_data(other) for other in self._config.nodes if other != node):
+            raise LocalClusterError(f"no other node has data in {self._config.data_dir}: there is nothing to rejoin")
+        return self._run("rejoin", node)
+
     def _format_node(self, node: str, cluster_id: str) -> None:
         self._config.node_dir(node).mkdir(parents=True, exist_ok=True)
-        arguments = ["--config", str(self._config.path), "--node", node, "--cluster-id", cluster_id]
-        command = [*self._program, "format", *arguments]
+        self._run("format", node, "--cluster-id", cluster_id)
+
+    def _run(self, verb: str, node: str, *options: str) -> str:
+        """Let the node's program do it; what it says."""
+        command = [*self._program, verb, "--config", str(self._config.path), "--node", node, *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FORMAT_LIMIT_S)
+        said = " ".join(done.stderr.split())
         if done.returncode:
-            raise LocalClusterError(f"{node} could not be formatted: {' '.join(done.stderr.split())}")
+            raise LocalClusterError(f"`lastunit-node {verb}` of {node} failed: {said}")
+        return said
 
     def erase(self) -> None:
         """Delete all directories, the logs with them. LocalClusterError, and nothing deleted, when one is not ours."""

@@ -29,6 +29,7 @@ STOP_LIMIT_S: Final = 15.0  # more than a node takes to drain
 CLEAN_UP_LIMIT_S: Final = 5.0  # for nodes that have served nobody
 PROBE_LIMIT_S: Final = 1.0
 AGREE_LIMIT_S: Final = 10.0  # for the last node to apply what the first one has
+REJOIN_LIMIT_S: Final = 300.0
 SCAN_LIMIT_S: Final = 300.0  # some 15 million rows
 
 
@@ -129,6 +130,21 @@ class LocalCluster:
         if process.pid is None:
             self._require_free_ports(node)
         return process.start({**os.environ, **(environment or {})})
+
+    def rejoin(self, node: str) -> str:
+        """Give a node that is down an empty directory, to catch up from the others; one line about what was done."""
+        if self.state(node) is not ProcessState.DOWN or self.data.in_use(node):
+            raise LocalClusterError(f"{node} runs; stop it first, with `lastunit kill {node}`, should its data be bad")
+        return self.data.rejoin(node)
+
+    def wait_admitted(self, node: str, timeout_s: float) -> None:
+        """Wait until a node has caught up so far that its disk counts. NodeFaultError when the time runs out."""
+        deadline = time.monotonic() + timeout_s
+        while not self.status(node).is_admitted:
+            self._require_alive(node)
+            if time.monotonic() >= deadline:
+                raise self._fault(node, f"is not admitted after {timeout_s:g} s")
+            time.sleep(POLL_S)
 
     def _require_free_ports(self, node: str) -> None:
         """Refuse while a stranger listens there: it might be taken for the node."""

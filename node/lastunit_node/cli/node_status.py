@@ -22,6 +22,7 @@ class NodeStatus:
     applied_index: int | None = None
     clock: int | None = None
     has_quorum: bool | None = None
+    is_admitted: bool | None = None  # False: its disk is new, and does not count yet
     hash_index: int | None = None  # the index the two hashes belong to
     chain: str | None = None  # hex
     digest: str | None = None  # hex
@@ -46,6 +47,7 @@ class NodeStatus:
             applied_index=answer.applied_index,
             clock=answer.clock,
             has_quorum=answer.has_quorum,
+            is_admitted=answer.is_admitted,
             hash_index=answer.state_hash.index,
             chain=answer.state_hash.chain.hex(),
             digest=answer.state_hash.digest.hex(),

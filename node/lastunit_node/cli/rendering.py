@@ -78,11 +78,12 @@ def status_row(each: NodeStatus) -> tuple[object, ...]:
     """One node's cells. A process that runs without an answer is starting, stuck or cut off."""
     silent = each.process is ProcessState.RUNNING and not each.answers
     process = "running, no answer" if silent else each.process
+    role = f"{each.role}, not admitted" if each.is_admitted is False else each.role
     return (
         each.node,
         each.pid,
         process,
-        each.role,
+        role,
         each.leader,
         each.term,
         each.commit_index,

@@ -27,11 +27,11 @@ class Finding(StrEnum):
 ADVICE: Final = {
     Finding.DAMAGED: (
         "rows of its state were changed behind its back, and it stops by itself; the others go on. "
-        "Do not start it again on this data"
+        "Then let it catch up from them, on a new disk, with `lastunit rejoin {node}`"
     ),
     Finding.DIFFERS: (
         "its state is not that of a majority of the nodes. Stop it with `lastunit kill {node}` if it does not stop by "
-        "itself, and do not start it again on this data"
+        "itself; then let it catch up from the others, on a new disk, with `lastunit rejoin {node}`"
     ),
     Finding.NOT_ASKED: "{problem}; see `lastunit status`, and verify again when it answers",
 }

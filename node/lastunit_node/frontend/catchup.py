@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from lastunit.v1 import catchup_pb2 as pb
 from lastunit.v1 import catchup_pb2_grpc
-from lastunit_node.copies import CopyInfo, make_copy
+from lastunit_node.copies import CopyInfo, NoRoom, discard_copy, make_copy
 from lastunit_node.frontend.calls import Context, answering
 from lastunit_node.frontend.errors import copy_under_way, failed_precondition
 from lastunit_node.replica.interface import Replica
@@ -39,12 +39,14 @@ class CatchUpService(catchup_pb2_grpc.CatchUpServiceServicer):
         async with answering(context):
             self._check(request)
             async with self._under_way:
-                info = await self._make()
-                yield pb.CopyStateResponse(header=pb.CopyHeader(**info._asdict()))
-                with self._files.outgoing.open("rb") as file:
-                    while chunk := file.read(CHUNK_BYTES):
-                        yield pb.CopyStateResponse(chunk=chunk)
-                self._files.outgoing.unlink()
+                try:
+                    info = await self._make()
+                    yield pb.CopyStateResponse(header=pb.CopyHeader(**info._asdict()))
+                    with self._files.outgoing.open("rb") as file:
+                        while chunk := file.read(CHUNK_BYTES):
+                            yield pb.CopyStateResponse(chunk=chunk)
+                finally:
+                    discard_copy(self._files.outgoing)
 
     def _check(self, request: pb.CopyStateRequest) -> None:
         if request.cluster_id != self._files.cluster_id:
@@ -56,4 +58,11 @@ class CatchUpService(catchup_pb2_grpc.CatchUpServiceServicer):
 
     async def _make(self) -> CopyInfo:
         self._replica.hold_log(self._replica.status().applied_index, HOLD_SECONDS)
-        return await asyncio.to_thread(make_copy, self._files.state, self._files.outgoing)
+        making = asyncio.create_task(asyncio.to_thread(make_copy, self._files.state, self._files.outgoing))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            await asyncio.wait([making])  # its thread cannot be stopped, and must not meet the next one's file
+            raise
+        except NoRoom as problem:
+            raise failed_precondition("NO_ROOM", str(problem)) from problem

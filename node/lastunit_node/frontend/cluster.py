@@ -110,6 +110,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServiceServicer):
             applied_index=status.applied_index,
             clock=status.clock,
             has_quorum=status.has_quorum,
+            is_admitted=status.is_admitted,
             version=self._info.version,
         )
         state_hash = self._replica.hash_at(hash_at_index or status.applied_index)

@@ -5,6 +5,8 @@ the newest once a second. A follower answers when it has applied that index. The
 tells who differs from the majority; that node looks at its own hash again, and stops if it is another one. A leader
 that differs stops by itself. Without a majority, for PATIENCE seconds, all that contradict each other stop.
 
+Only nodes whose disk is admitted take part (admission.py): the others do not count towards a majority.
+
 No message can stop a healthy node: what is late or repeated is still true of its index; what is of another term, or
 about an index that is no longer at hand, is dropped; what is lost is asked for again a second later. A node that
 restarts and replays has the same hashes again. Only the node itself, with its own hash in hand, decides to stop.
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from lastunit_node.replica import timing
+from lastunit_node.replica.admission import Admission, Claim
 from lastunit_node.replica.divergence import EVERY, MAX_ROUNDS, Rounds
 from lastunit_node.replica.messages import Message
 from lastunit_node.replica.syncobj import LEADER
@@ -36,8 +39,9 @@ HashAt = Callable[[int], StateHash | None]
 class Comparison:
     """One node's part in it. hash_at: this node's hashes at a recent applied index."""
 
-    def __init__(self, raft: "RaftHooks", hash_at: HashAt, name: str, members: int) -> None:
+    def __init__(self, raft: "RaftHooks", hash_at: HashAt, name: str, members: int, *, admission: Admission) -> None:
         self._raft = raft
+        self._admission = admission
         self._hash_at = hash_at
         self._name = name
         self._rounds = Rounds(members)
@@ -60,7 +64,7 @@ class Comparison:
         match message["type"]:
             case "hash_request" if node == self._raft.leader:
                 self._on_request(message["index"])
-            case "hash_report" if self._raft.role == LEADER:
+            case "hash_report" if self._raft.role == LEADER and self._admission.accepts(node.id, Claim.of(message)):
                 self._on_report(node, StateHash(message["index"], message["chain"], message["digest"]))
             case "diverged" if node == self._raft.leader:
                 self._on_diverged(message)
@@ -73,6 +77,8 @@ class Comparison:
 
     def _answer(self) -> None:
         leader, applied = self._raft.leader, self._raft.last_applied
+        if not self._admission.is_admitted:
+            self._asked.clear()  # it does not count
         if not self._asked or leader is None:
             return
         for index in self._asked:

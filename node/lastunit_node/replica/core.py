@@ -13,6 +13,7 @@ from pysyncobj.node import Node
 from pysyncobj.poller import Poller
 
 from lastunit_node.replica import timing
+from lastunit_node.replica.admission import admission_entry
 from lastunit_node.replica.compaction import Compactor
 from lastunit_node.replica.interface import FailureReason, Role, Status
 from lastunit_node.replica.journal import SqliteJournal
@@ -24,6 +25,7 @@ from lastunit_node.statemachine.commands import Configure, Entry, Tick
 from lastunit_node.statemachine.limits import MAX_ENTRY_BYTES
 from lastunit_node.statemachine.machine import StateMachine
 from lastunit_node.statemachine.results import Applied, StateHash
+from lastunit_node.statemachine.tables import AdmittedRow
 
 HASH_HISTORY: Final = 4_096  # applied indexes whose hashes can be asked for
 REQUEST_ID_BITS: Final = 32  # forwarded proposals per boot; the boot's number stands above them
@@ -48,8 +50,9 @@ def check_state_against_journal(applied_index: int, applied_term: int, journal: 
     first, last = journal.first_index, journal.last_index
     if applied_index > last:
         raise StartRefused(
-            f"the state has applied index {applied_index} but the journal ends at {last}: journal entries were lost; "
-            "restore this node's data directory, or take it from a copy of the same moment"
+            f"the state has applied index {applied_index} but the journal ends at {last}: journal entries were lost, "
+            "and with them perhaps a vote. `lastunit-node rejoin` puts the data aside and lets the node catch up from "
+            "the others"
         )
     if applied_index < first:
         raise StartRefused(f"the journal starts at {first}, after the state's applied index {applied_index}")
@@ -98,6 +101,10 @@ class RecordingMachine:
         """Hashes at a recent applied index. Any thread."""
         return self.hashes.get(index)
 
+    def admitted(self, node: str) -> AdmittedRow | None:
+        """The disk of a node that counts."""
+        return self.machine.admitted(node)
+
 
 class ReplicaCore:
     """One node: propose() from any thread, everything else from the thread that calls turn()."""
@@ -138,7 +145,7 @@ class ReplicaCore:
         self._raft.addOnTickCallback(callback)
 
     def turn(self, timeout: float = timing.POLL) -> None:
-        """One turn of Raft, after this leader's own proposals: the cluster's parameters, then ticks."""
+        """One turn of Raft, after this leader's own proposals: admissions, the cluster's parameters, ticks."""
         if self._raft.leads:
             self._propose_as_leader()
         self._raft.turn(timeout)
@@ -146,6 +153,8 @@ class ReplicaCore:
 
     def _propose_as_leader(self) -> None:
         machine, now = self._machine, self._raft.now()
+        for admit in self._raft.admissions_due():
+            self._raft.propose(admission_entry(admit), nobody_waits)
         if machine.parameters is None:
             if now - self._configured_at >= timing.CONFIGURE_RETRY:
                 self._configured_at = now
@@ -193,6 +202,7 @@ class ReplicaCore:
             clock=machine.clock,
             has_quorum=raft.has_quorum,
             is_behind=raft.is_behind,
+            is_admitted=raft.is_admitted,
             parameters=machine.parameters,
         )
 

@@ -7,6 +7,8 @@ the least election timeout; granting changes nothing. A transfer of leadership n
 
 A closed connection to the leader is a hint, not a proof: it makes the follower ask soon, at a random moment.
 
+Only nodes whose disk is admitted ask, stand, grant and are counted (admission.py).
+
 Votes proper: one per node and term, durable before it leaves, counted once per voter. Standing itself (new term, own
 vote, request_vote) is PySyncObj's; its timer is kept stopped except when this module lets it stand.
 """
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 from pysyncobj import syncobj as pysyncobj_module
 
 from lastunit_node.replica import timing
+from lastunit_node.replica.admission import Admission, Claim
 from lastunit_node.replica.messages import Message
 from lastunit_node.replica.syncobj import CANDIDATE, LEADER
 
@@ -30,9 +33,10 @@ if TYPE_CHECKING:
 class Elections:
     """One node's part in elections. Times in monotonic seconds."""
 
-    def __init__(self, raft: "RaftHooks", follower: "Follower") -> None:
+    def __init__(self, raft: "RaftHooks", follower: "Follower", admission: Admission) -> None:
         self._raft = raft
         self._follower = follower
+        self._admission = admission
         self._deadline = math.inf  # when to ask for pre-votes
         self._round = 0  # of pre-votes; answers to an earlier one do not count
         self._granted: set[str] = set()
@@ -66,6 +70,8 @@ class Elections:
     def _ask(self) -> None:
         raft = self._raft
         self.postpone()
+        if not self._admission.is_admitted:
+            return
         self._round += 1
         self._granted.clear()
         for peer in raft.peers:
@@ -84,7 +90,7 @@ class Elections:
         """Say whether this node would vote for the asker in its next term. Changes nothing."""
         raft = self._raft
         misses_leader = raft.role != LEADER and not self._follower.heard_within(timing.ELECTION_MIN)
-        granted = misses_leader and message["term"] >= raft.term and self._is_up_to_date(message)
+        granted = misses_leader and message["term"] >= raft.term and self._may_vote_for(node, message)
         answer = {"type": "pre_vote_response", "term": raft.term, "round": message["round"], "granted": granted}
         raft.send(node, answer)
 
@@ -93,7 +99,7 @@ class Elections:
         raft = self._raft
         if self._adopt_newer_term(message):
             return
-        if raft.role == LEADER or message["round"] != self._round or not message["granted"]:
+        if raft.role == LEADER or message["round"] != self._round or not self._is_counted(node, message):
             return
         self._granted.add(node.id)
         if 1 + len(self._granted) >= raft.majority:
@@ -113,22 +119,29 @@ class Elections:
         """Grant or refuse; either way say the own term, so that a candidate that is behind learns it."""
         raft = self._raft
         self._adopt_newer_term(message)
-        granted = message["term"] == raft.term and raft.voted_for in (None, node.id) and self._is_up_to_date(message)
+        free = message["term"] == raft.term and raft.voted_for in (None, node.id)
+        granted = free and self._may_vote_for(node, message)
         if granted:
             raft.set_term(raft.term, node.id)
             self.postpone()
         raft.send(node, {"type": "response_vote", "term": raft.term, "granted": granted})
 
-    def _is_up_to_date(self, message: Message) -> bool:
+    def _may_vote_for(self, node: "Node", message: Message) -> bool:
         journal = self._raft.journal
-        return (message["last_log_term"], message["last_log_index"]) >= (journal.last_term, journal.last_index)
+        is_up_to_date = (message["last_log_term"], message["last_log_index"]) >= (journal.last_term, journal.last_index)
+        return is_up_to_date and self._admission.may_vote_for(node.id, message)
+
+    def _is_counted(self, node: "Node", message: Message) -> bool:
+        """Whether this is a grant, of a node whose word counts, to one that may stand."""
+        claim = Claim.of(message)
+        return bool(message["granted"]) and self._admission.is_admitted and self._admission.accepts(node.id, claim)
 
     def on_response_vote(self, node: "Node", message: Message) -> None:
         """Count a vote that was given in the term this node stands in."""
         raft = self._raft
         if self._adopt_newer_term(message):
             return
-        if raft.role == CANDIDATE and message["granted"] and message["term"] == raft.term:
+        if raft.role == CANDIDATE and message["term"] == raft.term and self._is_counted(node, message):
             if self._voters_term != raft.term:
                 self._voters, self._voters_term = set(), raft.term
             self._voters.add(node.id)
@@ -136,5 +149,5 @@ class Elections:
 
     def on_timeout_now(self, node: "Node", message: Message) -> None:
         """The present leader hands leadership over: stand at once."""
-        if message["term"] == self._raft.term and node == self._raft.leader:
+        if message["term"] == self._raft.term and node == self._raft.leader and self._admission.is_admitted:
             self._raft.stand_for_transfer()

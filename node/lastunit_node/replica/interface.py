@@ -78,6 +78,7 @@ class Status:
     clock: int
     has_quorum: bool  # from answers, not from sockets
     is_behind: bool  # the leader's log starts after this node's ends: only a copy of a state helps
+    is_admitted: bool  # its disk is one that votes and counts; else it follows, and waits for the leader to admit it
     parameters: Parameters | None  # None until the cluster's Configure entry is applied
 
 

@@ -21,19 +21,15 @@ from typing import Final
 from pysyncobj.journal import Journal
 
 from lastunit_node.replica.entry_cache import EntryCache, LogEntry
+from lastunit_node.replica.owner import INSERT_OWNER, OWNER_TABLE, SELECT_OWNER, UPDATE_OWNER, Owner
 from lastunit_node.wal.scan import CHECKPOINT, scan_wal
 
 FORMAT_VERSION: Final = 1
 SENTINEL_BYTES: Final = b""
 
-_SCHEMA: Final = """
+_SCHEMA: Final = f"""{OWNER_TABLE};
 CREATE TABLE entry (
   idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, bytes BLOB NOT NULL, crc INTEGER NOT NULL
-) STRICT;
-CREATE TABLE owner (
-  only INTEGER PRIMARY KEY CHECK (only = 1), cluster_id TEXT NOT NULL, node TEXT NOT NULL, instance TEXT NOT NULL,
-  boots INTEGER NOT NULL DEFAULT 0, first_index INTEGER NOT NULL DEFAULT 0,
-  state_file TEXT NOT NULL DEFAULT 'state.db'
 ) STRICT;
 CREATE TABLE vote (
   only INTEGER PRIMARY KEY CHECK (only = 1), term INTEGER NOT NULL, voted_for TEXT, crc INTEGER NOT NULL
@@ -66,18 +62,22 @@ def vote_crc(term: int, voted_for: str | None) -> int:
     return zlib.crc32(repr((term, voted_for)).encode())
 
 
-def create_journal(path: Path, cluster_id: str, node: str) -> None:
-    """Make the journal of a new node: a sentinel at (0, 0), term 0, no vote. The path must not exist."""
+def create_journal(
+    path: Path, cluster_id: str, node: str, *, founding: bool = True, instance: str | None = None
+) -> None:
+    """Make the journal of a new disk: a sentinel at (0, 0), term 0, no vote. The path must not exist.
+
+    founding: for a cluster that is being born; else the disk counts only once it is admitted (admission.py).
+    instance: the disk's id, random when it is not given.
+    """
     if path.exists():
         raise FileExistsError(path)
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
-    connection.execute(
-        "INSERT INTO owner (only, cluster_id, node, instance) VALUES (1, ?, ?, ?)",
-        (cluster_id, node, secrets.token_hex(8)),
-    )
+    owner = Owner(cluster_id, node, instance or secrets.token_hex(8), int(founding))
+    connection.execute(INSERT_OWNER, owner.row())
     connection.execute("INSERT INTO entry VALUES (0, 0, ?, ?)", (SENTINEL_BYTES, entry_crc(0, 0, SENTINEL_BYTES)))
     connection.execute("INSERT INTO vote VALUES (1, 0, NULL, ?)", (vote_crc(0, None),))
     connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
@@ -104,30 +104,35 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
             raise JournalDamaged(damage)
         uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
         self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            self._open(cluster_id, node, read_only=read_only)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _open(self, cluster_id: str, node: str, *, read_only: bool) -> None:
         self._check_format()
-        self.cluster_id = cluster_id
-        self.instance = self._check_owner(cluster_id, node)
+        self._owner = self._check_owner(cluster_id, node)
         self._connection.execute("PRAGMA synchronous = FULL")
         self._load()
-        self.boot = self._read_boot() if read_only else self._count_boot()
+        if not read_only:
+            self._connection.execute(CHECKPOINT)  # what a scan of the -wal relies on
+            self._change_owner(boots=self.boot + 1)
 
     def _load(self) -> None:
         self._term, self._voted_for = self._read_vote()
         self._vote_unsynced = False
-        self._first = self._read_first_index()
+        self._first = self._owner.first_index
         self._bytes = 0
         self._cache = EntryCache(self._scan())
         self._durable = self.last_index
         self._cut_from: int | None = None  # the next sync deletes rows from here on
 
-    def _count_boot(self) -> int:
-        """The number of this opening: larger than every one before it, durable when this returns."""
-        self._connection.execute(CHECKPOINT)  # what a scan of the -wal relies on
-        self._connection.execute("UPDATE owner SET boots = boots + 1")
-        return self._read_boot()
-
-    def _read_boot(self) -> int:
-        return int(self._connection.execute("SELECT boots FROM owner").fetchone()[0])
+    def _change_owner(self, **changes: int | str) -> None:
+        """Durable with the transaction that is open, or at once."""
+        changed = self._owner._replace(**changes)  # type: ignore[arg-type]  # each field has its own type
+        self._connection.execute(UPDATE_OWNER, changed.row())
+        self._owner = changed
 
     def _check_format(self) -> None:
         try:
@@ -143,24 +148,23 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
         if version != FORMAT_VERSION:
             raise JournalDamaged(f"{self._path} was never completed (format {version})")
 
-    def _check_owner(self, cluster_id: str, node: str) -> str:
-        """The random id of this disk, if the journal is this node's."""
-        row = self._connection.execute("SELECT cluster_id, node, instance FROM owner").fetchone()
+    def _check_owner(self, cluster_id: str, node: str) -> Owner:
+        """The row of the owner, if the journal is this node's."""
+        row = self._connection.execute(SELECT_OWNER).fetchone()
         if row is None:
             raise JournalDamaged(f"{self._path}: the row of its owner is gone")
-        *owner, instance = row
-        if owner != [cluster_id, node]:
-            raise JournalDamaged(f"{self._path} belongs to another node: {owner}, not {[cluster_id, node]}")
-        return str(instance)
+        owner = Owner.of(row)
+        if owner is None:
+            raise JournalDamaged(f"{self._path}: the row of its owner is damaged")
+        if owner[:2] != (cluster_id, node):
+            raise JournalDamaged(f"{self._path} belongs to another node: {owner.node} of {owner.cluster_id}")
+        return owner
 
     def _read_vote(self) -> tuple[int, str | None]:
         row = self._connection.execute("SELECT term, voted_for, crc FROM vote").fetchone()
         if row is None or row[2] != vote_crc(row[0], row[1]):
             raise JournalDamaged(f"{self._path}: the row of term and vote is damaged")
         return row[0], row[1]
-
-    def _read_first_index(self) -> int:
-        return int(self._connection.execute("SELECT first_index FROM owner").fetchone()[0])
 
     def _scan(self) -> Iterator[LogEntry]:
         expected = self._first
@@ -187,6 +191,25 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
         (verdict,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
         if verdict != "ok":
             raise JournalDamaged(f"{self._path} is damaged: SQLite finds: {verdict}")
+
+    @property
+    def instance(self) -> str:
+        """The random id of this disk."""
+        return self._owner.instance
+
+    @property
+    def boot(self) -> int:
+        """The number of this opening: larger than every one before it."""
+        return self._owner.boots
+
+    @property
+    def owner(self) -> Owner:
+        """Whose disk this is, whether it is a founding one, and where it was admitted."""
+        return self._owner
+
+    def note_admission(self, index: int) -> None:
+        """Remember that this disk was admitted at index; durable when this returns."""
+        self._change_owner(admitted=index)
 
     @property
     def first_index(self) -> int:
@@ -256,7 +279,7 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
         execute("BEGIN IMMEDIATE")
         (freed,) = execute("SELECT sum(length(bytes)) FROM entry WHERE idx < ?", (target,)).fetchone()
         execute("DELETE FROM entry WHERE idx < ?", (target,))
-        execute("UPDATE owner SET first_index = ?", (target,))
+        self._change_owner(first_index=target)
         execute("COMMIT")
         self._first = target
         self._bytes -= freed
@@ -265,7 +288,7 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
     @property
     def state_file(self) -> str:
         """Name of the state database that this journal continues."""
-        return str(self._connection.execute("SELECT state_file FROM owner").fetchone()[0])
+        return self._owner.state_file
 
     def install(self, state_file: str, index: int, term: int) -> None:
         """Continue another state from now on, one that has applied `index`; one transaction (rule 4, Install).
@@ -282,7 +305,7 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
             execute("DELETE FROM entry")
             crc = entry_crc(index, term, SENTINEL_BYTES)
             execute("INSERT INTO entry VALUES (?, ?, ?, ?)", (index, term, SENTINEL_BYTES, crc))
-        execute("UPDATE owner SET first_index = ?, state_file = ?", (index, state_file))
+        self._change_owner(first_index=index, state_file=state_file)
         execute("COMMIT")
         self._load()
 

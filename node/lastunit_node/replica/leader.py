@@ -7,6 +7,7 @@ commit index travels with the next entries when there are any.
 from typing import TYPE_CHECKING, Final
 
 from lastunit_node.replica import timing
+from lastunit_node.replica.admission import Admission, Claim
 from lastunit_node.replica.messages import Message
 from lastunit_node.replica.progress import Progress
 from lastunit_node.replica.syncobj import LEADER
@@ -24,8 +25,9 @@ MAX_APPEND_ENTRIES: Final = 1024
 class Leader:
     """Replicates this node's log while it leads."""
 
-    def __init__(self, raft: "RaftHooks") -> None:
+    def __init__(self, raft: "RaftHooks", admission: Admission) -> None:
         self._raft = raft
+        self._admission = admission
         self._progress: dict[Node, Progress] = {}
 
     def on_elected(self) -> None:
@@ -39,6 +41,12 @@ class Leader:
         if progress is not None:
             progress.become_probe()
             progress.last_sent = float("-inf")
+
+    def forget(self, node: "Node") -> None:
+        """Another disk answers for this node: nothing is known of its log."""
+        if node in self._progress:
+            self._progress[node] = Progress(next=self._raft.journal.last_index + 1)
+            self._raft.set_match_index(node, 0)
 
     def match_index(self, node: "Node") -> int:
         """Last index the follower is known to hold."""
@@ -121,7 +129,7 @@ class Leader:
         raft.send(node, message)
 
     def on_append_response(self, node: "Node", message: Message) -> None:
-        """Count an answer that was given in this term, to this log, and could be true."""
+        """Learn from an answer that was given in this term, to this log, and could be true; count it if it counts."""
         raft = self._raft
         if message["term"] > raft.term:
             raft.set_term(message["term"], None)
@@ -132,11 +140,15 @@ class Leader:
         last_index = raft.journal.last_index
         if message["prev_index"] > last_index or message["last"] > last_index:
             return
-        raft.heard_from(node)
+        counts = self._admission.accepts(node.id, Claim.of(message))
+        if counts:
+            raft.heard_from(node)
+        else:
+            raft.set_match_index(node, 0)
         if not message["success"] and message["prev_index"] < raft.journal.first_index <= message["last"]:
             progress.starts_after(message["last"])
         elif not message["success"]:
             progress.rejected(message["prev_index"], message["last"])
         elif message["last"] >= message["prev_index"]:
             progress.succeeded(message["last"])
-            raft.set_match_index(node, progress.match)
+            raft.set_match_index(node, progress.match if counts else 0)

@@ -150,7 +150,9 @@ class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
             self._on_hello(connection, value)
             return
         connection.heard(monotonic())
-        if value != _KEEPALIVE:
+        if isinstance(value, dict) and value.get("instance", self._instances[name]) != self._instances[name]:
+            connection.close("it speaks of another disk than in its hello")
+        elif value != _KEEPALIVE:
             self._onMessageReceived(self._nodes[name], value)
 
     def _on_hello(self, connection: Connection, value: Any) -> None:

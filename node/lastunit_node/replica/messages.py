@@ -6,27 +6,34 @@ replaced, cannot be taken for another (pysyncobj.md, rules 2 and 3).
 
 append            leader -> follower  term, prev_index, prev_term, entries, commit_index, log_start (0; or, with neither
                                       entries nor commit index: the follower lacks what the leader's log starts after)
-append_response   follower -> leader  term, prev_index (echo), success, last (proved, or the hint on a rejection)
-request_vote      candidate -> all    term, last_log_index, last_log_term        (PySyncObj's own)
-response_vote     voter -> candidate  term, granted
-pre_vote          follower -> all     term (its own), round, last_log_index, last_log_term
-pre_vote_response                     term, round (echo), granted
+append_response * follower -> leader  term, prev_index (echo), success, last (proved, or the hint on a rejection)
+request_vote    * candidate -> all    term, last_log_index, last_log_term        (PySyncObj's own)
+response_vote   * voter -> candidate  term, granted
+pre_vote        * follower -> all     term (its own), round, last_log_index, last_log_term
+pre_vote_response *                   term, round (echo), granted
 timeout_now       leader -> follower  term                                       (PySyncObj's own)
 hash_request      leader -> follower  term, index
-hash_report       follower -> leader  term, index, chain, digest (its state's, at that index)
+hash_report     * follower -> leader  term, index, chain, digest (its state's, at that index)
 diverged          leader -> follower  term, index, chain, digest (of others), majority (whether most have it)
 apply_command     follower -> leader  command, request_id                        (PySyncObj's own)
 apply_command_response                request_id, then error, or log_idx and log_term
+
+Those with a * are counted: they also carry instance (of the sender's disk) and admitted (admission.py).
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from lastunit_node.statemachine.hashing import HASH_BYTES
+from lastunit_node.statemachine.limits import ID_PATTERN
 
 Message = Mapping[str, Any]
 
 MAX_INTEGER: Final = 1 << 62
+
+COUNTED: Final = frozenset(
+    {"append_response", "request_vote", "response_vote", "pre_vote", "pre_vote_response", "hash_report"}
+)
 
 
 class MalformedMessage(Exception):
@@ -35,6 +42,14 @@ class MalformedMessage(Exception):
 
 def _is_integer(value: object) -> bool:
     return type(value) is int and 0 <= value <= MAX_INTEGER
+
+
+def _is_admitted(value: object) -> bool:
+    return type(value) is int and -1 <= value <= MAX_INTEGER
+
+
+def _is_instance(value: object) -> bool:
+    return type(value) is str and ID_PATTERN.fullmatch(value) is not None
 
 
 def _is_bool(value: object) -> bool:
@@ -95,6 +110,8 @@ _FIELDS: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
     "apply_command": {"command": _is_bytes, "request_id": _is_integer},
     "apply_command_response": {"request_id": _is_integer},
 }
+for _counted in COUNTED:
+    _FIELDS[_counted] |= {"instance": _is_instance, "admitted": _is_admitted}
 
 
 def check_message(message: object) -> Message:

@@ -16,6 +16,7 @@ from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
 from lastunit_node.replica import timing
+from lastunit_node.replica.admission import Admission
 from lastunit_node.replica.comparison import Comparison
 from lastunit_node.replica.elections import Elections
 from lastunit_node.replica.entry_cache import LogEntry
@@ -23,10 +24,13 @@ from lastunit_node.replica.follower import Follower
 from lastunit_node.replica.forwarding import Forwarding
 from lastunit_node.replica.journal import SqliteJournal
 from lastunit_node.replica.leader import Leader
-from lastunit_node.replica.messages import MalformedMessage, Message, check_message
+from lastunit_node.replica.messages import COUNTED, MalformedMessage, Message, check_message
+from lastunit_node.replica.peers import Peers
 from lastunit_node.replica.syncobj import LEADER, Callback, RaftHooks
 from lastunit_node.replica.transfer import Transfer
+from lastunit_node.statemachine.commands import Admit
 from lastunit_node.statemachine.results import Applied, StateHash
+from lastunit_node.statemachine.tables import AdmittedRow
 
 _log = structlog.get_logger()
 
@@ -47,6 +51,10 @@ class Machine(Protocol):
 
     def hash_at(self, index: int) -> StateHash | None:
         """Hashes of the state at a recent applied index."""
+        ...
+
+    def admitted(self, node: str) -> AdmittedRow | None:
+        """The disk of a node that counts, as far as the log is applied."""
         ...
 
 
@@ -81,22 +89,28 @@ class Raft(RaftHooks):
     ) -> None:
         """Begin at the state's applied index."""
         self._machine = machine
+        self._admission = Admission(self, self_node.id, machine.admitted)
         self._follower = Follower(self)
-        self._leader = Leader(self)
-        self._elections = Elections(self, self._follower)
+        self._leader = Leader(self, self._admission)
+        self._peers = Peers(self, self_node.id, self._admission, self._leader, self._follower)
+        self._elections = Elections(self, self._follower, self._admission)
         self._forwarding = Forwarding(self)
-        self._transfer = Transfer(self, self._leader)
-        self._comparison = Comparison(self, machine.hash_at, self_node.id, 1 + len(peers))
+        self._transfer = Transfer(self, self._leader, self._peers)
+        members = 1 + len(peers)
+        self._comparison = Comparison(self, machine.hash_at, self_node.id, members, admission=self._admission)
         self._handlers = self._message_handlers()
         self._outcomes: list[tuple[Callback, Applied | None, int]] = []
-        super().__init__(self_node, peers, configuration(), journal, transport)
+        conf, stamp = configuration(), self._admission.stamp
+        super().__init__(self_node, peers, conf, journal=journal, transport=transport, stamp=stamp)
         self.restart_at(applied_index, first_request_id)
+        self._admission.start()
         self.postpone_election()
         self.addOnTickCallback(self._end_turn)
 
     def turn(self, timeout: float) -> None:
         """One turn; waits at most timeout seconds for messages, not at all while entries wait to be applied."""
         self._elections.step()
+        self._peers.warn_when_stuck()
         self.doTick(0.0 if self.last_applied < self.commit_index else timeout)
         self._follower.flush()
 
@@ -117,6 +131,15 @@ class Raft(RaftHooks):
         """Whether the leader's log starts after this node's ends."""
         return self.role != LEADER and self._follower.is_behind
 
+    @property
+    def is_admitted(self) -> bool:
+        """Whether this node's disk is one that votes and counts."""
+        return self._admission.is_admitted
+
+    def admissions_due(self) -> Iterator[Admit]:
+        """Disks that this leader is to admit now."""
+        return self._peers.to_admit()
+
     def known_match_indexes(self) -> list[int]:
         """What this leader knows its followers to hold; nothing on a follower."""
         return [self._leader.match_index(peer) for peer in self.peers] if self.role == LEADER else []
@@ -132,7 +155,8 @@ class Raft(RaftHooks):
         """Dispatch; a peer that sends nonsense is cut off."""
         try:
             checked = check_message(message)
-            self._handlers[checked["type"]](node, checked)
+            if checked["type"] not in COUNTED or self._peers.heard(node, checked):
+                self._handlers[checked["type"]](node, checked)
         except MalformedMessage as problem:
             self.disconnect(node, str(problem))
 
@@ -155,6 +179,7 @@ class Raft(RaftHooks):
 
     def on_connection_lost(self, node: Node) -> None:
         """What was under way on that connection has an unknown outcome."""
+        self._peers.on_connection_lost(node)
         self._leader.on_connection_lost(node)
         if node == self.leader:
             self.fail_forwarded()
@@ -190,7 +215,8 @@ class Raft(RaftHooks):
         for entry in self._committed_entries():
             self._apply(*entry)
             if self.now() > deadline:
-                return
+                break
+        self._admission.learn()
 
     def _committed_entries(self) -> Iterator[LogEntry]:
         while self.last_applied < self.commit_index:

@@ -26,6 +26,22 @@ CANDIDATE: Final = 1
 LEADER: Final = 2
 
 Callback = Callable[[Any, int], None]
+Message = dict[str, Any]
+
+
+class _Stamping:
+    """A transport by which every message is stamped, those that PySyncObj's core sends too."""
+
+    def __init__(self, transport: Transport, stamp: Callable[[Message], Message]) -> None:
+        self._transport = transport
+        self._stamp = stamp
+
+    def send(self, node: Node, message: Message) -> bool:
+        """Stamp and send."""
+        return bool(self._transport.send(node, self._stamp(message)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 @contextmanager
@@ -43,10 +59,17 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     """PySyncObj with its private state readable and its private steps overridable, in words of ours."""
 
     def __init__(
-        self, self_node: Node, other_nodes: list[Node], conf: SyncObjConf, journal: SqliteJournal, transport: Transport
+        self,
+        self_node: Node,
+        other_nodes: list[Node],
+        conf: SyncObjConf,
+        *,
+        journal: SqliteJournal,
+        transport: Transport,
+        stamp: Callable[[Message], Message],
     ) -> None:
         with _journal_in_place(journal):
-            super().__init__(self_node, other_nodes, conf, transport=transport)
+            super().__init__(self_node, other_nodes, conf, transport=_Stamping(transport, stamp))
 
     # Hooks: called by PySyncObj, implemented by raft.py.
 
@@ -247,7 +270,7 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         """The peer answered this leader in its term."""
         self._SyncObj__lastResponseTime[node] = self.now()
 
-    def send(self, node: Node, message: dict[str, Any]) -> None:
+    def send(self, node: Node, message: Message) -> None:
         """Send, or lose, a message."""
         self._SyncObj__transport.send(node, message)
 

@@ -13,21 +13,23 @@ if TYPE_CHECKING:
     from pysyncobj.node import Node
 
     from lastunit_node.replica.leader import Leader
+    from lastunit_node.replica.peers import Peers
     from lastunit_node.replica.syncobj import RaftHooks
 
 
 class Transfer:
     """At most one transfer at a time."""
 
-    def __init__(self, raft: "RaftHooks", leader: "Leader") -> None:
+    def __init__(self, raft: "RaftHooks", leader: "Leader", peers: "Peers") -> None:
         self._raft = raft
         self._leader = leader
+        self._peers = peers
         self._target: Node | None = None
         self._deadline = 0.0
 
     def begin(self, target: "Node | None") -> "Node | None":
-        """Start handing over to target, or to the connected follower that is furthest; None when there is none."""
-        connected = [peer for peer in self._raft.peers if self._raft.is_connected(peer)]
+        """Start handing over to target, or to the follower that is furthest; None when there is none that may lead."""
+        connected = [peer for peer in self._raft.peers if self._raft.is_connected(peer) and self._peers.counts(peer)]
         if target is None and connected:
             target = max(connected, key=self._leader.match_index)
         if self._raft.role != LEADER or target not in connected:

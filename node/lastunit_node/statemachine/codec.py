@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from lastunit_node.statemachine import limits
 from lastunit_node.statemachine.commands import (
     AdjustStock,
+    Admit,
     Command,
     Configure,
     Confirm,
@@ -47,6 +48,7 @@ COMMAND_TYPES: Final[dict[type, int]] = {
     ReturnUnits: 8,
     Tick: 9,
     Configure: 10,
+    Admit: 11,
 }
 
 
@@ -194,5 +196,6 @@ _BUILDERS: Final[dict[int, tuple[int, Callable[..., Command]]]] = {
         (ReturnUnits, _return_units),
         (Tick, Tick),
         (Configure, Configure),
+        (Admit, Admit),
     )
 }

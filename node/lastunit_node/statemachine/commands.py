@@ -115,8 +115,26 @@ class Configure(NamedTuple):
     sweep_size: int
 
 
+class Admit(NamedTuple):
+    """From now on this disk is the node's. replaces: log index at which the present one was admitted, 0 for none."""
+
+    node: str
+    instance: str
+    replaces: int
+
+
 Command = (
-    Reserve | PlaceOrder | Confirm | Release | ExtendHold | ReceiveStock | AdjustStock | ReturnUnits | Tick | Configure
+    Reserve
+    | PlaceOrder
+    | Confirm
+    | Release
+    | ExtendHold
+    | ReceiveStock
+    | AdjustStock
+    | ReturnUnits
+    | Tick
+    | Configure
+    | Admit
 )
 
 

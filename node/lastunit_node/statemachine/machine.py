@@ -8,11 +8,12 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, Final
 
-from lastunit_node.statemachine import clock, expiry, holds, orders, supply, tables
+from lastunit_node.statemachine import clock, expiry, holds, membership, orders, supply, tables
 from lastunit_node.statemachine.canonical import encode_results
 from lastunit_node.statemachine.codec import DecodedEntry, Malformed, NoOp, Undecodable, decode_entry
 from lastunit_node.statemachine.commands import (
     AdjustStock,
+    Admit,
     Command,
     Configure,
     Confirm,
@@ -29,6 +30,7 @@ from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest, chain_hash, state_crc
 from lastunit_node.statemachine.results import Applied, Outcome, Parameters, Result, StateHash
 from lastunit_node.statemachine.state import Position, State
+from lastunit_node.statemachine.tables import AdmittedRow
 
 __all__ = ["InvariantError", "StateMachine"]
 
@@ -43,6 +45,7 @@ _HANDLERS: Final[dict[type, Callable[[State, Position, Any], Result]]] = {
     ReturnUnits: supply.return_units,
     Tick: clock.tick,
     Configure: clock.configure,
+    Admit: membership.admit,
 }
 
 
@@ -69,6 +72,10 @@ class StateMachine:
     def parameters(self) -> Parameters | None:
         """The replicated parameters; None until Configure was applied."""
         return self._state.configured
+
+    def admitted(self, node: str) -> AdmittedRow | None:
+        """The disk of a node that counts; None before its first Admit."""
+        return self._state.admitted.get(node)
 
     @property
     def digest(self) -> bytes:
@@ -156,6 +163,6 @@ class StateMachine:
     def _answer_one(self, command: Command | Malformed, at: Position) -> Result:
         if isinstance(command, Malformed):
             return at.answer(Outcome.MALFORMED)
-        if self._state.configured is None and not isinstance(command, Configure):
+        if self._state.configured is None and not isinstance(command, Configure | Admit):
             return at.answer(Outcome.NOT_CONFIGURED)
         return _HANDLERS[type(command)](self._state, at, command)

@@ -20,6 +20,7 @@ class Outcome(IntEnum):
     RETURNED = 8
     TICKED = 9
     CONFIGURED = 10
+    ADMITTED = 11
     # Refused: a definite no.
     OUT_OF_STOCK = 20
     UNKNOWN_SKU = 21
@@ -38,6 +39,7 @@ class Outcome(IntEnum):
     ALREADY_CONFIGURED = 34
     NOT_CONFIGURED = 35
     MALFORMED = 36
+    ADMITTED_BEFORE = 37
 
 
 class ReservationState(IntEnum):

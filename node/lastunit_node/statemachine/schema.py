@@ -48,6 +48,15 @@ SCHEMA: Final = (
         sweep_size INTEGER NOT NULL
     ) STRICT
     """,
+    # Which disk of a node counts, and the log position at which it was admitted.
+    """
+    CREATE TABLE admitted (
+        node TEXT PRIMARY KEY,
+        instance TEXT NOT NULL,
+        idx INTEGER NOT NULL,
+        term INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
     """
     CREATE TABLE stock (
         sku TEXT PRIMARY KEY,

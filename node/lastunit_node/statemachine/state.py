@@ -10,7 +10,7 @@ from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.reservations import Reservations
 from lastunit_node.statemachine.results import Outcome, Parameters, Reservation, Result
 from lastunit_node.statemachine.stock import Stock
-from lastunit_node.statemachine.tables import CLOCK, PARAMETERS, REMOVED, ClockRow, Table
+from lastunit_node.statemachine.tables import ADMITTED, CLOCK, PARAMETERS, REMOVED, AdmittedRow, ClockRow, Table
 
 
 class Position(NamedTuple):
@@ -34,6 +34,8 @@ class State:
         self.changes = Changes(connection, digest)
         self._clock = Table(connection, digest, CLOCK)
         self._parameters = Table(connection, digest, PARAMETERS)
+        self._admitted = Table(connection, digest, ADMITTED)
+        self.admitted = {row.node: row for row in self._admitted.where("TRUE ORDER BY node")}
         clock = self._clock.get()
         self.clock = 0 if clock is None else clock.ticks
         self.configured = self._parameters.get()
@@ -50,6 +52,15 @@ class State:
         """Set the parameters, once."""
         self._parameters.insert(parameters)
         self.configured = parameters
+
+    def admit(self, row: AdmittedRow) -> None:
+        """Let this disk of a node count, and no other."""
+        present = self.admitted.get(row.node)
+        if present is None:
+            self._admitted.insert(row)
+        else:
+            self._admitted.replace(present, row)
+        self.admitted[row.node] = row
 
     def advance_clock(self) -> None:
         """One tick."""

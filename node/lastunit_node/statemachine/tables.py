@@ -15,6 +15,15 @@ class ClockRow(NamedTuple):
     ticks: int
 
 
+class AdmittedRow(NamedTuple):
+    """The disk of a node that counts (`instance`), and the log position of its Admit."""
+
+    node: str
+    instance: str
+    idx: int
+    term: int
+
+
 class AvailableRow(NamedTuple):
     """Units first..last of a sku are available. Ranges are disjoint and never touch."""
 
@@ -74,6 +83,7 @@ class Schema(NamedTuple, Generic[RowT]):
 
 CLOCK: Final = Schema("clock", ClockRow._fields, 0, ClockRow._make)
 PARAMETERS: Final = Schema("parameters", Parameters._fields, 0, Parameters._make)
+ADMITTED: Final = Schema("admitted", AdmittedRow._fields, 1, AdmittedRow._make)
 STOCK: Final = Schema("stock", StockLevel._fields, 1, StockLevel._make)
 AVAILABLE: Final = Schema("available_units", AvailableRow._fields, 2, AvailableRow._make)
 REMOVED: Final = Schema("removed_units", RemovedRow._fields, 2, RemovedRow._make)
@@ -83,6 +93,7 @@ CHANGES: Final = Schema("stock_changes", ChangeRow._fields, 2, ChangeRow._make)
 LOGICAL_TABLES: Final[tuple[Schema[Any], ...]] = (
     CLOCK,
     PARAMETERS,
+    ADMITTED,
     STOCK,
     AVAILABLE,
     REMOVED,

@@ -10,6 +10,7 @@ from typing import Any, Final
 from lastunit_node.statemachine import limits
 from lastunit_node.statemachine.commands import (
     AdjustStock,
+    Admit,
     Command,
     Configure,
     Confirm,
@@ -166,6 +167,12 @@ def _check_configure(command: Configure) -> None:
     _check_integer("sweep_size", command.sweep_size, 1, limits.MAX_SWEEP_SIZE)
 
 
+def _check_admit(command: Admit) -> None:
+    _check_id("node", command.node)
+    _check_id("instance", command.instance)
+    _check_integer("replaces", command.replaces, 0, limits.MAX_TICK)
+
+
 _CHECKS: Final[dict[type, Callable[[Any], None]]] = {
     Reserve: _check_reserve,
     PlaceOrder: _check_place_order,
@@ -177,4 +184,5 @@ _CHECKS: Final[dict[type, Callable[[Any], None]]] = {
     ReturnUnits: _check_return_units,
     Tick: _check_tick,
     Configure: _check_configure,
+    Admit: _check_admit,
 }

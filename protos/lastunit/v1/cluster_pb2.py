@@ -24,31 +24,31 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19lastunit/v1/cluster.proto\x12\x0blastunit.v1\")\n\x10GetStatusRequest\x12\x15\n\rhash_at_index\x18\x01 \x01(\x04\"\xbf\x02\n\x11GetStatusResponse\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x1f\n\x04role\x18\x03 \x01(\x0e\x32\x11.lastunit.v1.Role\x12\x0e\n\x06leader\x18\x04 \x01(\t\x12\x0c\n\x04term\x18\x05 \x01(\x04\x12\x12\n\nlast_index\x18\x06 \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x07 \x01(\x04\x12\x15\n\rapplied_index\x18\x08 \x01(\x04\x12\r\n\x05\x63lock\x18\t \x01(\x03\x12\x12\n\nhas_quorum\x18\n \x01(\x08\x12*\n\nstate_hash\x18\x0b \x01(\x0b\x32\x16.lastunit.v1.StateHash\x12+\n\nparameters\x18\x0c \x01(\x0b\x32\x17.lastunit.v1.Parameters\x12\x0f\n\x07version\x18\r \x01(\t\"9\n\tStateHash\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x63hain\x18\x02 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"v\n\nParameters\x12\x0f\n\x07tick_ms\x18\x01 \x01(\x03\x12\x12\n\nhold_ticks\x18\x02 \x01(\x03\x12\x16\n\x0ehold_cap_ticks\x18\x03 \x01(\x03\x12\x17\n\x0fretention_ticks\x18\x04 \x01(\x03\x12\x12\n\nsweep_size\x18\x05 \x01(\x03\"\x12\n\x10ScanStateRequest\"m\n\x11ScanStateResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12$\n\x04kept\x18\x02 \x01(\x0b\x32\x16.lastunit.v1.StateHash\x12\x16\n\x0escanned_digest\x18\x03 \x01(\x0c\x12\x0c\n\x04rows\x18\x04 \x01(\x04\")\n\x19TransferLeadershipRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\",\n\x1aTransferLeadershipResponse\x12\x0e\n\x06leader\x18\x01 \x01(\t*T\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_FOLLOWER\x10\x01\x12\x12\n\x0eROLE_CANDIDATE\x10\x02\x12\x0f\n\x0bROLE_LEADER\x10\x03\x32\x8f\x02\n\x0e\x43lusterService\x12J\n\tGetStatus\x12\x1d.lastunit.v1.GetStatusRequest\x1a\x1e.lastunit.v1.GetStatusResponse\x12J\n\tScanState\x12\x1d.lastunit.v1.ScanStateRequest\x1a\x1e.lastunit.v1.ScanStateResponse\x12\x65\n\x12TransferLeadership\x12&.lastunit.v1.TransferLeadershipRequest\x1a\'.lastunit.v1.TransferLeadershipResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19lastunit/v1/cluster.proto\x12\x0blastunit.v1\")\n\x10GetStatusRequest\x12\x15\n\rhash_at_index\x18\x01 \x01(\x04\"\xd4\x02\n\x11GetStatusResponse\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x1f\n\x04role\x18\x03 \x01(\x0e\x32\x11.lastunit.v1.Role\x12\x0e\n\x06leader\x18\x04 \x01(\t\x12\x0c\n\x04term\x18\x05 \x01(\x04\x12\x12\n\nlast_index\x18\x06 \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x07 \x01(\x04\x12\x15\n\rapplied_index\x18\x08 \x01(\x04\x12\r\n\x05\x63lock\x18\t \x01(\x03\x12\x12\n\nhas_quorum\x18\n \x01(\x08\x12*\n\nstate_hash\x18\x0b \x01(\x0b\x32\x16.lastunit.v1.StateHash\x12+\n\nparameters\x18\x0c \x01(\x0b\x32\x17.lastunit.v1.Parameters\x12\x0f\n\x07version\x18\r \x01(\t\x12\x13\n\x0bis_admitted\x18\x0e \x01(\x08\"9\n\tStateHash\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x63hain\x18\x02 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"v\n\nParameters\x12\x0f\n\x07tick_ms\x18\x01 \x01(\x03\x12\x12\n\nhold_ticks\x18\x02 \x01(\x03\x12\x16\n\x0ehold_cap_ticks\x18\x03 \x01(\x03\x12\x17\n\x0fretention_ticks\x18\x04 \x01(\x03\x12\x12\n\nsweep_size\x18\x05 \x01(\x03\"\x12\n\x10ScanStateRequest\"m\n\x11ScanStateResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12$\n\x04kept\x18\x02 \x01(\x0b\x32\x16.lastunit.v1.StateHash\x12\x16\n\x0escanned_digest\x18\x03 \x01(\x0c\x12\x0c\n\x04rows\x18\x04 \x01(\x04\")\n\x19TransferLeadershipRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\",\n\x1aTransferLeadershipResponse\x12\x0e\n\x06leader\x18\x01 \x01(\t*T\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_FOLLOWER\x10\x01\x12\x12\n\x0eROLE_CANDIDATE\x10\x02\x12\x0f\n\x0bROLE_LEADER\x10\x03\x32\x8f\x02\n\x0e\x43lusterService\x12J\n\tGetStatus\x12\x1d.lastunit.v1.GetStatusRequest\x1a\x1e.lastunit.v1.GetStatusResponse\x12J\n\tScanState\x12\x1d.lastunit.v1.ScanStateRequest\x1a\x1e.lastunit.v1.ScanStateResponse\x12\x65\n\x12TransferLeadership\x12&.lastunit.v1.TransferLeadershipRequest\x1a\'.lastunit.v1.TransferLeadershipResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lastunit.v1.cluster_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=806
-  _globals['_ROLE']._serialized_end=890
+  _globals['_ROLE']._serialized_start=827
+  _globals['_ROLE']._serialized_end=911
   _globals['_GETSTATUSREQUEST']._serialized_start=42
   _globals['_GETSTATUSREQUEST']._serialized_end=83
   _globals['_GETSTATUSRESPONSE']._serialized_start=86
-  _globals['_GETSTATUSRESPONSE']._serialized_end=405
-  _globals['_STATEHASH']._serialized_start=407
-  _globals['_STATEHASH']._serialized_end=464
-  _globals['_PARAMETERS']._serialized_start=466
-  _globals['_PARAMETERS']._serialized_end=584
-  _globals['_SCANSTATEREQUEST']._serialized_start=586
-  _globals['_SCANSTATEREQUEST']._serialized_end=604
-  _globals['_SCANSTATERESPONSE']._serialized_start=606
-  _globals['_SCANSTATERESPONSE']._serialized_end=715
-  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_start=717
-  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_end=758
-  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_start=760
-  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_end=804
-  _globals['_CLUSTERSERVICE']._serialized_start=893
-  _globals['_CLUSTERSERVICE']._serialized_end=1164
+  _globals['_GETSTATUSRESPONSE']._serialized_end=426
+  _globals['_STATEHASH']._serialized_start=428
+  _globals['_STATEHASH']._serialized_end=485
+  _globals['_PARAMETERS']._serialized_start=487
+  _globals['_PARAMETERS']._serialized_end=605
+  _globals['_SCANSTATEREQUEST']._serialized_start=607
+  _globals['_SCANSTATEREQUEST']._serialized_end=625
+  _globals['_SCANSTATERESPONSE']._serialized_start=627
+  _globals['_SCANSTATERESPONSE']._serialized_end=736
+  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_start=738
+  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_end=779
+  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_start=781
+  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_end=825
+  _globals['_CLUSTERSERVICE']._serialized_start=914
+  _globals['_CLUSTERSERVICE']._serialized_end=1185
 # @@protoc_insertion_point(module_scope)

@@ -85,6 +85,7 @@ class GetStatusResponse(message.Message):
     STATE_HASH_FIELD_NUMBER: builtins.int
     PARAMETERS_FIELD_NUMBER: builtins.int
     VERSION_FIELD_NUMBER: builtins.int
+    IS_ADMITTED_FIELD_NUMBER: builtins.int
     cluster: builtins.str
     """Name of the cluster."""
     node: builtins.str
@@ -107,6 +108,10 @@ class GetStatusResponse(message.Message):
     """Whether a majority answered of late."""
     version: builtins.str
     """Version of the software."""
+    is_admitted: builtins.bool
+    """Whether this node votes and counts. False for one that lost its disk, until it has caught up and the leader has
+    admitted its new one.
+    """
     @builtins.property
     def state_hash(self) -> StateHash:
         """Hash of everything applied up to hash_index, and of the rows that stand then."""
@@ -131,10 +136,11 @@ class GetStatusResponse(message.Message):
         state_hash: StateHash | None = ...,
         parameters: Parameters | None = ...,
         version: builtins.str = ...,
+        is_admitted: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["parameters", b"parameters", "state_hash", b"state_hash"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["applied_index", b"applied_index", "clock", b"clock", "cluster", b"cluster", "commit_index", b"commit_index", "has_quorum", b"has_quorum", "last_index", b"last_index", "leader", b"leader", "node", b"node", "parameters", b"parameters", "role", b"role", "state_hash", b"state_hash", "term", b"term", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["applied_index", b"applied_index", "clock", b"clock", "cluster", b"cluster", "commit_index", b"commit_index", "has_quorum", b"has_quorum", "is_admitted", b"is_admitted", "last_index", b"last_index", "leader", b"leader", "node", b"node", "parameters", b"parameters", "role", b"role", "state_hash", b"state_hash", "term", b"term", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

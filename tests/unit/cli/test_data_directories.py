@@ -59,7 +59,7 @@ def test_logs_alone_are_not_data(cluster: LocalCluster) -> None:
 
 def test_a_format_that_fails_leaves_nothing_behind(cluster: LocalCluster) -> None:
     cluster.config.path.with_name("mode-n3").write_text("refuse-format")
-    with pytest.raises(LocalClusterError, match="n3 could not be formatted: n3 will not format"):
+    with pytest.raises(LocalClusterError, match="format` of n3 failed: n3 will not format"):
         cluster.format()
     assert not any(cluster.config.node_dir(node).exists() for node in cluster.nodes)
 

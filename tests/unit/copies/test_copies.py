@@ -10,6 +10,7 @@ from lastunit_node.statemachine.codec import NO_OP, encode_entry
 from lastunit_node.statemachine.commands import Configure, Entry, Line, PlaceOrder, ReceiveStock
 from lastunit_node.statemachine.database import Identity, open_state
 from lastunit_node.statemachine.machine import StateMachine
+from lastunit_node.wal.scan import wal_of
 
 SOURCE, TARGET = Identity("cluster-id", "n1"), Identity("cluster-id", "n2")
 ENTRIES = [
@@ -40,14 +41,16 @@ def test_an_adopted_copy_is_the_same_state_with_another_owner(
     source: StateMachine, copy: tuple[Path, CopyInfo]
 ) -> None:
     path, info = copy
-    adopt_copy(path, info, TARGET)
-    adopted = StateMachine(open_state(path, identity=TARGET))
+    lasting = path.with_name("state-8.db")
+    adopt_copy(path, lasting, info, TARGET)
+    assert not path.exists()
+    assert not wal_of(lasting).exists()
+    adopted = StateMachine(open_state(lasting, identity=TARGET))
     assert (info.applied_index, info.applied_term) == (8, 1)
     assert adopted.state_hash() == source.state_hash()
     more = encode_entry(Entry(4, 9, (PlaceOrder("more", (Line("vase", 1),)),)))
     assert adopted.apply(9, 1, more) == source.apply(9, 1, more)
     assert adopted.state_hash() == source.state_hash()
-    assert not path.with_name("copy.db-wal").exists() or path.with_name("copy.db-wal").stat().st_size == 0
 
 
 def test_a_copy_holds_what_was_committed_when_it_was_made(source: StateMachine, tmp_path: Path) -> None:
@@ -63,14 +66,14 @@ def test_a_flipped_byte_on_the_way_is_refused(copy: tuple[Path, CopyInfo], posit
     data[position] ^= 0x40
     path.write_bytes(data)
     with pytest.raises(CopyRefused, match="damaged on the way"):
-        adopt_copy(path, info, TARGET)
+        adopt_copy(path, path.with_name("state-8.db"), info, TARGET)
 
 
 def test_a_copy_that_ends_early_is_refused(copy: tuple[Path, CopyInfo]) -> None:
     path, info = copy
     path.write_bytes(path.read_bytes()[:-4096])
     with pytest.raises(CopyRefused, match="damaged on the way"):
-        adopt_copy(path, info, TARGET)
+        adopt_copy(path, path.with_name("state-8.db"), info, TARGET)
 
 
 @pytest.mark.parametrize(
@@ -88,10 +91,10 @@ def test_a_source_that_was_damaged_is_refused(source: StateMachine, tmp_path: Pa
     behind_its_back.close()
     info = make_copy(tmp_path / "source.db", tmp_path / "copy.db")
     with pytest.raises(CopyRefused):
-        adopt_copy(tmp_path / "copy.db", info._replace(applied_index=8), TARGET)
+        adopt_copy(tmp_path / "copy.db", tmp_path / "state-8.db", info._replace(applied_index=8), TARGET)
 
 
 def test_a_copy_of_another_cluster_is_refused(copy: tuple[Path, CopyInfo]) -> None:
     path, info = copy
     with pytest.raises(CopyRefused, match="cluster"):
-        adopt_copy(path, info, Identity("another", "n2"))
+        adopt_copy(path, path.with_name("state-8.db"), info, Identity("another", "n2"))

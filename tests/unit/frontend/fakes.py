@@ -34,6 +34,7 @@ STATUS = Status(
     clock=7,
     has_quorum=True,
     is_behind=False,
+    is_admitted=True,
     parameters=PARAMETERS,
 )
 

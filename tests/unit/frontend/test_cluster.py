@@ -37,6 +37,7 @@ async def test_status_tells_how_the_node_stands(cluster: "ClusterServiceAsyncStu
         applied_index=7,
         clock=7,
         has_quorum=True,
+        is_admitted=True,
         state_hash=pb.StateHash(index=7, chain=b"c" * 16, digest=b"d" * 16),
         parameters=pb.Parameters(**PARAMETERS._asdict()),
         version="0.1.0",

@@ -156,7 +156,11 @@ def test_the_sentinel_cannot_be_cut_nor_the_log_forgotten(path: Path) -> None:
         ("UPDATE vote SET voted_for = 'n3'", "term and vote is damaged"),
         ("UPDATE vote SET term = 0", "term and vote is damaged"),
         ("DELETE FROM vote", "term and vote is damaged"),
-        ("UPDATE owner SET node = 'n9'", "belongs to another node"),
+        ("UPDATE owner SET node = 'n9'", "owner is damaged"),
+        ("UPDATE owner SET founding = 0", "owner is damaged"),
+        ("UPDATE owner SET first_index = 1", "owner is damaged"),
+        ("UPDATE owner SET state_file = 'state-9.db'", "owner is damaged"),
+        ("DELETE FROM owner", "owner is gone"),
     ],
 )
 def test_damage_is_found_when_the_journal_is_opened(path: Path, damage: str, message: str) -> None:
@@ -182,6 +186,8 @@ def test_damage_is_found_when_a_row_is_read_back(path: Path, monkeypatch: pytest
 
 
 def test_a_missing_a_foreign_and_a_newer_file_are_refused(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(JournalDamaged, match="belongs to another node: n1 of"):
+        SqliteJournal(path, OWNER[0], "n2")
     with pytest.raises(JournalDamaged, match="is missing"):
         SqliteJournal(tmp_path / "other.db", *OWNER)
     (tmp_path / "text.db").write_text("not a database at all, but long enough to be looked at" * 50)
@@ -192,6 +198,32 @@ def test_a_missing_a_foreign_and_a_newer_file_are_refused(path: Path, tmp_path: 
     connection.close()
     with pytest.raises(JournalFormatError, match="upgrade lastunit"):
         opened(path)
+
+
+def test_the_owner_is_remembered_with_what_happens_to_the_disk(path: Path) -> None:
+    journal = opened(path)
+    assert journal.owner.founding
+    assert journal.owner.admitted == 0
+    fill(journal, 5)
+    journal.sync()
+    journal.trim(2, 10)
+    journal.note_admission(4)
+    before = journal.owner
+    crashed(journal)
+    journal = opened(path)
+    assert journal.owner == before._replace(boots=before.boots + 1)
+    assert (journal.first_index, journal.owner.admitted) == (2, 4)
+    journal.close()
+
+
+def test_every_disk_has_an_id_of_its_own_and_a_later_one_is_no_founder(tmp_path: Path) -> None:
+    for name, options in (("a", {}), ("b", {}), ("c", {"founding": False, "instance": "c0ffee"})):
+        create_journal(tmp_path / name, *OWNER, **options)  # type: ignore[arg-type]  # each has its own type
+    journals = [SqliteJournal(tmp_path / name, *OWNER) for name in "abc"]
+    assert len({journal.instance for journal in journals}) == 3
+    assert journals[2].owner[2:4] == ("c0ffee", 0)
+    for journal in journals:
+        journal.close()
 
 
 def test_a_journal_is_not_made_over_another(path: Path) -> None:

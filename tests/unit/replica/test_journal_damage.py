@@ -90,6 +90,13 @@ def test_flipped_bytes_of_headers_and_of_pages_before_the_last_sync_are_refused(
     heads = [
         start + byte for start in range(HEADER_BYTES, len(killed.wal), FRAME) for byte in range(FRAME_HEADER_BYTES)
     ]
+    second_sum = range(FRAME_HEADER_BYTES - 4, FRAME_HEADER_BYTES)
+    heads = [
+        each
+        for each in heads
+        if each < start_of_last_sync(killed)
+        or (each - HEADER_BYTES) % FRAME not in second_sum  # as a torn page leaves it
+    ]
     some = random.Random(3).sample(range(HEADER_BYTES, start_of_last_sync(killed)), 300)
     for position in [*range(HEADER_BYTES), *heads, *some]:
         with pytest.raises(JournalDamaged, match=r"opened\.db-wal"):

@@ -25,7 +25,7 @@ def let_stand(network: Network, address: str) -> None:
     asked = [message for sender, _, message in network.queue if sender == address and message["type"] == "pre_vote"]
     for peer, message in zip(others(network, address), asked, strict=True):
         grant = {"type": "pre_vote_response", "term": node.term, "round": message["round"], "granted": True}
-        node.on_message(Node(peer), grant)
+        network.say(peer, address, grant)
     node.turn(0.0)
     assert node.role == CANDIDATE
 
@@ -34,7 +34,7 @@ def ask_pre_vote(network: Network, voter: str, asker: str, **fields: int) -> boo
     """A voter's answer to a pre-vote that only `fields` could make it refuse."""
     journal, term = network.nodes[voter].journal, network.nodes[voter].term
     message = {"term": term, "round": 1, "last_log_index": journal.last_index, "last_log_term": journal.last_term}
-    network.nodes[voter].on_message(Node(asker), {"type": "pre_vote"} | message | fields)
+    network.say(asker, voter, {"type": "pre_vote"} | message | fields)
     return bool(network.queue.pop()[2]["granted"])
 
 
@@ -90,9 +90,9 @@ def test_a_late_or_repeated_pre_vote_does_not_count(make_network: MakeNetwork) -
     this_round = node._elections._round
     grant = {"type": "pre_vote_response", "term": node.term, "granted": True}
     for peer in network.addresses[1:]:
-        node.on_message(Node(peer), grant | {"round": this_round - 1})
+        network.say(peer, network.addresses[0], grant | {"round": this_round - 1})
     for _ in range(5):
-        node.on_message(Node(network.addresses[1]), grant | {"round": this_round})
+        network.say(network.addresses[1], network.addresses[0], grant | {"round": this_round})
     node.turn(0.0)
     assert node.role == FOLLOWER
 
@@ -102,7 +102,7 @@ def test_a_pre_vote_teaches_a_node_that_is_behind_the_newer_term(make_network: M
     network.elect()
     behind = network.nodes[network.addresses[0]]
     answer = {"type": "pre_vote_response", "term": behind.term + 7, "round": 1, "granted": False}
-    behind.on_message(Node(network.addresses[1]), answer)
+    network.say(network.addresses[1], network.addresses[0], answer)
     assert behind.term == answer["term"]
 
 
@@ -134,9 +134,9 @@ def test_one_vote_counts_once(make_network: MakeNetwork) -> None:
     let_stand(network, candidate)
     vote = {"type": "response_vote", "term": node.term, "granted": True}
     for _ in range(5):
-        node.on_message(Node(network.addresses[1]), vote)
+        network.say(network.addresses[1], candidate, vote)
     assert node.role != LEADER, "one voter is not a majority of five, however often its vote arrives"
-    node.on_message(Node(network.addresses[2]), vote)
+    network.say(network.addresses[2], candidate, vote)
     assert node.role == LEADER
 
 
@@ -145,7 +145,7 @@ def test_a_refused_or_late_vote_does_not_count(make_network: MakeNetwork) -> Non
     node = network.nodes[network.addresses[0]]
     let_stand(network, network.addresses[0])
     for vote in ({"term": node.term, "granted": False}, {"term": node.term - 1, "granted": True}):
-        node.on_message(Node(network.addresses[1]), {"type": "response_vote"} | vote)
+        network.say(network.addresses[1], network.addresses[0], {"type": "response_vote"} | vote)
     assert node.role != LEADER
 
 
@@ -155,7 +155,7 @@ def test_a_vote_is_given_once_a_term_also_across_a_restart(make_network: MakeNet
     request = {"type": "request_vote", "term": 9, "last_log_index": 0, "last_log_term": 0}
 
     def answer_to(candidate: str) -> bool:
-        network.nodes[voter].on_message(Node(candidate), request)
+        network.say(candidate, voter, request)
         return bool(network.queue.pop()[2]["granted"])
 
     assert answer_to(first)
@@ -169,10 +169,9 @@ def test_no_vote_for_a_shorter_log(make_network: MakeNetwork) -> None:
     leader = network.elect()
     network.commit(leader, [b"a"])
     network.run_until(network.level)
-    node = network.nodes[leader]
     for last_log_index, last_log_term in ((1, 1), (9, 0)):
         request = {"term": 9, "last_log_index": last_log_index, "last_log_term": last_log_term}
-        node.on_message(Node(others(network, leader)[0]), {"type": "request_vote"} | request)
+        network.say(others(network, leader)[0], leader, {"type": "request_vote"} | request)
         assert not network.queue.pop()[2]["granted"]
 
 

@@ -112,6 +112,15 @@ def test_a_peer_that_went_away_is_found_again(peers: Callable[..., Peer]) -> Non
     until(lambda: one.connected == ["n2"] and again.connected == ["n1"], one, again)
 
 
+def test_a_peer_that_speaks_of_another_disk_than_in_its_hello_is_cut_off(peers: Callable[..., Peer]) -> None:
+    one, two = peers("n1"), peers("n2", instance="disk")
+    until(lambda: one.connected == ["n2"] and two.connected == ["n1"], one, two)
+    two.link.send(Node("n1"), {"type": "x", "instance": "disk"})
+    two.link.send(Node("n1"), {"type": "x", "instance": "former"})
+    until(lambda: one.connected == [], one, two)
+    assert one.received == [("n2", {"type": "x", "instance": "disk"})]
+
+
 def test_nothing_is_read_from_a_connection_that_was_replaced(peers: Callable[..., Peer], ports: dict[str, int]) -> None:
     one = peers("n1")
     with socket.create_connection(("127.0.0.1", ports["n1"])) as old:

@@ -16,8 +16,11 @@ APPEND: dict[str, Any] = {
     "log_start": 0,
 }
 
-HASH_REPORT: dict[str, Any] = {"type": "hash_report", "term": 1, "index": 64, "chain": bytes(16), "digest": bytes(16)}
-DIVERGED = HASH_REPORT | {"type": "diverged", "majority": True}
+CLAIM = {"instance": "00c0ffee", "admitted": -1}
+HASH: dict[str, Any] = {"term": 1, "index": 64, "chain": bytes(16), "digest": bytes(16)}
+HASH_REPORT = {"type": "hash_report"} | HASH | CLAIM
+DIVERGED = {"type": "diverged"} | HASH | {"majority": True}
+VOTE = {"type": "response_vote", "term": 1, "granted": False} | CLAIM
 
 
 @pytest.mark.parametrize(
@@ -25,11 +28,12 @@ DIVERGED = HASH_REPORT | {"type": "diverged", "majority": True}
     [
         APPEND,
         APPEND | {"entries": []},
-        {"type": "append_response", "term": 1, "prev_index": 0, "success": True, "last": 0},
-        {"type": "request_vote", "term": 1, "last_log_index": 0, "last_log_term": 0},
-        {"type": "response_vote", "term": 1, "granted": False},
-        {"type": "pre_vote", "term": 1, "round": 1, "last_log_index": 0, "last_log_term": 0},
-        {"type": "pre_vote_response", "term": 1, "round": 1, "granted": True},
+        {"type": "append_response", "term": 1, "prev_index": 0, "success": True, "last": 0} | CLAIM,
+        {"type": "request_vote", "term": 1, "last_log_index": 0, "last_log_term": 0} | CLAIM,
+        VOTE,
+        VOTE | {"admitted": 17},
+        {"type": "pre_vote", "term": 1, "round": 1, "last_log_index": 0, "last_log_term": 0} | CLAIM,
+        {"type": "pre_vote_response", "term": 1, "round": 1, "granted": True} | CLAIM,
         {"type": "timeout_now", "term": 1},
         {"type": "hash_request", "term": 1, "index": 64},
         HASH_REPORT,
@@ -63,8 +67,14 @@ def test_every_message_of_ours_passes(message: dict[str, Any]) -> None:
         APPEND | {"entries": [(b"a", 5, 1)]},
         APPEND | {"entries": [(b"a", 5, 4)]},
         APPEND | {"entries": [(b"a", 5, 3), (b"b", 6, 2)]},
-        {"type": "append_response", "term": 1, "prev_index": 0, "success": 1, "last": 0},
-        {"type": "response_vote", "term": 1},
+        {"type": "append_response", "term": 1, "prev_index": 0, "success": 1, "last": 0} | CLAIM,
+        {"type": "response_vote", "term": 1, "granted": False},
+        VOTE | {"granted": None},
+        VOTE | {"admitted": -2},
+        VOTE | {"admitted": True},
+        VOTE | {"instance": ""},
+        VOTE | {"instance": b"00c0ffee"},
+        VOTE | {"instance": "a" * 65},
         {"type": "hash_request", "term": 1, "index": -1},
         HASH_REPORT | {"chain": bytes(15)},
         HASH_REPORT | {"digest": bytes(17)},

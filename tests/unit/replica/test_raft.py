@@ -113,7 +113,7 @@ def test_an_acknowledgement_of_more_than_the_log_is_not_counted(make_network: Ma
     node.turn(0.0)
     commit_before = node.commit_index
     answer = {"type": "append_response", "term": node.term, "prev_index": 2, "success": True, "last": 2} | {field: 998}
-    node.on_message(Node(others(network, leader)[0]), answer)
+    network.say(others(network, leader)[0], leader, answer)
     node.turn(0.0)
     assert node.commit_index == commit_before
 
@@ -128,7 +128,7 @@ def test_an_acknowledgement_from_an_earlier_term_is_not_counted(make_network: Ma
     last, commit_before = node.journal.last_index, node.commit_index
     for term, counted in ((node.term - 1, False), (node.term, True)):
         answer = {"type": "append_response", "term": term, "prev_index": last - 1, "success": True, "last": last}
-        node.on_message(Node(others(network, leader)[0]), answer)
+        network.say(others(network, leader)[0], leader, answer)
         node.turn(0.0)
         assert (node.commit_index > commit_before) is counted
 
@@ -316,10 +316,10 @@ def test_own_term_entries_only_are_committed_by_counting(make_network: MakeNetwo
     node._SyncObj__onBecomeLeader()
     peer = others(network, old)[0]
     answer = {"type": "append_response", "term": node.term, "prev_index": early - 1, "success": True, "last": early}
-    node.on_message(Node(peer), answer)
+    network.say(peer, old, answer)
     node.turn(0.0)
     assert node.commit_index < early
-    node.on_message(Node(peer), answer | {"prev_index": early, "last": early + 1})
+    network.say(peer, old, answer | {"prev_index": early, "last": early + 1})
     node.turn(0.0)
     assert node.commit_index == early + 1
 

@@ -15,6 +15,7 @@ from lastunit_node.statemachine.codec import (
 )
 from lastunit_node.statemachine.commands import (
     AdjustStock,
+    Admit,
     Command,
     Configure,
     Confirm,
@@ -43,6 +44,7 @@ ALL: tuple[Command, ...] = (
     ReturnUnits("b1", "o1", units("vase", (1, 2))),
     Tick(17),
     Configure(100, 6_000, 36_000, 864_000, 500),
+    Admit("n1", "0f3c", 17),
 )
 
 

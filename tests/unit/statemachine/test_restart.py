@@ -9,6 +9,7 @@ import pytest
 
 from lastunit_node.statemachine.codec import NO_OP, encode_entry
 from lastunit_node.statemachine.commands import (
+    Admit,
     Command,
     Configure,
     Confirm,
@@ -45,6 +46,8 @@ LOG = [
     entry(),
     entry(Tick(3), PlaceOrder("o3", lines({"bowl": 2}))),
     entry(Tick(4)),
+    entry(Admit("n1", "old", 0)),
+    entry(Admit("n1", "new", 12), Admit("n1", "late", 0)),
     entry(Tick(5)),
 ]
 

@@ -7,6 +7,7 @@ import pytest
 from lastunit_node.statemachine import limits
 from lastunit_node.statemachine.commands import (
     AdjustStock,
+    Admit,
     Command,
     Configure,
     Confirm,
@@ -74,6 +75,9 @@ BROKEN: list[tuple[str, Command]] = [
     ("hold_ticks", Configure(1, 2, 1, 1, 1)),
     ("retention_ticks", Configure(1, 1, 1, 0, 1)),
     ("sweep_size", Configure(1, 1, 1, 1, 0)),
+    ("node", Admit("", "a", 0)),
+    ("instance", Admit("n1", "a" * 65, 0)),
+    ("replaces", Admit("n1", "a", -1)),
 ]
 
 
@@ -111,6 +115,7 @@ def test_what_no_message_can_carry_is_refused_too(command: Command) -> None:
         AdjustStock("a1", "vase", 0, RANGE * 1_000, "é" * 128),
         AdjustStock("a1", "vase", 1_000_000, (), ""),
         Configure(1, 1, 1, 1, limits.MAX_SWEEP_SIZE),
+        Admit("n" * 64, "a" * 64, 0),
     ],
 )
 def test_a_command_at_its_limits_is_well_formed(command: Command) -> None:

@@ -1,0 +1,62 @@
+"""`lastunit-node rejoin`: an empty data directory in the place of one that is lost or damaged.
+
+The new disk knows nothing and counts for nothing: it fetches what it lacks, and the leader admits it to the cluster
+(replica/admission.py). Whatever is left of the old directory is moved aside, never deleted.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from lastunit_node.config import ClusterConfig
+from lastunit_node.datadir import IDENTITY, DirectoryRefused, format_directory, hold_lock
+
+ASIDE: Final = "{node}.old-{number}"
+
+
+def rejoin_node(config: ClusterConfig, node: str, cluster_id: str | None = None) -> str:
+    """Make the directory; one line about what was done. Raises DirectoryRefused, and nothing has changed then."""
+    path = config.node_dir(node)
+    with ExitStack() as held:
+        if path.is_dir():
+            held.enter_context(hold_lock(path))  # refused while the node runs
+        known = find_cluster_id(config, node, cluster_id)
+        aside = move_aside(path) if path.exists() else None
+        format_directory(path, config.cluster, known, node, founding=False)
+    moved = f"; what was there is in {aside}" if aside else ""
+    return f"{path} is new and empty{moved}. The node catches up when it runs, and counts once the leader admits it"
+
+
+def find_cluster_id(config: ClusterConfig, node: str, given: str | None) -> str:
+    """The cluster's id: as given, as this node's old identity says, or as other nodes' directories beside it do."""
+    found = {each for each in (given, *_ids_on_disk(config)) if each}
+    if not found:
+        raise DirectoryRefused(
+            f"the id of the cluster is not known: no identity.json of it is left in {config.data_dir}. Give it with "
+            "--cluster-id, as it stands in the identity.json of any other node"
+        )
+    if len(found) > 1:
+        raise DirectoryRefused(f"which cluster is {node} to join? {' and '.join(sorted(found))} were found")
+    return found.pop()
+
+
+def _ids_on_disk(config: ClusterConfig) -> Iterator[str]:
+    """Of the identities of this cluster's nodes that can be read here."""
+    for node in config.nodes:
+        try:
+            identity = json.loads((config.node_dir(node) / IDENTITY).read_text(encoding="utf-8"))
+            if identity["cluster"] == config.cluster and isinstance(identity["cluster_id"], str):
+                yield identity["cluster_id"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+
+
+def move_aside(path: Path) -> Path:
+    """Rename a directory to the first free name of its kind; that name."""
+    names = (path.with_name(ASIDE.format(node=path.name, number=number)) for number in count(1))
+    aside = next(name for name in names if not name.exists())
+    path.rename(aside)
+    return aside

@@ -1,0 +1,183 @@
+"""Whose word counts (pysyncobj.md, rule 9): a node that lost its disk must not be taken for what it was.
+
+A wiped node has forgotten votes and acknowledgements that others rely on. So each disk has a random id, its instance,
+and the log says which instance of a node counts: Admit, proposed by the leader and committed without the newcomer. A
+node that has not applied the Admit of its own instance neither votes nor stands, and what it acknowledges counts
+nowhere.
+
+Every message that is counted carries its sender's claim: its instance, and where in the log that was admitted as far as
+its own state says; 0 for a founding disk that nobody has admitted yet; -1 for one that does not count. A claim is
+accepted unless the receiver knows of another instance that was admitted later. So nobody has to be told who counts, and
+neither an old disk that was put back nor one that was wrongly made as a founder is counted by those who know better.
+
+A node never votes in the term in which it learns of its admission: its former disk may have voted in it. To abstain it
+votes for itself, durably, before the admission is noted; both are in the journal, so that no loss of the state's
+latest transactions takes an admission back.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import structlog
+
+from lastunit_node.replica.messages import COUNTED, Message
+from lastunit_node.replica.syncobj import FOLLOWER, LEADER
+from lastunit_node.statemachine.codec import DecodedEntry, decode_entry, encode_entry
+from lastunit_node.statemachine.commands import Admit, Entry
+from lastunit_node.statemachine.membership import row_after
+from lastunit_node.statemachine.tables import AdmittedRow
+
+if TYPE_CHECKING:
+    from lastunit_node.replica.syncobj import RaftHooks
+
+_log = structlog.get_logger()
+
+NOT_ADMITTED: Final = -1
+UNCONTESTED: Final = 0  # a founding disk, and no Admit of its node is known
+_READ_ENTRIES: Final = 64  # entries read from the journal at a time
+
+AdmittedDisk = Callable[[str], AdmittedRow | None]
+
+
+class Claim(NamedTuple):
+    """What a node says of its disk. admitted: a log index, UNCONTESTED, or NOT_ADMITTED."""
+
+    instance: str
+    admitted: int
+
+    @classmethod
+    def of(cls, message: Message) -> "Claim":
+        """The claim that a message carries."""
+        return cls(message["instance"], message["admitted"])
+
+    def holds_against(self, row: AdmittedRow | None) -> bool:
+        """Whether a node whose log has this row believes it."""
+        if self.admitted == NOT_ADMITTED:
+            return False
+        return row is None or row.instance == self.instance or row.idx < self.admitted
+
+
+def admission_entry(admit: Admit) -> bytes:
+    """The bytes of an entry that admits a disk: always alone, so that it is known by its first bytes."""
+    return encode_entry(Entry(0, 0, (admit,)))
+
+
+_PREFIX: Final = admission_entry(Admit("n", "i", 0))[:7]  # up to the number of the command's type
+
+
+class Admission:
+    """What one node claims of itself, and which claims of others it accepts.
+
+    admitted: the disk of a node that counts, as far as this node has applied the log.
+    """
+
+    def __init__(self, raft: "RaftHooks", name: str, admitted: AdmittedDisk) -> None:
+        self._raft = raft
+        self._name = name
+        self._admitted = admitted
+        self._own_row: AdmittedRow | None = None
+        self._claim = Claim("", NOT_ADMITTED)
+        self._log_rows: Mapping[str, AdmittedRow] = {}  # that this log holds beyond what was applied; of that term:
+        self._log_rows_term = -1
+
+    # What this node claims.
+
+    def start(self) -> None:
+        """Once the journal is at hand; the state may be a copy, and know more of this disk than the journal does."""
+        self._own_row = self._admitted(self._name)
+        self._learn()
+
+    def learn(self) -> None:
+        """After entries were applied."""
+        row = self._admitted(self._name)
+        if row is not self._own_row:
+            self._own_row = row
+            self._learn()
+
+    def _learn(self) -> None:
+        row, journal = self._own_row, self._raft.journal
+        if row is not None and row.instance == journal.instance and row.idx > journal.owner.admitted:
+            self._abstain(row.term)
+            journal.note_admission(row.idx)
+            _log.info("this node's disk is admitted: it votes and counts from the next term on", index=row.idx)
+        self._claim = Claim(journal.instance, self._index_of_admission())
+        if not self.is_admitted and self._raft.role != FOLLOWER:
+            _log.warning("another disk of this node was admitted: this one does not lead", index=row.idx if row else 0)
+            self._raft.become_follower(None)
+            self._raft.postpone_election()
+
+    def _index_of_admission(self) -> int:
+        row, owner = self._own_row, self._raft.journal.owner
+        if row is not None and row.idx >= owner.admitted:
+            return row.idx if row.instance == owner.instance else NOT_ADMITTED
+        if owner.admitted:
+            return owner.admitted
+        return UNCONTESTED if owner.founding else NOT_ADMITTED
+
+    def _abstain(self, term_of_admission: int) -> None:
+        """Vote for nobody else in this term: the disk before this one may have voted."""
+        raft = self._raft
+        if raft.term < term_of_admission or raft.voted_for is None:
+            raft.set_term(max(raft.term, term_of_admission), self._name)
+
+    @property
+    def is_admitted(self) -> bool:
+        """Whether this node votes, stands and counts."""
+        return self._claim.admitted != NOT_ADMITTED
+
+    def stamp(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The message, with this node's claim if it is one that is counted."""
+        if message["type"] not in COUNTED:
+            return message
+        return {**message, "instance": self._claim.instance, "admitted": self._claim.admitted}
+
+    # What others claim.
+
+    def row(self, node: str) -> AdmittedRow | None:
+        """The disk of a node that counts, as far as this node has applied the log."""
+        return self._admitted(node)
+
+    def accepts(self, node: str, claim: Claim) -> bool:
+        """Whether a node's word counts here."""
+        return claim.holds_against(self._newest_row(node))
+
+    def may_vote_for(self, node: str, message: Message) -> bool:
+        """Whether this node has a vote, and this candidate may have it.
+
+        A founding disk with an empty log votes for its like only: should it be one that was wrongly made as a founder
+        in the place of a lost one, the candidates that know of the lost one stand admitted, and do without it.
+        """
+        is_blank = self._claim.admitted == UNCONTESTED and self._raft.journal.last_index == 0
+        if not self.is_admitted or (is_blank and message["admitted"] != UNCONTESTED):
+            return False
+        return self.accepts(node, Claim.of(message))
+
+    def _newest_row(self, node: str) -> AdmittedRow | None:
+        """As the own log has it when this node stands or has just been elected; else as far as it is applied.
+
+        Who counts votes must know all that its log says of the voters: a lost disk that was put back may still be the
+        one that counts in what was applied here so far.
+        """
+        raft = self._raft
+        if raft.role == FOLLOWER or (raft.role == LEADER and raft.last_applied >= raft.no_op_index):
+            return self._admitted(node)
+        if self._log_rows_term != raft.term:
+            self._log_rows, self._log_rows_term = self._read_log(), raft.term
+        return self._log_rows.get(node) or self._admitted(node)
+
+    def _read_log(self) -> Mapping[str, AdmittedRow]:
+        rows: dict[str, AdmittedRow] = {}
+        for data, index, term in self._unapplied():
+            entry = decode_entry(data) if data.startswith(_PREFIX) else None
+            for command in entry.commands if isinstance(entry, DecodedEntry) else ():
+                if isinstance(command, Admit):
+                    row = row_after(rows.get(command.node) or self._admitted(command.node), command, index, term)
+                    if row is not None:
+                        rows[command.node] = row
+        return rows
+
+    def _unapplied(self) -> Iterator[tuple[bytes, int, int]]:
+        journal, first = self._raft.journal, self._raft.last_applied + 1
+        while entries := journal.entries(first, first + _READ_ENTRIES):
+            yield from entries
+            first += len(entries)

@@ -1,0 +1,99 @@
+"""A new directory in the place of a lost or damaged one: `lastunit-node rejoin`."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from lastunit_node.config import ClusterConfig
+from lastunit_node.datadir import DataDirectory, DirectoryInUse, DirectoryRefused, format_directory
+from lastunit_node.main import main
+from lastunit_node.rejoin import rejoin_node
+from lastunit_node.replica.journal import SqliteJournal
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != "LOCK"}
+
+
+def run(config: ClusterConfig, *options: str) -> int:
+    return main(["rejoin", "--config", str(config.path), "--node", "n1", *options])
+
+
+def open_journal(config: ClusterConfig, node: str = "n1") -> SqliteJournal:
+    directory = DataDirectory(config.node_dir(node), config.cluster, node)
+    journal = directory.open_journal()
+    directory.open_state().close()
+    directory.close()
+    journal.close()
+    return journal
+
+
+def test_the_old_directory_is_moved_aside_and_the_new_one_is_no_founder(
+    config: ClusterConfig, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, old = files(path), open_journal(config)
+    before = files(path)
+    assert run(config) == 0
+    aside = path.with_name("n1.old-1")
+    assert files(aside) == before
+    said = capsys.readouterr().err
+    assert f"what was there is in {aside}" in said
+    new = open_journal(config)
+    assert (old.owner.founding, new.owner.founding) == (1, 0)
+    assert new.instance != old.instance
+    assert (new.first_index, new.last_index, new.owner.admitted) == (0, 0, 0)
+    assert json.loads((path / "identity.json").read_text()) == json.loads((aside / "identity.json").read_text())
+
+
+def test_what_was_moved_aside_before_stays(config: ClusterConfig, path: Path) -> None:
+    rejoin_node(config, "n1")
+    rejoin_node(config, "n1")
+    assert {each.name for each in path.parent.iterdir()} >= {"n1", "n1.old-1", "n1.old-2"}
+
+
+@pytest.mark.parametrize("damage", ["identity.json", "journal.db", "state.db"])
+def test_damaged_files_are_in_nobodys_way(config: ClusterConfig, path: Path, damage: str) -> None:
+    format_directory(config.node_dir("n2"), config.cluster, "an-id", "n2")
+    (path / damage).write_bytes(b"\x00nonsense")
+    rejoin_node(config, "n1")
+    open_journal(config)
+
+
+@pytest.mark.parametrize("lost", [["n1"], ["n1", "n2"]])
+def test_the_clusters_id_is_taken_from_any_node_that_has_it(config: ClusterConfig, lost: Sequence[str]) -> None:
+    for node in ("n2", "n3"):
+        format_directory(config.node_dir(node), config.cluster, "an-id", node)
+    for node in lost:
+        shutil.rmtree(config.node_dir(node))
+    rejoin_node(config, "n1")
+    assert DataDirectory(config.node_dir("n1"), config.cluster, "n1").identity.cluster_id == "an-id"
+
+
+def test_without_the_clusters_id_nothing_is_done(
+    config: ClusterConfig, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(path)
+    assert run(config) == 2
+    assert "--cluster-id" in capsys.readouterr().err
+    assert not path.exists()
+    assert run(config, "--cluster-id", "an-id") == 0
+    open_journal(config)
+
+
+def test_two_ids_are_a_question(config: ClusterConfig, path: Path) -> None:
+    before = files(path)
+    with pytest.raises(DirectoryRefused, match="an-id and other"):
+        rejoin_node(config, "n1", "other")
+    assert files(path) == before
+
+
+def test_a_node_that_runs_is_left_alone(config: ClusterConfig, path: Path) -> None:
+    running = DataDirectory(path, config.cluster, "n1")
+    before = files(path)
+    with pytest.raises(DirectoryInUse):
+        rejoin_node(config, "n1")
+    assert files(path) == before
+    running.close()

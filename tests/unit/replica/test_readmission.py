@@ -1,0 +1,184 @@
+"""How the disk of a wiped node comes to count, and that no other disk of the node does any more."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+from support.disks import admitted, born, lay_out, others, request, stand, vote, wipe
+from support.raft_network import ListMachine, Network
+
+from lastunit_node.replica import timing
+from lastunit_node.replica.admission import NOT_ADMITTED, UNCONTESTED, Claim, admission_entry
+from lastunit_node.replica.syncobj import CANDIDATE, FOLLOWER, LEADER
+from lastunit_node.statemachine.commands import Admit
+from lastunit_node.statemachine.tables import AdmittedRow
+
+MakeNetwork = Callable[[int], Network]
+
+
+def test_no_vote_in_the_term_of_ones_own_admission_also_across_a_restart(make_network: MakeNetwork) -> None:
+    """The disk before this one may have voted in it."""
+    network, leader = born(make_network(3))
+    wiped, other = others(network, leader)
+    wipe(network, wiped)
+    network.run_until(lambda: network.nodes[wiped].is_admitted)
+
+    def votes(term: int) -> bool:
+        asks = {"type": "request_vote", "term": term, "last_log_index": 1 << 40, "last_log_term": 1 << 40}
+        network.say(other, wiped, asks)
+        return bool(network.queue.pop()[2]["granted"])
+
+    term = network.nodes[wiped].term
+    assert not votes(term)
+    network.kill(wiped)
+    network.start(wiped, ListMachine())  # what it had applied was lost
+    node = network.nodes[wiped]
+    assert node.is_admitted, "the journal remembers"
+    assert (node.term, node.voted_for) == (term, wiped)
+    assert not votes(term)
+    assert votes(term + 1)
+
+
+def test_a_vote_that_was_given_after_the_admission_stands_when_it_is_applied_again(make_network: MakeNetwork) -> None:
+    network, leader = born(make_network(3))
+    wiped, other = others(network, leader)
+    wipe(network, wiped)
+    network.run_until(lambda: network.nodes[wiped].is_admitted and network.level())
+    assert request(network, wiped, other, "request_vote")
+    term = network.nodes[wiped].term
+    network.kill(wiped)
+    node = network.start(wiped, ListMachine())
+    node.set_commit_index(node.journal.last_index)
+    node.turn(0.0)
+    assert node.last_applied == node.journal.last_index
+    assert (node.term, node.voted_for) == (term, other)
+
+
+def test_a_copy_that_holds_ones_own_admission_is_no_way_around_it(make_network: MakeNetwork) -> None:
+    """A state that was fetched says that this disk is admitted; this disk has applied nothing."""
+    network, leader = born(make_network(3))
+    wiped = others(network, leader)[0]
+    network.kill(wiped)
+    lay_out(network, wiped, "second")
+    term = network.nodes[leader].term
+    machine = ListMachine()
+    machine._admitted[wiped] = AdmittedRow(wiped, "second", 9, term)
+    node = network.start(wiped, machine)
+    assert (node.term, node.voted_for) == (term, wiped)
+    assert node.journal.owner.admitted == 9
+    assert node.is_admitted
+
+
+def test_disks_are_admitted_by_a_leader_in_whose_term_they_have_answered(make_network: MakeNetwork) -> None:
+    """So that its term is not below that of its admission. And not on a single message, which may be a late one."""
+    network, leader = born(make_network(3))
+    wiped = others(network, leader)[0]
+    network.admits = False
+    network.kill(wiped)
+    lay_out(network, wiped, "second")
+    network.start(wiped)
+    network.isolate(wiped)
+    node = network.nodes[leader]
+    network.time.now += timing.CONFIGURE_RETRY
+    vote_of_earlier = {"type": "response_vote", "term": node.term - 1, "granted": False}
+    for _ in range(3):
+        network.say(wiped, leader, vote_of_earlier)
+        network.time.now += timing.HEARTBEAT
+        assert list(node.admissions_due()) == []
+    network.say(wiped, leader, vote_of_earlier | {"term": node.term})
+    network.time.now += timing.HEARTBEAT
+    row = network.machines[leader].admitted(wiped)
+    assert row is not None
+    assert list(node.admissions_due()) == [Admit(wiped, "second", row.idx)]
+    network.time.now += timing.HEARTBEAT
+    assert list(node.admissions_due()) == [], "paced"
+    network.time.now += timing.CONFIGURE_RETRY
+    network.say(wiped, leader, vote_of_earlier | {"term": node.term}, instance="third")
+    assert list(node.admissions_due()) == []
+
+
+# An old disk.
+
+
+def test_an_old_disk_that_is_put_back_does_not_count_until_it_is_admitted_again(
+    make_network: MakeNetwork, tmp_path: Path
+) -> None:
+    network, leader = born(make_network(3))
+    node, other = others(network, leader)
+    machine = network.kill(node)
+    old = tmp_path / "old"
+    old.mkdir()
+    for file in network.folder.glob(f"{node}.db*"):
+        shutil.copy(file, old)
+    wipe(network, node)
+    network.run_until(lambda: admitted(network, node) and network.level())
+    network.kill(node)
+    for file in network.folder.glob(f"{node}.db*"):
+        file.unlink()
+    for file in old.iterdir():
+        shutil.copy(file, network.folder)
+    network.start(node, machine)
+    claim = network.nodes[node]._admission._claim
+    assert claim.instance == f"first-{node}"
+    assert claim.admitted > 0, "it does not know"
+    assert not request(network, other, node, "request_vote")
+    stand(network, other)
+    vote(network, node, other)
+    assert network.nodes[other].role == CANDIDATE
+
+    network.run_until(lambda: network.leader() is not None and admitted(network, node), seconds=20.0)
+    assert network.machines[node].admitted(node) != machine.admitted("nobody")
+    row = network.machines[node].admitted(node)
+    assert row is not None
+    assert row.instance == f"first-{node}"
+
+
+def test_who_counts_votes_knows_what_its_log_says_and_was_not_applied(make_network: MakeNetwork) -> None:
+    """The old disk of n3 is put back while n2 has the Admit of the newer one in its log, and has not applied it."""
+    network, _ = born(make_network(3))
+    candidate, old, _ = network.addresses
+    node, machine = network.nodes[candidate], network.machines[candidate]
+    row = machine.admitted(old)
+    assert row is not None
+    index = node.journal.last_index + 1
+    node.journal.add(admission_entry(Admit(old, "second", row.idx)), index, node.term)
+    node.journal.add(admission_entry(Admit(old, "delayed", row.idx)), index + 1, node.term)
+    stand(network, candidate)
+    vote(network, old, candidate)
+    assert node.role == CANDIDATE
+    network.transports[candidate].connected(old, False)
+    vote(network, old, candidate, instance="second", admitted=index)
+    assert node.role == LEADER
+
+
+def test_a_leader_whose_disk_is_superseded_steps_down(make_network: MakeNetwork) -> None:
+    network, leader = born(make_network(3))
+    network.admits = False
+    node = network.nodes[leader]
+    row = network.machines[leader].admitted(leader)
+    assert row is not None
+    with capture_logs() as logs:
+        network.nodes[leader].propose(admission_entry(Admit(leader, "another", row.idx)), None)
+        network.run_until(lambda: not node.is_admitted)
+    assert node.role == FOLLOWER
+    assert any("another disk of this node was admitted" in log["event"] for log in logs)
+    assert network.elect() != leader
+
+
+@pytest.mark.parametrize(
+    ("claim", "row", "holds"),
+    [
+        (Claim("a", NOT_ADMITTED), None, False),
+        (Claim("a", UNCONTESTED), None, True),
+        (Claim("a", 7), None, True),
+        (Claim("a", UNCONTESTED), AdmittedRow("n1", "a", 5, 1), True),
+        (Claim("a", NOT_ADMITTED), AdmittedRow("n1", "a", 5, 1), False),
+        (Claim("a", UNCONTESTED), AdmittedRow("n1", "b", 5, 1), False),
+        (Claim("a", 4), AdmittedRow("n1", "b", 5, 1), False),
+        (Claim("a", 6), AdmittedRow("n1", "b", 5, 1), True),
+    ],
+)
+def test_which_claims_hold(claim: Claim, row: AdmittedRow | None, holds: bool) -> None:
+    assert claim.holds_against(row) is holds
