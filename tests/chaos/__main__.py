@@ -3,12 +3,14 @@
 import argparse
 import asyncio
 import random
+import signal
 import sys
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
 
 from chaos.report import write_report
-from chaos.run import Plan, run
+from chaos.run import Outcome, Plan, run
 
 OUT = Path("build/chaos")
 
@@ -18,10 +20,17 @@ def main() -> int:
     plan = parse_plan()
     OUT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="lastunit-chaos-", ignore_cleanup_errors=True) as folder:
-        outcome = asyncio.run(run(plan, Path(folder), OUT / "history.jsonl"))
+        outcome = asyncio.run(until_ended(run(plan, Path(folder), OUT / "history.jsonl")))
     summary = write_report(outcome, OUT)
     print(summary)
     return 1 if outcome.verdict.violations else 0
+
+
+async def until_ended(running: Coroutine[object, object, Outcome]) -> Outcome:
+    """Run; SIGTERM ends it as Ctrl-C does, with nothing left behind."""
+    task = asyncio.ensure_future(running)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 def parse_plan() -> Plan:

@@ -28,8 +28,7 @@ HOLD_TICKS = 60
 HOLD_CAP_TICKS = 400
 SMALL_DISK_BYTES = 384 << 20
 ROOM_BYTES = 64 << 10  # what is left on a disk that is filled
-CRAZY_CLOCK = Path(__file__).parents[1] / "support" / "crazy_clock"
-FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+MOVED_CLOCK = Path(__file__).parent / "moved_clock"
 
 
 class ChaosCluster(LocalCluster):
@@ -58,27 +57,15 @@ class ChaosCluster(LocalCluster):
 
     # Clocks.
 
-    @property
-    def can_move_clocks(self) -> bool:
-        """Whether libfaketime is here."""
-        return FAKETIME is not None
-
     def move_clock(self, node: str, hours: float) -> None:
-        """Move the wall clock of a node, also of one that runs; without libfaketime only n1's jumps, all the time."""
-        self._clock_file(node).write_text(f"{hours:+g}h\n", encoding="utf-8")
+        """Set how far the wall clock of a node is off, also of one that runs."""
+        self._clock_file(node).write_text(f"{hours * 3600}\n", encoding="utf-8")
 
     def _clock_file(self, node: str) -> Path:
         return self.folder / f"{node}.clock"
 
     def _clock(self, node: str) -> dict[str, str]:
-        if FAKETIME is None:
-            return {"PYTHONPATH": str(CRAZY_CLOCK)} if node == self.nodes[0] else {}
-        return {
-            "LD_PRELOAD": str(FAKETIME),
-            "FAKETIME_TIMESTAMP_FILE": str(self._clock_file(node)),
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_CACHE_DURATION": "1",
-        }
+        return {"PYTHONPATH": str(MOVED_CLOCK), "LASTUNIT_CHAOS_CLOCK": str(self._clock_file(node))}
 
     # Disks.
 

@@ -298,8 +298,6 @@ class Nemesis:
 
     async def _move_clock(self, rng: random.Random) -> None:
         node = rng.choice(self._cluster.nodes)
-        if not self._cluster.can_move_clocks:
-            return
         async with self._fault("move clock", node) as hit:
             hours = rng.choice([-1, 1]) * round(rng.uniform(1, 48), 1)
             hit.detail = f"{hours:+g} h"

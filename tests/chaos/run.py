@@ -1,6 +1,7 @@
 """One run: cluster, clients, nemesis, then peace, settlement, the final states, and the verdict."""
 
 import asyncio
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,10 +15,10 @@ from chaos.history import HistoryWriter, Level, Reservation, Run, State
 from chaos.nemesis import Nemesis
 from chaos.recovery import Probes
 from chaos.verdict import Verdict
-from lastunit_client import AsyncInventoryClient, ReservationState
+from lastunit_client import AsyncInventoryClient, LastUnitError, ReservationState
 from lastunit_node.cli.errors import LocalClusterError
 
-PEACE_S = 60.0  # for every node to serve once all faults are over
+PEACE_S = 30.0  # for every node to serve once all faults are over
 PAGE = 1_000
 POLL_S = 0.1
 
@@ -54,8 +55,11 @@ async def run(plan: Plan, folder: Path, history_file: Path) -> Outcome:
         writer = HistoryWriter(first_line, file)
         async with chaos_cluster(folder, plan.nodes) as cluster:
             await asyncio.to_thread(cluster.wait_serving, PEACE_S)
-            faults = await _sell(plan, cluster, writer, verdict, lambda: time.monotonic() - began)
-            await _final_states(cluster, writer, verdict)
+            try:
+                faults = await _sell(plan, cluster, writer, verdict, lambda: time.monotonic() - began)
+                await _final_states(cluster, writer, verdict)
+            finally:
+                keep_logs(cluster, history_file.parent)
     found = check(writer.history)
     for violation in verdict.violations:
         found.add(*violation)
@@ -93,14 +97,29 @@ async def _peace(cluster: ChaosCluster, verdict: Verdict) -> None:
         verdict.add("process", f"after all faults were over: {problem}")
 
 
+def keep_logs(cluster: ChaosCluster, folder: Path) -> None:
+    """What the nodes said, beside the history; the rest of their data goes."""
+    for node in cluster.nodes:
+        log = cluster.config.node_dir(node) / "node.log"
+        if log.exists():
+            shutil.copyfile(log, folder / f"{node}.log")
+
+
 async def _final_states(cluster: ChaosCluster, writer: HistoryWriter, verdict: Verdict) -> None:
     """What every node has once no hold is open; nodes with the same share a record."""
-    await _until_no_hold(cluster)
+    try:
+        await _until_no_hold(cluster)
+    except (LastUnitError, TimeoutError) as problem:
+        stand = await asyncio.to_thread(cluster.statuses)
+        verdict.add("state", f"the final states could not be read: {problem}\n" + "\n".join(map(str, stand.values())))
+        return
     statuses = await asyncio.to_thread(cluster.statuses_at_one_index)
     found: list[State] = []
     for node in cluster.nodes:
-        state = await _state_of(str(cluster.config.node(node).grpc))
         status = statuses[node]
+        if status.chain is None:
+            continue  # the checker says that its state was not read
+        state = await _state_of(str(cluster.config.node(node).grpc))
         told = {node: f"{status.hash_index} {status.chain} {status.digest}"}
         same = next((at for at, one in enumerate(found) if (one.reservations, one.stock) == state), None)
         if same is None:
