@@ -39,7 +39,7 @@ def parse_plan() -> Plan:
     parser.add_argument("--minutes", type=float, default=1.0, help="of faults; a minute or so comes on top")
     parser.add_argument("--nodes", type=int, choices=[3, 5], default=3)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
-    parser.add_argument("--every", type=float, default=2.5, help="mean seconds from one fault to the next")
+    parser.add_argument("--every", type=float, default=2.0, help="mean seconds from one fault to the next")
     parser.add_argument("--rate", type=float, default=100.0, help="calls a second of all buyers; probes come on top")
     given = parser.parse_args()
     return Plan(given.seed, given.nodes, given.minutes * 60, given.every, rate=given.rate)

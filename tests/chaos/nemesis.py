@@ -90,11 +90,11 @@ class Nemesis:
 
     def _strike(self) -> None:
         kinds: dict[Callable[[random.Random], Awaitable[None]], float] = {
-            self._kill_leader: 5,
+            self._kill_leader: 7,
             self._kill_follower: 2,
             self._kill_majority: 0.7,
             self._kill_all: 0.4,
-            self._pause_leader: 2,
+            self._pause_leader: 2.5,
             self._pause_follower: 1,
             self._cut_pair: 1,
             self._cut_one_way: 1,

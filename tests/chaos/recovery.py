@@ -5,12 +5,12 @@ another node than the one that was hit, and was called after the signal or commi
 """
 
 import asyncio
-import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from chaos.clients import Caller
 from chaos.history import Arguments, Call, FaultRecord, History, HistoryWriter
+from chaos.latency import Figures, in_ms
 
 PROBE_PAUSE_S = 0.015
 STOCK = 200  # units, received whenever as many are sold
@@ -87,21 +87,7 @@ def _counts(call: Call, fault: FaultRecord) -> bool:
     return later and call.node not in fault.nodes
 
 
-def in_ms(seconds: Iterable[float | None]) -> dict[str, float | int | None]:
-    """count, p50, p90 and max, in milliseconds."""
-    known = sorted(one * 1000 for one in seconds if one is not None)
-    if not known:
-        return {"count": 0, "p50": None, "p90": None, "max": None}
-    cuts = statistics.quantiles(known, n=10, method="inclusive") if len(known) > 1 else known * 9
-    return {
-        "count": len(known),
-        "p50": round(statistics.median(known), 1),
-        "p90": round(cuts[8], 1),
-        "max": round(known[-1], 1),
-    }
-
-
-def recovery_figures(history: History) -> dict[str, dict[str, float | int | None]]:
+def recovery_figures(history: History) -> dict[str, Figures]:
     """By what was hit, and whether it was alone."""
     found = gaps(history)
     kills = [gap for gap in found if gap.fault.name == "kill leader"]

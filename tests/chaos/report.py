@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from chaos.page import page
 from chaos.recovery import recovery_figures
 from chaos.run import Outcome
 from chaos.verdict import call_figures
@@ -40,4 +41,5 @@ def write_report(outcome: Outcome, folder: Path) -> str:
     found = figures(outcome)
     text = json.dumps(found, indent=2)
     (folder / "latest.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "latest.html").write_text(page(outcome.writer.history, found), encoding="utf-8")
     return text

@@ -30,7 +30,7 @@ class Plan:
     seed: int
     nodes: int = 3
     seconds: float = 600.0
-    every_s: float = 2.5
+    every_s: float = 2.0
     longest_s: float = 10.0
     buyers: int = 12
     rate: float = 100.0
