@@ -58,6 +58,12 @@ MINUTES ?= 1
 chaos: $(READY) ## faults on a real cluster, and a checker that trusts nobody (MINUTES=10 NODES=5 SEED=7)
 	@PYTHONPATH=tests $(BIN)/python -m chaos --minutes $(MINUTES) --nodes $(NODES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+KILLS ?= 100
+
+.PHONY: failover
+failover: $(READY) ## from kill -9 of the leader to the next order, and etcd's beside it where etcd is installed (KILLS=100)
+	@PYTHONPATH=tests $(BIN)/python -m chaos.failover --kills $(KILLS) $(ARGS)
+
 .PHONY: check
 check: format-check lint types protos-check test ## all that CI checks
 
