@@ -13,14 +13,21 @@ from chaos.report import write_report
 from chaos.run import Outcome, Plan, run
 
 OUT = Path("build/chaos")
+INTERRUPTED = 130
 
 
 def main() -> int:
     """Run, judge, report."""
     plan = parse_plan()
     OUT.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="lastunit-chaos-", ignore_cleanup_errors=True) as folder:
-        outcome = asyncio.run(until_ended(run(plan, Path(folder), OUT / "history.jsonl")))
+    for log in OUT.glob("n?.log"):
+        log.unlink()
+    try:
+        with tempfile.TemporaryDirectory(prefix="lastunit-chaos-", ignore_cleanup_errors=True) as folder:
+            outcome = asyncio.run(until_ended(run(plan, Path(folder), OUT / "history.jsonl")))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("stopped; nothing of the cluster is left", file=sys.stderr)
+        return INTERRUPTED
     summary = write_report(outcome, OUT)
     print(summary)
     return 1 if outcome.verdict.violations else 0
