@@ -52,6 +52,18 @@ simulate: $(READY) ## whole clusters in virtual time, one a seed (SEEDS=2000 NOD
 mutants: $(READY) ## plant bugs, one at a time, and see that the simulator finds each
 	@PYTHONHASHSEED=0 PYTHONPATH=tests $(BIN)/python -m simulation.mutants $(ARGS)
 
+MINUTES ?= 1
+
+.PHONY: chaos
+chaos: $(READY) ## faults on a real cluster, and a checker that trusts nobody (MINUTES=10 NODES=5 SEED=7)
+	@PYTHONPATH=tests $(BIN)/python -m chaos --minutes $(MINUTES) --nodes $(NODES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+KILLS ?= 100
+
+.PHONY: failover
+failover: $(READY) ## from kill -9 of the leader to the next order, and etcd's beside it where etcd is installed (KILLS=100)
+	@PYTHONPATH=tests $(BIN)/python -m chaos.failover --kills $(KILLS) $(ARGS)
+
 .PHONY: check
 check: format-check lint types protos-check test ## all that CI checks
 
