@@ -1,8 +1,8 @@
 """Put on a node's PYTHONPATH: its wall clock is wrong by as many seconds as a file says, which may change at any time.
 
 Python's clocks only. gRPC subtracts Python's clock from the one of its C core to say how long a call has left, so it
-keeps the true one: a real clock moves under both. libfaketime, which moves both, was tried: gRPC's threads stall for
-seconds under its replacement of pthread_cond_timedwait, even while it moves the clock by nothing.
+keeps the true one: a real clock moves under both. libfaketime, which moves both, was tried: the cluster stalls for
+seconds under it even while it moves the clock by nothing (why was not found out).
 """
 
 import os
