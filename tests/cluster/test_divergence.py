@@ -53,6 +53,7 @@ async def follower_of(cluster: LocalCluster) -> str:
 async def deliver(cluster: LocalCluster) -> None:
     async with client(cluster) as seller:
         await seller.receive_stock({"mug": 1_000, "vase": 100_000}, receipt_id="delivery")
+    await assert_nodes_agree(cluster)  # a follower at which nobody waits applies a moment later
 
 
 def process_of(cluster: LocalCluster, node: str) -> subprocess.Popen[bytes]:

@@ -247,7 +247,7 @@ class Faults:
         for node in self._nodes:
             if node.leads and node.core is not None and not node.paused:
                 self._count("transfer of leadership", f"from {node.name}")
-                node.core.begin_transfer(None)
+                node.transfer_leadership()
 
     # Links.
 

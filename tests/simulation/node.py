@@ -187,6 +187,12 @@ class SimulatedNode:
         self.world.network.detach(self.name, timing.CONNECTION_SILENCE if power else 0.01)
         return self.disk.crash(power=power)
 
+    def transfer_leadership(self) -> None:
+        """As its own thread would, by its own clock: the transfer's deadline is kept by that one."""
+        assert self.core is not None, self.name
+        self.world.clock.read_as(self._node_clock)
+        self.core.begin_transfer(None)
+
     def pause(self) -> None:
         self.paused = True
         self.world.network.silent.add(self.name)

@@ -96,6 +96,7 @@ def test_a_stranger_on_a_nodes_port_is_not_taken_for_the_node(cluster: LocalClus
 
 
 def test_ctrl_c_stops_what_was_started(cluster: LocalCluster) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
     misbehave(cluster, "n3", "silent")
 
     def interrupt(serving: int, _: int) -> None:

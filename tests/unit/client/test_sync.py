@@ -156,6 +156,7 @@ def test_checkout_wants_a_plain_function(client: InventoryClient) -> None:
 
 
 def test_ctrl_c_ends_the_call_and_leaves_the_client_usable(client: InventoryClient, host: NodeThread) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
     gate, main = asyncio.Event(), threading.get_ident()
     host.node.reactions.extend([host.node.wait_for(gate)] * 9)
 
