@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+import uvloop
 
 from lastunit_node import __version__
 from lastunit_node.catchup import ArrivedCopy, CatchUp, install
@@ -153,5 +154,5 @@ def run_node(config: ClusterConfig, node: str) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     if sqlite3.sqlite_version_info < (3, 37):
         raise RuntimeError(f"SQLite {sqlite3.sqlite_version} is too old: STRICT tables need 3.37")
-    if asyncio.run(Server(config, node).run()):
+    if uvloop.run(Server(config, node).run()):
         os.execv(sys.executable, [sys.executable, "-m", "lastunit_node.main", *sys.argv[1:]])  # noqa: S606  # ourselves

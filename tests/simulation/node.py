@@ -128,6 +128,7 @@ class SimulatedNode:
 
     def _watch(self, core: ReplicaCore, journal: CrashableJournal) -> None:
         core._raft._machine = WatchedMachine(self, core._recording)
+        core._machine.commit = partial(self._commit_state, core._machine.commit)  # type: ignore[method-assign]
         core._raft._SyncObj__pipeNotifier.notify = lambda: None  # nobody polls its pipe, and it would fill up
         self.world.checks.born(self.name, core._raft)
         journal.on_write = partial(self.mishaps.step, WRITE)
@@ -136,6 +137,11 @@ class SimulatedNode:
         self._link.before_send = partial(self._before_send, journal)
         acknowledged = partial(self.world.oracle.acknowledged, self.name)
         self._front_end = FrontEnd(core, self.world.clock, self.world.rng, acknowledged)
+
+    def _commit_state(self, commit: Callable[[], None]) -> None:
+        self.mishaps.step(WRITE)
+        commit()
+        self.mishaps.step(WRITE)
 
     def _count_trim(self) -> None:
         self.world.counts["journal trimmed"] += 1

@@ -7,7 +7,6 @@ from unit.statemachine.shop import audit
 from lastunit_node.replica.core import RecordingMachine
 from lastunit_node.statemachine.results import Applied, StateHash
 from lastunit_node.statemachine.tables import AdmittedRow
-from simulation.mishaps import WRITE
 
 if TYPE_CHECKING:
     from simulation.node import SimulatedNode
@@ -34,12 +33,6 @@ class WatchedMachine:
             if index % AUDIT_EVERY == 0:
                 audit(node.disk.state)
         return applied
-
-    def commit(self) -> None:
-        if self._machine.machine._in_transaction:
-            self._node.mishaps.step(WRITE)
-            self._machine.commit()
-            self._node.mishaps.step(WRITE)
 
     def hash_at(self, index: int) -> StateHash | None:
         return self._machine.hash_at(index)

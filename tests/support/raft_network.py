@@ -26,7 +26,6 @@ class ListMachine:
 
     def __init__(self) -> None:
         self.applied: list[tuple[int, int, bytes]] = []
-        self.commits = 0
         self.digest = bytes(16)
         self._admitted: dict[str, AdmittedRow] = {}
 
@@ -45,9 +44,6 @@ class ListMachine:
 
     def admitted(self, node: str) -> AdmittedRow | None:
         return self._admitted.get(node)
-
-    def commit(self) -> None:
-        self.commits += 1
 
     def hash_at(self, index: int) -> StateHash | None:
         """A hash over everything up to index."""

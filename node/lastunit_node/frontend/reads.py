@@ -1,8 +1,8 @@
 """Queries: how fresh the state must be, and one snapshot to answer from.
 
-A linearizable read waits for an entry proposed after it arrived, so it sees every command that was answered before; a
-stale one takes what this node has. Both can wait for an index (min_index). Value and applied index come from one
-snapshot, which is closed before anything is awaited.
+A linearizable read waits for an entry proposed after it arrived, and for its COMMIT, so it sees every command that
+was answered before; a stale one takes what is committed. Both can wait for an index (min_index). Value and index
+come from one snapshot, which is closed before anything is awaited.
 """
 
 import asyncio
@@ -30,9 +30,8 @@ class Reader:
     async def read(self, options: pb.ReadOptions, deadline: float, query: Callable[[Snapshot], T]) -> T:
         """What `query` finds in a snapshot as fresh as asked. deadline in loop time; CallError when it passes."""
         check_options(options)
-        if options.consistency != _STALE:
-            await self._batcher.barrier(deadline)
-        await self.applied(options.min_index, deadline)
+        barrier = 0 if options.consistency == _STALE else await self._batcher.barrier(deadline)
+        await self.applied(max(barrier, options.min_index), deadline)
         with self._replica.snapshot() as snapshot:
             return query(snapshot)
 

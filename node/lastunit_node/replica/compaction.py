@@ -51,9 +51,9 @@ class Compactor:
             return
         self._looked_at = now
         if self._oldest(self._machine.applied_index, followers) - self._journal.first_index >= PIECE_ENTRIES:
-            applied = self._machine.applied_index
+            self._machine.commit()
             if self._machine.checkpoint():
-                self._durable = applied
+                self._durable = self._machine.applied_index
 
     def _trim(self, followers: Collection[int]) -> bool:
         keep_from = self._oldest(self._durable, followers)

@@ -18,6 +18,7 @@ from lastunit_node.replica.compaction import Compactor
 from lastunit_node.replica.interface import FailureReason, Role, Status
 from lastunit_node.replica.journal import SqliteJournal
 from lastunit_node.replica.raft import Raft
+from lastunit_node.replica.state_commits import NEVER, StateCommits
 from lastunit_node.replica.syncobj import CANDIDATE, FOLLOWER, LEADER, Callback
 from lastunit_node.replica.ticker import Ticker
 from lastunit_node.statemachine.codec import encode_entry
@@ -93,10 +94,6 @@ class RecordingMachine:
         self.hashes.pop(index - HASH_HISTORY, None)
         return applied
 
-    def commit(self) -> None:
-        """Commit."""
-        self.machine.commit()
-
     def hash_at(self, index: int) -> StateHash | None:
         """Hashes at a recent applied index. Any thread."""
         return self.hashes.get(index)
@@ -127,6 +124,7 @@ class ReplicaCore:
         self._configured_at = float("-inf")
         self._ticker = Ticker()
         self._compactor = Compactor(journal, self._machine)
+        self._state_commits = StateCommits(self._machine)
         check_state_against_journal(self._machine.applied_index, self._machine.applied_term, journal)
         self._raft = Raft(
             self._nodes[node],
@@ -139,6 +137,7 @@ class ReplicaCore:
         )
         link.start(self._raft.poller)
         self._raft.addOnTickCallback(link.on_tick)
+        self._raft.addOnTickCallback(lambda: self._state_commits.step(self._raft.now()))
 
     def before_each_poll(self, callback: Callable[[], None]) -> None:
         """Call back in every turn when its results were handed out, before it waits for messages."""
@@ -174,6 +173,12 @@ class ReplicaCore:
         """Make the turn under way end soon. Any thread."""
         self._raft.wake()
 
+    def want(self, index: int) -> None:
+        """Reads wait for this index and none below; NEVER when none waits. Any thread."""
+        self._state_commits.want(index)
+        if index != NEVER:
+            self._raft.wake()
+
     def hash_at(self, index: int) -> StateHash | None:
         """Hashes at a recent applied index. Any thread."""
         return self._recording.hash_at(index)
@@ -198,7 +203,7 @@ class ReplicaCore:
             term=raft.term,
             last_index=raft.journal.last_index,
             commit_index=raft.commit_index,
-            applied_index=machine.applied_index,
+            applied_index=machine.committed_index,
             clock=machine.clock,
             has_quorum=raft.has_quorum,
             is_behind=raft.is_behind,

@@ -86,10 +86,10 @@ class Replica(Protocol):
     """One node's replica. All methods are called on the asyncio loop the replica was started on."""
 
     async def propose(self, entry: bytes, nonce: int) -> Applied:
-        """Propose one entry, wherever the leader is; wait until it is applied and committed to state on this node.
+        """Propose one entry, wherever the leader is; wait until it is applied on this node.
 
-        One attempt: raises ProposalFailed within about two election timeouts. After it returns, a new snapshot()
-        sees at least the returned index. At most one call in flight at a time (the batcher keeps to that).
+        One attempt: raises ProposalFailed within about two election timeouts. A snapshot() sees the returned index
+        after wait_applied(). At most one call in flight at a time (the batcher keeps to that).
         """
         ...
 

@@ -101,16 +101,17 @@ class Leader:
 
     def _send(self, node: "Node", progress: Progress, entries: "list[LogEntry]", now: float) -> None:
         raft, previous = self._raft, progress.previous
+        commit = progress.commit_to_tell(raft.commit_index, now)
         message = {
             "type": "append",
             "term": raft.term,
             "prev_index": previous,
             "prev_term": raft.journal.term_at(previous),
             "entries": entries,
-            "commit_index": raft.commit_index,
+            "commit_index": commit,
             "log_start": 0,
         }
-        progress.sent(previous + len(entries), sum(len(entry[0]) for entry in entries), raft.commit_index, now)
+        progress.sent(previous + len(entries), sum(len(entry[0]) for entry in entries), commit, now)
         raft.send(node, message)
 
     def _send_log_start(self, node: "Node", progress: Progress, now: float) -> None:

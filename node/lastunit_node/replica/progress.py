@@ -22,7 +22,8 @@ class Progress:
     match: int = 0
     probing: bool = True
     probe_in_flight: bool = False
-    commit_sent: int = -1
+    commit_sent: int = 0
+    news_sent: float = float("-inf")  # when commit_sent was
     awaited: int = 0  # up to this index somebody at the follower waits for the commit
     last_sent: float = float("-inf")
     _in_flight: deque[tuple[int, int]] = field(default_factory=deque)  # (last index, bytes) per message
@@ -41,12 +42,17 @@ class Progress:
         return len(self._in_flight) < MAX_IN_FLIGHT and self._in_flight_bytes < MAX_IN_FLIGHT_BYTES
 
     def commit_is_due(self, commit: int, now: float) -> bool:
-        """Whether a commit index that no entry carries is to be sent now.
-
-        At once where a caller waits for it; elsewhere the next entries bring it, most often.
-        """
+        """Whether the follower is to hear of a newer commit index now, if need be in a message of its own."""
         is_news = not self.probing and self.commit_sent < commit
-        return self.is_awaiting(commit) or (is_news and now - self.last_sent >= timing.COMMIT_NEWS)
+        return self.is_awaiting(commit) or (is_news and now - self.news_sent >= timing.COMMIT_NEWS)
+
+    def commit_to_tell(self, commit: int, now: float) -> int:
+        """The commit index for the next message.
+
+        At once where a caller waits for it. Elsewhere not with every message, so that the follower applies many
+        entries in one go, and seldom while the leader waits for its acknowledgement.
+        """
+        return commit if self.probing or self.commit_is_due(commit, now) else self.commit_sent
 
     def is_awaiting(self, commit: int) -> bool:
         """Whether a caller at the follower waits to hear that the log is committed so far."""
@@ -54,7 +60,9 @@ class Progress:
 
     def sent(self, last: int, size: int, commit: int, now: float) -> None:
         """A message with entries next..last (none when last < next) and so many entry bytes has left."""
-        self.commit_sent, self.last_sent = commit, now
+        if commit > self.commit_sent:
+            self.commit_sent, self.news_sent = commit, now
+        self.last_sent = now
         if self.probing:
             self.probe_in_flight = True
         elif last >= self.next:

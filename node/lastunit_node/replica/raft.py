@@ -1,8 +1,8 @@
 """Raft for one node: PySyncObj's core with its edges replaced, driven turn by turn.
 
 One turn, in this order (pysyncobj.md, rule 5): election; commit (the leader counts itself); journal synced up to the
-commit index; apply; take proposals, add, send; then this module's end of turn: journal synced, state committed, and
-only then are results handed over; poll; and last, one sync for every append received, and their acknowledgements.
+commit index; apply; take proposals, add, send; then this module's end of turn: journal synced, results handed over;
+poll; and last, one sync for every append received, and their acknowledgements.
 
 Anything that escapes a turn must end the process: a failed sync, a broken invariant, damage.
 """
@@ -43,10 +43,6 @@ class Machine(Protocol):
 
     def apply(self, index: int, term: int, entry: bytes) -> Applied:
         """Apply the next entry."""
-        ...
-
-    def commit(self) -> None:
-        """Commit what was applied since the last commit."""
         ...
 
     def hash_at(self, index: int) -> StateHash | None:
@@ -235,7 +231,6 @@ class Raft(RaftHooks):
     def _end_turn(self) -> None:
         self._transfer.step()
         self.journal.sync()
-        self._machine.commit()
         outcomes, self._outcomes = self._outcomes, []
         for callback, applied, reason in outcomes:
             callback(applied, reason)

@@ -1,8 +1,8 @@
 """interface.Replica on a thread: Raft turns on one side, asyncio on the other, one hand-over per turn between them.
 
-The thread owns Raft, journal and the state's writer connection. Results cross to the event loop only after the state's
-COMMIT, together with the applied index that snapshots then see. An exception in the thread goes to on_fatal, which is
-expected to end the process: a replica that failed must answer nothing any more.
+The thread owns Raft, journal and the state's writer connection. Results cross to the event loop together with the index
+that snapshots then see, which may lag behind them until somebody waits for it (state_commits.py). An exception in the
+thread goes to on_fatal, which is expected to end the process: a replica that failed must answer nothing any more.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
-from typing import Final
 
 from pysyncobj.config import FAIL_REASON
 
@@ -21,11 +20,10 @@ from lastunit_node.replica import timing
 from lastunit_node.replica.core import REASONS, ReplicaCore
 from lastunit_node.replica.interface import FailureReason, ProposalFailed, Role, ScanFailed, Status, TransferFailed
 from lastunit_node.replica.scanner import Scanner
+from lastunit_node.replica.state_commits import NEVER
 from lastunit_node.statemachine.errors import StateDamaged
 from lastunit_node.statemachine.queries import Snapshot, read_snapshot
 from lastunit_node.statemachine.results import Applied, Scan, StateHash
-
-NEVER: Final = 1 << 63
 
 Outcome = tuple["asyncio.Future[Applied]", Applied | None, int]
 
@@ -72,6 +70,7 @@ class ThreadedReplica:
             while not self._stopping:
                 self._take_turn()
             self._core.close()
+            self._status = self._core.status()
         except BaseException as problem:
             self._on_fatal(problem)
             raise
@@ -141,7 +140,10 @@ class ThreadedReplica:
             self._want()
 
     def _want(self) -> None:
-        self._wanted_index = self._waiting[0][0] if self._waiting else NEVER
+        wanted = self._waiting[0][0] if self._waiting else NEVER
+        if wanted != self._wanted_index:
+            self._wanted_index = wanted
+            self._core.want(wanted)
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:

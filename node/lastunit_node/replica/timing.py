@@ -3,9 +3,10 @@
 from typing import Final
 
 HEARTBEAT: Final = 0.05
-COMMIT_NEWS: Final = 0.01  # where nobody waits, a follower hears of a commit so late, if no entry brings it before
+COMMIT_NEWS: Final = 0.01  # where nobody waits, a follower hears of commits so often
 ELECTION_MIN: Final = 0.5
 ELECTION_MAX: Final = 1.0
+STATE_COMMIT: Final = 0.01  # so long results may be known whose rows no read sees yet; a read that waits ends it
 LOST_LEADER: Final = 0.05  # at most so long after the leader's connection closed, a follower asks who would vote for it
 STEP_DOWN: Final = 2 * ELECTION_MAX  # a leader without answers from a majority for so long is none
 ATTEMPT: Final = 2 * ELECTION_MAX  # a proposal without an outcome after so long is proposed again

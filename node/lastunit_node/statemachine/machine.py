@@ -60,7 +60,7 @@ class StateMachine:
         self.chain: bytes = row[2]
         self._digest = Digest.from_bytes(row[3])
         self._state = State(connection, self._digest)
-        self._in_transaction = False
+        self.committed_index: int = self.applied_index
         self._failed = False
 
     @property
@@ -115,7 +115,7 @@ class StateMachine:
     def commit(self) -> None:
         """Commit what was applied, with applied index and hashes, in one transaction. Nothing to do: does nothing."""
         self._refuse_after_failure()
-        if not self._in_transaction:
+        if self.committed_index == self.applied_index:
             return
         row = (self.applied_index, self.applied_term, self.chain, self.digest)
         self._connection.execute(
@@ -123,12 +123,12 @@ class StateMachine:
             (*row, state_crc(*row)),
         )
         self._connection.execute("COMMIT")
-        self._in_transaction = False
+        self.committed_index = self.applied_index
 
     def checkpoint(self) -> bool:
         """Make everything committed durable; whether that is done. False while a reader holds it back: try again."""
         self._refuse_after_failure()
-        assert not self._in_transaction
+        assert self.committed_index == self.applied_index
         busy, in_log, checkpointed = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return bool(busy == 0 and in_log == checkpointed)
 
@@ -137,9 +137,8 @@ class StateMachine:
             raise InvariantError(f"a failure after index {self.applied_index} stopped this state machine")
 
     def _apply(self, index: int, term: int, entry: bytes) -> Applied:
-        if not self._in_transaction:
+        if self.committed_index == self.applied_index:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._in_transaction = True
         expiry.step(self._state)
         decoded = decode_entry(entry)
         results = self._answer(index, term, decoded)

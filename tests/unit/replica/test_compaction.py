@@ -39,6 +39,9 @@ class FakeMachine:
         self.applied_index = 0
         self.may_checkpoint = True
 
+    def commit(self) -> None:
+        pass
+
     def checkpoint(self) -> bool:
         return self.may_checkpoint
 

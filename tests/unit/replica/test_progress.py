@@ -113,3 +113,15 @@ def test_a_commit_is_told_at_once_where_a_caller_waits_for_it_and_a_little_later
     assert progress.commit_is_due(6, now=0.0)
     progress.sent(6, 0, commit=6, now=0.0)
     assert not progress.commit_is_due(6, now=1.0), "it has been told"
+
+
+def test_entries_bring_a_newer_commit_index_only_now_and_then_where_nobody_waits() -> None:
+    progress = replicating(5)
+    progress.sent(6, 100, commit=5, now=0.0)
+    assert progress.commit_to_tell(6, now=timing.COMMIT_NEWS / 2) == 5
+    progress.sent(7, 100, commit=5, now=timing.COMMIT_NEWS / 2)
+    assert progress.commit_to_tell(7, now=timing.COMMIT_NEWS) == 7, "sending entries puts it off no further"
+    progress.awaited = 6
+    assert progress.commit_to_tell(7, now=0.0) == 7
+    progress.become_probe()
+    assert progress.commit_to_tell(7, now=0.0) == 7, "the message that told it may be lost"

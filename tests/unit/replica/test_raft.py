@@ -200,23 +200,6 @@ def test_an_exception_while_applying_escapes_the_turn(make_network: MakeNetwork)
         network.run_until(lambda: False)
 
 
-def test_results_are_handed_over_after_the_states_commit(make_network: MakeNetwork) -> None:
-    network = make_network(3)
-    leader = network.elect()
-    machine = network.machines[leader]
-    seen: list[tuple[int, int]] = []
-
-    def note(applied: Any, _reason: int) -> None:
-        seen.append((applied.index, committed[-1]))
-
-    committed = [0]
-    machine.commit = lambda: committed.append(len(machine.applied))  # type: ignore[method-assign]
-    network.nodes[leader].propose(b"a", note)
-    network.run_until(lambda: bool(seen))
-    index, committed_then = seen[0]
-    assert committed_then >= index
-
-
 def test_a_proposal_on_an_isolated_leader_is_discarded_when_another_took_its_place(make_network: MakeNetwork) -> None:
     network = make_network(3)
     old = network.elect()

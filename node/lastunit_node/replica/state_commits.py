@@ -1,0 +1,38 @@
+"""When the state's transaction is committed: one COMMIT for many entries, at once when a read waits for one of them.
+
+The promise is the journal's, not the state's: an entry is on a majority's disks before it is applied, and what a crash
+takes from the state is replayed. So results need not wait for this COMMIT. Reads do: they see committed rows only, and
+wait for the COMMIT of the index that they answer with (interface.Status.applied_index).
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from lastunit_node.replica import timing
+
+if TYPE_CHECKING:
+    from lastunit_node.statemachine.machine import StateMachine
+
+NEVER: Final = 1 << 63
+MAX_ENTRIES: Final = 256  # in one transaction
+
+
+class StateCommits:
+    """Commits one node's state."""
+
+    def __init__(self, machine: "StateMachine") -> None:
+        self._machine = machine
+        self._wanted = NEVER
+        self._begun = float("-inf")  # when the transaction was first seen open
+
+    def want(self, index: int) -> None:
+        """Reads wait for this index and none below; NEVER when none waits. Any thread."""
+        self._wanted = index
+
+    def step(self, now: float) -> None:
+        """Once a turn, before anybody is told what can be read."""
+        committed, applied = self._machine.committed_index, self._machine.applied_index
+        if applied == committed:
+            self._begun = now
+        elif self._wanted <= applied or applied - committed >= MAX_ENTRIES or now - self._begun >= timing.STATE_COMMIT:
+            self._machine.commit()
+            self._begun = now
