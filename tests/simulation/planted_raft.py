@@ -46,6 +46,7 @@ def pretend_to_sync() -> None:
         self._durable, self._cut_from, self._vote_unsynced = self.last_index, None, False
 
     replace(journal.SqliteJournal, "sync", lambda _sync: sync)
+    replace(journal.SqliteJournal, "trim", lambda _trim: lambda _self, _keep_from, _limit: None)  # it would not get by
 
 
 @mutant("apply before it is durable")

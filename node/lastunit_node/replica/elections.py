@@ -3,7 +3,8 @@
 A follower that misses its leader first asks who would vote for it (pre-vote; Ongaro, dissertation, 9.6). Only a
 majority of grants lets it stand, with a new term; so a node that was cut off comes back without unseating a healthy
 leader. A pre-vote is granted when the asker's next term is higher, its log up to date, and no leader was heard within
-the least election timeout; granting changes nothing. A transfer of leadership needs no pre-vote.
+the least election timeout; granting changes neither term nor vote. One candidate at a time is granted it, for a short
+while (promise.py). A transfer of leadership needs no pre-vote.
 
 A closed connection to the leader is a hint, not a proof: it makes the follower ask soon, at a random moment.
 
@@ -21,6 +22,7 @@ from pysyncobj import syncobj as pysyncobj_module
 from lastunit_node.replica import timing
 from lastunit_node.replica.admission import Admission, Claim
 from lastunit_node.replica.messages import Message
+from lastunit_node.replica.promise import Candidate, Promise
 from lastunit_node.replica.syncobj import CANDIDATE, LEADER
 
 if TYPE_CHECKING:
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
 class Elections:
     """One node's part in elections. Times in monotonic seconds."""
 
-    def __init__(self, raft: "RaftHooks", follower: "Follower", admission: Admission) -> None:
+    def __init__(self, raft: "RaftHooks", name: str, follower: "Follower", admission: Admission) -> None:
         self._raft = raft
+        self._name = name
+        self._promise = Promise(name)
         self._follower = follower
         self._admission = admission
         self._deadline = math.inf  # when to ask for pre-votes
@@ -56,14 +60,20 @@ class Elections:
             return
         if set_by_pysyncobj != math.inf:  # it stood, and this is when it would stand again
             self._deadline = set_by_pysyncobj
-        if self._raft.role != LEADER and self._raft.now() > self._deadline:
-            self._ask()
+        now = self._raft.now()
+        if self._raft.role != LEADER and now > self._deadline:
+            if self._promise.is_to_another(now):
+                self._deadline = self._soon()
+            else:
+                self._ask()
 
     def on_leader_lost(self) -> None:
         """The connection to the leader closed: forget that it was heard, and ask soon."""
         self._follower.forget_leader()
-        soon = self._raft.now() + timing.LOST_LEADER * pysyncobj_module.random.random()
-        self._deadline = min(self._deadline, soon)
+        self._deadline = min(self._deadline, self._soon())
+
+    def _soon(self) -> float:
+        return self._raft.now() + float(timing.LOST_LEADER * pysyncobj_module.random.random())
 
     # Pre-votes.
 
@@ -74,6 +84,7 @@ class Elections:
             return
         self._round += 1
         self._granted.clear()
+        self._promise.give(Candidate(raft.journal.last_term, raft.journal.last_index, self._name), raft.now())
         for peer in raft.peers:
             raft.send(
                 peer,
@@ -87,10 +98,15 @@ class Elections:
             )
 
     def on_pre_vote(self, node: "Node", message: Message) -> None:
-        """Say whether this node would vote for the asker in its next term. Changes nothing."""
-        raft = self._raft
+        """Say whether this node would vote for the asker in its next term; if so, it waits a little for that."""
+        raft, now = self._raft, self._raft.now()
+        asker = Candidate(message["last_log_term"], message["last_log_index"], node.id)
         misses_leader = raft.role != LEADER and not self._follower.heard_within(timing.ELECTION_MIN)
         granted = misses_leader and message["term"] >= raft.term and self._may_vote_for(node, message)
+        granted = granted and self._promise.is_free_for(asker, now)
+        if granted:
+            self._promise.give(asker, now)
+            self._round += 1  # answers to what it asked for itself do not count any more
         answer = {"type": "pre_vote_response", "term": raft.term, "round": message["round"], "granted": granted}
         raft.send(node, answer)
 
@@ -104,6 +120,7 @@ class Elections:
         self._granted.add(node.id)
         if 1 + len(self._granted) >= raft.majority:
             self._round += 1
+            self._promise.keep(raft.now())
             raft.stand()
 
     def _adopt_newer_term(self, message: Message) -> bool:

@@ -89,7 +89,7 @@ class Raft(RaftHooks):
         self._follower = Follower(self)
         self._leader = Leader(self, self._admission)
         self._peers = Peers(self, self_node.id, self._admission, self._leader, self._follower)
-        self._elections = Elections(self, self._follower, self._admission)
+        self._elections = Elections(self, self_node.id, self._follower, self._admission)
         self._forwarding = Forwarding(self)
         self._transfer = Transfer(self, self._leader, self._peers)
         members = 1 + len(peers)

@@ -8,6 +8,7 @@ ELECTION_MIN: Final = 0.5
 ELECTION_MAX: Final = 1.0
 STATE_COMMIT: Final = 0.01  # so long results may be known whose rows no read sees yet; a read that waits ends it
 LOST_LEADER: Final = 0.05  # at most so long after the leader's connection closed, a follower asks who would vote for it
+PROMISE: Final = 0.2  # a node that would vote for one candidate lets no other one try for so long
 STEP_DOWN: Final = 2 * ELECTION_MAX  # a leader without answers from a majority for so long is none
 ATTEMPT: Final = 2 * ELECTION_MAX  # a proposal without an outcome after so long is proposed again
 TRANSFER: Final = ELECTION_MAX  # how long proposals wait for a transfer of leadership

@@ -102,6 +102,7 @@ class FakeReplica:
         self.always: FailureReason | None = None  # for attempts beyond the script
         self.forged_nonces = 0  # so many proposals come back with another's nonce
         self.proposals: list[DecodedEntry] = []
+        self.commits_late = False  # snapshots see what was proposed only once somebody waits for it
         self.rows = FakeSnapshot(0)
         self.hashes: dict[int, StateHash] = {}
         self.waited_for: list[int] = []  # indexes
@@ -154,7 +155,8 @@ class FakeReplica:
     async def _apply(self, entry: DecodedEntry) -> Applied:
         index = self._status.applied_index + 1
         results = tuple(self.answer(command, index, place) for place, command in enumerate(entry.commands))
-        await self.reach(index)
+        if not self.commits_late:
+            await self.reach(index)
         nonce = entry.nonce
         if self.forged_nonces:
             self.forged_nonces -= 1
@@ -163,6 +165,8 @@ class FakeReplica:
 
     async def wait_applied(self, index: int) -> None:
         self.waited_for.append(index)
+        if self.commits_late:
+            await self.reach(index)
         async with self._changed:
             await self._changed.wait_for(lambda: self._status.applied_index >= index)
 

@@ -40,6 +40,14 @@ async def test_a_linearizable_read_waits_for_an_entry_of_its_own(
     assert [proposal.commands for proposal in replica.proposals] == [()]
 
 
+async def test_a_linearizable_read_waits_until_its_entry_is_committed_to_the_state(
+    inventory: "InventoryServiceAsyncStub", replica: FakeReplica
+) -> None:
+    replica.commits_late = True
+    assert (await inventory.GetStock(pb.GetStockRequest(sku="a"))).applied_index == 1
+    assert replica.waited_for == [1]
+
+
 async def test_a_stale_read_proposes_nothing(inventory: "InventoryServiceAsyncStub", replica: FakeReplica) -> None:
     await replica.set(replace(STATUS, applied_index=12, has_quorum=False))
     response = await inventory.GetReservation(pb.GetReservationRequest(reservation_id="r0", options=STALE))

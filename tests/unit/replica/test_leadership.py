@@ -72,14 +72,44 @@ def test_a_pre_vote_is_refused_while_a_leader_is_heard_or_the_log_is_older(make_
     assert ask_pre_vote(network, voter, asker)
 
 
-def test_granting_a_pre_vote_changes_nothing(make_network: MakeNetwork) -> None:
+def test_granting_a_pre_vote_changes_neither_term_nor_vote(make_network: MakeNetwork) -> None:
     network = make_network(3)
-    voter, first, second = network.addresses
+    voter, first, _ = network.addresses
     node = network.nodes[voter]
     before = (node.term, node.voted_for, node.role, node._elections._deadline)
     assert ask_pre_vote(network, voter, first)
-    assert ask_pre_vote(network, voter, second)
     assert (node.term, node.voted_for, node.role, node._elections._deadline) == before
+
+
+def test_one_candidate_at_a_time_is_granted_a_pre_vote(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    voter, first, second = network.addresses
+    assert ask_pre_vote(network, voter, first)
+    assert not ask_pre_vote(network, voter, second)
+    assert ask_pre_vote(network, voter, first)
+    assert ask_pre_vote(network, voter, second, last_log_index=1), "its log is better"
+    assert not ask_pre_vote(network, voter, first)
+    network.time.now += timing.PROMISE
+    assert ask_pre_vote(network, voter, first)
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_votes_do_not_split_when_all_followers_miss_their_leader_in_one_moment(
+    make_network: MakeNetwork, count: int
+) -> None:
+    network = make_network(count)
+    for _ in range(3):
+        leader = network.elect()
+        network.run_until(network.level)
+        term = network.nodes[leader].term
+        machine = network.kill(leader)
+        for node in network.nodes.values():
+            node._elections._deadline = network.time.now
+            node._follower.forget_leader()
+        seconds = network.run_until(lambda: network.leader() is not None)
+        assert seconds < timing.ELECTION_MIN
+        assert network.nodes[network.elect()].term == term + 1
+        network.start(leader, machine)
 
 
 def test_a_late_or_repeated_pre_vote_does_not_count(make_network: MakeNetwork) -> None:
