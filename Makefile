@@ -64,6 +64,10 @@ KILLS ?= 100
 failover: $(READY) ## from kill -9 of the leader to the next order, and etcd's beside it where etcd is installed (KILLS=100)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.failover --kills $(KILLS) $(ARGS)
 
+.PHONY: calm
+calm: $(READY) ## no election without a reason: idle for MINUTES, then all cores busy for a fifth of that (MINUTES=10)
+	@PYTHONPATH=tests $(BIN)/python -m chaos.calm --minutes $(MINUTES) --nodes $(NODES) $(ARGS)
+
 .PHONY: check
 check: format-check lint types protos-check test ## all that CI checks
 

@@ -54,8 +54,13 @@ class Gauge:
         """Kill so many leaders; the gaps in seconds."""
         probes = [asyncio.create_task(self._probe(node)) for node in self._target.nodes]
         try:
-            return [await self._kill(rng) for _ in range(kills)]
+            gaps = []
+            for number in range(1, kills + 1):
+                gaps.append(await self._kill(rng))
+                print(f"\r{number} of {kills} kills ", end="", file=sys.stderr, flush=True)
+            return gaps
         finally:
+            print(file=sys.stderr)
             for probe in probes:
                 probe.cancel()
             await asyncio.gather(*probes, return_exceptions=True)
