@@ -120,7 +120,8 @@ class SimulatedNode:
             if self.disk.damage is None:
                 raise
             self.broken = True
-            self.world.trace.say(f"{self.name} does not start: {explain(refusal, self.disk.folder)}")
+            why = explain(refusal, self.disk.folder).replace(f"{self.disk.folder.parent}/", "")
+            self.world.trace.say(f"{self.name} does not start: {why}")
         else:
             if self.disk.damage is not None:
                 raise Violation(f"{self.name} starts on damaged files: {self.disk.damage}")
