@@ -108,7 +108,7 @@ class CatchUp:
         world, size = self._world, len(data)
         world.counts["copy: begun"] += 1
         world.trace.say(f"{self._node.name} fetches a copy of {source.name} at index {info.applied_index}")
-        damaged = world.rng.random() < world.profile.copy_damage
+        damaged = not world.network.calm and world.rng.random() < world.profile.copy_damage
         if damaged:
             place = world.rng.randrange(size)
             data = data[:place] + bytes([data[place] ^ 1 << world.rng.randrange(8)]) + data[place + 1 :]
