@@ -20,6 +20,8 @@ class Profile:
     power_loss: float  # chance that a crash is one of power, not only of the process
     checkpoint_pages: int  # a -wal is checkpointed at this length
     heartbeat: float
+    promise: float  # seconds; 0 lets many stand at once, which must be safe too
+    state_commit: float  # seconds that a transaction of the state stays open
     election_max: float  # the longest election timeout; close to the shortest, so that votes are split
     turn: float  # seconds that a turn takes; what arrives meanwhile waits for the next one
     apply_cost: float  # seconds that applying one entry takes
@@ -55,6 +57,8 @@ class Profile:
             checkpoint_pages=rng.choice([8, 30, 200]),
             election_max=rng.choice([0.55, 1.0, 1.0]),
             heartbeat=rng.choice([0.05, 0.1]),
+            promise=rng.choice([0.0, 0.2]),
+            state_commit=rng.choice([0.0, 0.01, 0.5]),
             turn=rng.choice([0.001, 0.004, 0.01]),
             apply_cost=rng.choice([0.0, 0.0, 0.0005, 0.003]),
             ballast=rng.choice([0.0, 0.02, 0.1]),

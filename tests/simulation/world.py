@@ -208,6 +208,8 @@ def set_constants(profile: Profile) -> None:
         (leader, "MAX_APPEND_ENTRIES", profile.append_entries),
         (timing, "HEARTBEAT", profile.heartbeat),
         (timing, "ELECTION_MAX", profile.election_max),
+        (timing, "PROMISE", profile.promise),
+        (timing, "STATE_COMMIT", profile.state_commit),
         (timing, "COMPACTION", profile.trim_seconds),
         (entry_cache, "CACHE_ENTRIES", profile.cached_entries),
         (compaction, "MARGIN_ENTRIES", profile.margin_entries),

@@ -106,7 +106,7 @@ class Elections:
         granted = granted and self._promise.is_free_for(asker, now)
         if granted:
             self._promise.give(asker, now)
-            self._round += 1  # answers to what it asked for itself do not count any more
+            self._round += self._promise.is_to_another(now)  # so answers to what it asked for itself count no more
         answer = {"type": "pre_vote_response", "term": raft.term, "round": message["round"], "granted": granted}
         raft.send(node, answer)
 
