@@ -99,8 +99,8 @@ class CatchUp:
     async def _download(self, address: str, target: Path) -> CopyInfo:
         async with grpc.aio.insecure_channel(address, options=(("grpc.enable_http_proxy", 0),)) as channel:
             request = pb.CopyStateRequest(cluster_id=self._directory.identity.cluster_id)
-            call = catchup_pb2_grpc.CatchUpServiceStub(channel).CopyState(request, timeout=COPY_SECONDS)
-            return await receive(aiter(call), target)
+            async with asyncio.timeout(COPY_SECONDS):  # gRPC's own would be reckoned by the wall clock
+                return await receive(aiter(catchup_pb2_grpc.CatchUpServiceStub(channel).CopyState(request)), target)
 
 
 def install(directory: DataDirectory, copy: ArrivedCopy, applied_index: int) -> bool:

@@ -5,6 +5,7 @@ and directly where they measure.
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -90,8 +91,20 @@ class ChaosCluster(LocalCluster):
         folder = self.config.node_dir(self.small_disk)
         ballast = folder / "ballast"
         with ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, psutil.disk_usage(str(folder)).free - ROOM_BYTES))
+            while not self._take_room(file.fileno(), psutil.disk_usage(str(folder)).free - ROOM_BYTES):
+                """The node took some of it meanwhile."""
         return ballast
+
+    @staticmethod
+    def _take_room(file: int, size: int) -> bool:
+        try:
+            if size > 0:
+                os.posix_fallocate(file, 0, size)
+        except OSError as problem:
+            if problem.errno != errno.ENOSPC:
+                raise
+            return False
+        return True
 
     def wipe(self, node: str) -> None:
         """Delete the data of a node that is down, and have it make an empty directory to catch up into."""

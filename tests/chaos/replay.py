@@ -42,7 +42,7 @@ class Replay:
         self._tries = 0
         self._misfit: Violation | None = None
         self._final_expiry = {one.id: one.expires_at_tick for state in history.states for one in state.reservations}
-        self._open = unanswered(history)
+        self._open = unanswered(history) + unnoticed_extensions(history, self._final_expiry)
 
     def run(self) -> bool:
         """Play everything; False, with a violation, at the first answer that does not fit."""
@@ -273,3 +273,19 @@ def unanswered(history: History) -> list[Call]:
     answered = {key_of(call) for call in history.calls if call.answer is not None and call.command != "extend"}
     unknown = {key_of(call): call for call in history.calls if call.came_to == "unknown" and not call.is_read}
     return [call for key, call in unknown.items() if key not in answered]
+
+
+def unnoticed_extensions(history: History, final_expiry: dict[str, int]) -> list[Call]:
+    """Extensions that were answered that they came too late, of holds that ended later than anybody was told.
+
+    A node that saw no result of its first try proposes a command again; the first one may have had its effect.
+    """
+    told: dict[str, int] = defaultdict(int)
+    refused = []
+    for call in [call for call in history.calls if call.command in {"reserve", "extend"} and call.answer is not None]:
+        assert call.answer is not None
+        if is_accepted(call.answer.outcome):
+            told[call.arguments.id] = max(told[call.arguments.id], call.answer.expires_at_tick or 0)
+        elif call.command == "extend":
+            refused.append(call)
+    return [call for call in refused if final_expiry.get(call.arguments.id, 0) > told[call.arguments.id]]
