@@ -40,8 +40,10 @@ class Waiting:
 class HonestCluster:
     """One log, and clients who write down what they are told."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, tries_twice: bool = False) -> None:
+        """tries_twice: some extensions have their effect in a try that the node which is asked never hears of."""
         self._rng = random.Random(seed)
+        self._tries_twice = tries_twice
         self._connection = memory_database()
         self._machine = StateMachine(self._connection)
         self._now = 0.0
@@ -135,10 +137,18 @@ class HonestCluster:
     # The log.
 
     def _enter(self, waiting: list[Waiting], loss: float = 0.0) -> None:
+        if self._tries_twice:
+            self._try(waiting)
         applied = self._apply(*(to_log(each.command, each.arguments) for each in waiting))
         for each, result in zip(waiting, applied.results, strict=True):
             lost = self._rng.random() < loss
             self._write(each, None if lost else to_answer(result, applied.index))
+
+    def _try(self, waiting: list[Waiting]) -> None:
+        for each in [each for each in waiting if each.command == "extend"]:
+            self._apply(to_log(each.command, each.arguments))
+            for _ in range(self._rng.randrange(6)):
+                self._apply(log.Tick(self._machine.clock))
 
     def _apply(self, *entry: log.Command) -> results.Applied:
         self._now += ENTRY_S

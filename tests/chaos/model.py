@@ -94,6 +94,10 @@ class Model:
         """The later moments, up to `until`, at which an open hold expires."""
         return sorted({at for at in self._held.values() if self.clock < at <= until})
 
+    def ending(self, until: int) -> list[str]:
+        """Open holds that expire by then, if nothing extends them."""
+        return [name for name, at in self._held.items() if at <= until]
+
     def advance(self, clock: int) -> None:
         """Move the clock, and free what expires on the way."""
         self._put(self._clock, "clock", clock)

@@ -6,6 +6,7 @@ tells the clock exactly, it is moved no further than the answers ask for. A comm
 when it was repeated, may stand anywhere after its call, or nowhere: it is put in where an answer asks for it.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,32 @@ from chaos.model import Model, as_numbers
 from chaos.verdict import Verdict, Violation, is_accepted
 
 MOST_TRIES = 20_000  # for the commands of one entry
+
+
+class Extensions:
+    """Calls that extend a hold. Each may have had its effect earlier than where its answer stands.
+
+    A node that sees no result of its first try proposes the command again, and an extension is never remembered: the
+    answer, if one comes, is that of the last try.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._calls: dict[str, list[Call]] = defaultdict(list)
+        for call in history.calls:
+            if call.command == "extend" and call.came_to in {"answered", "unknown"}:
+                self._calls[call.arguments.id].append(call)
+        ended = [(call.answer.index, call.returned_at) for call in history.calls if call.answer and call.returned_at]
+        self._indexes: list[int] = []
+        self._earliest: list[float] = []  # that anybody was shown this index or a later one
+        for index, returned_at in sorted(ended, reverse=True):
+            self._indexes.append(-index)
+            self._earliest.append(min(returned_at, self._earliest[-1] if self._earliest else returned_at))
+
+    def begun_before(self, name: str, index: int) -> list[Call]:
+        """Extensions of a hold that may have been under way when the log came to index."""
+        calls = self._calls.get(name, [])
+        at = bisect_right(self._indexes, -index) - 1
+        return [call for call in calls if at < 0 or call.called_at < self._earliest[at]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +69,8 @@ class Replay:
         self._tries = 0
         self._misfit: Violation | None = None
         self._final_expiry = {one.id: one.expires_at_tick for state in history.states for one in state.reservations}
-        self._open = unanswered(history) + unnoticed_extensions(history, self._final_expiry)
+        self._open = unanswered(history)
+        self._extensions = Extensions(history)
 
     def run(self) -> bool:
         """Play everything; False, with a violation, at the first answer that does not fit."""
@@ -74,11 +102,13 @@ class Replay:
         self.model.forget_notes()
         first: Violation | None = None
         start = max(self.model.clock, self._clocks.least(index))
-        for clock in (start, *self.model.expiries(self._clocks.most(index))):
+        most = self._clocks.most(index)
+        later = {self._final_expiry.get(name, 0) for name in self.model.ending(most)}
+        for clock in (start, *sorted({*self.model.expiries(most), *(end for end in later if end <= most)})):
             if clock < start:
                 continue
             mark = self.model.mark()
-            self._advance(clock)
+            self._advance(clock, index)
             self._tries = MOST_TRIES
             if all(self._explain(part) for part in self._apart(steps)):
                 return True
@@ -88,20 +118,17 @@ class Replay:
         self._verdict.add(*first)
         return False
 
-    def _advance(self, clock: int) -> None:
-        """Move the clock."""
-        for call in self._open:
-            order = self.model.orders.get(call.arguments.id)
-            if order is not None and order.expires_at <= clock:
-                self._extend(call.arguments.id)
+    def _advance(self, clock: int, index: int = FOREVER) -> None:
+        """Move the clock; `index` is where the log stands."""
+        for name in self.model.ending(clock):
+            self._extend(name, index)
         self.model.advance(clock)
 
-    def _extend(self, name: str) -> None:
-        """Before a hold ends: an extension that was never answered, but shows in the final state, had its effect."""
-        for call in self._open:
+    def _extend(self, name: str, index: int) -> None:
+        """Before a hold ends: an extension that nobody was answered, but shows in the final state, had its effect."""
+        for call in self._extensions.begun_before(name, index):
             order = self.model.orders.get(name)
-            mine = call.command == "extend" and call.arguments.id == name
-            if mine and order and order.state == "HELD" and order.expires_at < self._final_expiry.get(name, 0):
+            if order and order.state == "HELD" and order.expires_at < self._final_expiry.get(name, 0):
                 self.model.apply("extend", call.arguments, 0, None)
 
     # One entry.
@@ -163,7 +190,7 @@ class Replay:
         if call.command == "get_reservation":
             return self._differs(call, shown(told.reservation), shown(self.model.reservation(call.arguments.id)))
         if told.outcome in {"CONFIRMED", "RELEASED"}:
-            self._extend(call.arguments.id)
+            self._extend(call.arguments.id, told.index)
         right = self.model.apply(call.command, call.arguments, told.index, told.token)
         if right.replayed:
             same = told.replayed and right.index == told.index
@@ -273,19 +300,3 @@ def unanswered(history: History) -> list[Call]:
     answered = {key_of(call) for call in history.calls if call.answer is not None and call.command != "extend"}
     unknown = {key_of(call): call for call in history.calls if call.came_to == "unknown" and not call.is_read}
     return [call for key, call in unknown.items() if key not in answered]
-
-
-def unnoticed_extensions(history: History, final_expiry: dict[str, int]) -> list[Call]:
-    """Extensions that were answered that they came too late, of holds that ended later than anybody was told.
-
-    A node that saw no result of its first try proposes a command again; the first one may have had its effect.
-    """
-    told: dict[str, int] = defaultdict(int)
-    refused = []
-    for call in [call for call in history.calls if call.command in {"reserve", "extend"} and call.answer is not None]:
-        assert call.answer is not None
-        if is_accepted(call.answer.outcome):
-            told[call.arguments.id] = max(told[call.arguments.id], call.answer.expires_at_tick or 0)
-        elif call.command == "extend":
-            refused.append(call)
-    return [call for call in refused if final_expiry.get(call.arguments.id, 0) > told[call.arguments.id]]

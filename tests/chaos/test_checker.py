@@ -41,6 +41,20 @@ def test_an_honest_history_is_accepted(seed: int) -> None:
     assert min(figures[name] for name in ("acked", "refused", "replayed", "unknown", "reads")) > 0
 
 
+def test_an_extension_may_come_too_late_though_its_first_try_did_not() -> None:
+    """Found by a run: the node that was asked had seen no result of the first try, and proposed it again."""
+    histories = [HonestCluster(seed, tries_twice=True).run(entries=40) for seed in range(6)]
+    assert [check(history).violations for history in histories] == [[]] * len(histories)
+    ends = [{one.id: one.expires_at_tick for one in history.states[0].reservations} for history in histories]
+    late = [
+        (number, call.arguments.id, call.arguments.until_tick)
+        for number, history in enumerate(histories)
+        for call in history.calls
+        if call.command == "extend" and call.answer and call.answer.outcome == "EXPIRED"
+    ]
+    assert any(ends[number][name] >= until for number, name, until in late)
+
+
 def test_the_honest_history_has_what_doctors_need(honest: History) -> None:
     outcomes = {call.answer.outcome for call in honest.calls if call.answer}
     assert {"RESERVED", "CONFIRMED", "RELEASED", "EXTENDED", "EXPIRED", "RETURNED", "OUT_OF_STOCK"} <= outcomes
