@@ -115,8 +115,11 @@ class Turn:
         self.done[case.workload] += sample.all_right
 
     async def measure(self, case: Case) -> None:
-        """Take one figure; none from wrong answers."""
-        sample = await self._sample(case)
+        """Take one figure; none from wrong answers, and none below a maximum that was not measured."""
+        closed = Case(case.workload, case.callers, case.batch)
+        if case.percent and closed not in self.figures:
+            return
+        sample = await self._sample(case, closed)
         self.done[case.workload] += sample.all_right
         if sample.wrong or not sample.right:
             answers = f"{sample.wrong} wrong answers" if sample.wrong else "nothing was answered in time"
@@ -124,9 +127,9 @@ class Turn:
         else:
             self.figures[case] = Figure(sample.orders_per_s, Latencies(sample.latencies))
 
-    async def _sample(self, case: Case) -> Sample:
+    async def _sample(self, case: Case, closed: Case) -> Sample:
         operation = self._live.operations[case.workload]
         if not case.percent:
             return await closed_loop(operation, case.callers, case.batch, self._span)
-        maximum = self.figures[Case(case.workload, case.callers, case.batch)].orders_per_s
-        return await open_loop(operation, case.callers, case.batch, maximum * case.percent / 100, self._span)
+        rate = self.figures[closed].orders_per_s * case.percent / 100
+        return await open_loop(operation, case.callers, case.batch, rate, self._span)
