@@ -105,8 +105,8 @@ down: $(READY) ## stop it
 .PHONY: lock
 lock: $(READY) ## pin anew what pyproject.toml allows
 	@test -x build/lock/bin/uv || { $(BIN)/python -m venv build/lock && build/lock/bin/pip install --quiet uv; }
-	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --generate-hashes \
-		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	@build/lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --upgrade --extra dev \
+		--generate-hashes --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 
 .PHONY: venv
 venv: $(READY) ## only make the environment

@@ -8,6 +8,7 @@ an echo as the ceiling.
 import argparse
 import asyncio
 import json
+import shutil
 import signal
 import sys
 import time
@@ -36,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; exit status 1 when a system gave wrong answers or lost an order."""
     given = parse(arguments)
     span = Span(min(1.0, given.seconds / 3), given.seconds)
-    rounds = Rounds(systems(given), given.rounds, span, Teller(Console(stderr=True)))
+    teller = Teller()
+    rounds = Rounds(systems(given), given.rounds, span, teller)
     for name, said in rounds.outcome.systems.items():
         print(f"{name} {said}", file=sys.stderr)
     try:
@@ -44,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("stopped; nothing that was started still runs", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        teller.end()
     content = report.document(outcome, given.rounds, span)
     path = OUT / ("quick.json" if given.quick else "latest.json")
     report.write(content, path)
@@ -91,22 +95,27 @@ def systems(given: argparse.Namespace) -> list[System]:
 
 
 class Teller:
-    """Says how far a run is: one line that changes on a terminal, else a line a measurement."""
+    """Says on stderr how far a run is: one line that changes on a terminal, else a line a measurement."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
         self._begun_at = time.monotonic()
 
     def __call__(self, now: Progress) -> None:
         """About to measure this."""
         taken = time.monotonic() - self._begun_at
         left = taken / (now.number - 1) * (now.total - now.number + 1) if now.number > 1 else None
-        minutes = f", {left / 60:.0f} min left" if left is not None else ""
-        line = f"round {now.round}, {now.number}/{now.total}{minutes}  {now.what}"
-        if self._console.is_terminal:
-            self._console.print(f"\r\x1b[2K{line}", end="" if now.number < now.total else "\n", markup=False)
-        else:
-            self._console.print(line, markup=False, highlight=False)
+        minutes = f", {left / 60:.1f} min left" if left is not None else ""
+        line = f"round {now.round}, {now.number} of {now.total}{minutes}: {now.what}"
+        if self._is_terminal:
+            line = "\r\x1b[2K" + line[: shutil.get_terminal_size().columns - 1]
+        sys.stderr.write(line + ("" if self._is_terminal else "\n"))
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._is_terminal:
+            sys.stderr.write("\r\x1b[2K")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

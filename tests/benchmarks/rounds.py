@@ -4,6 +4,7 @@ A system is started for its turn and ended after it, so that only one at a time 
 count when everything was answered rightly, and when the system held in the end what it had answered.
 """
 
+import gc
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -119,6 +120,7 @@ class Turn:
         closed = Case(case.workload, case.callers, case.batch)
         if case.percent and closed not in self.figures:
             return
+        gc.collect()  # what the measurement before has left is not to be collected in this one
         sample = await self._sample(case, closed)
         self.done[case.workload] += sample.all_right
         if sample.wrong or not sample.right:
