@@ -72,9 +72,10 @@ def draw(path: Path) -> None:
 
 
 async def until_ended(rounds: Rounds) -> Outcome:
-    """Run; SIGTERM ends it as Ctrl-C does."""
+    """Run; SIGTERM, or a terminal that is closed, ends it as Ctrl-C does."""
     task = asyncio.ensure_future(rounds.run())
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(ending, task.cancel)
     return await task
 
 

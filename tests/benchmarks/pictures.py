@@ -12,6 +12,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 SOURCE = Path("build/bench/latest.json")
 FOLDER = Path("docs")
@@ -69,6 +70,7 @@ def latency(content: Mapping[str, Any]) -> Figure:
     axes.set_yscale("log")
     axes.set_xticks([2, 10, 100, 1_000, 10_000], ["50 %", "90 %", "99 %", "99.9 %", "99.99 %"])
     axes.minorticks_off()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set(xlabel="percentile", ylabel="ms from the intended start", title=f"Latency at {PERCENT} % of the maximum")
     axes.grid(visible=True, alpha=0.3)

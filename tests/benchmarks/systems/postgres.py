@@ -26,6 +26,7 @@ USER = "postgres"
 UNITS = 100_000_000
 MOST_CALLERS = 64
 START_LIMIT_S = 20.0
+INITDB = ("--auth=trust", "--no-locale", "--no-sync")  # what initdb writes itself is not waited for
 TABLES = """
 CREATE TABLE stock (sku text PRIMARY KEY, available bigint NOT NULL CHECK (available >= 0));
 CREATE TABLE orders (id text PRIMARY KEY, sku text NOT NULL, quantity bigint NOT NULL);
@@ -102,7 +103,7 @@ def _start(folder: Path, port: int) -> Program:
         shutil.chown(data, USER, USER)
         folder.chmod(0o711)  # else its user cannot reach it
     made = subprocess.run(
-        [*as_user(), f"{programs()}/initdb", f"--pgdata={data}", f"--username={USER}", "--auth=trust", "--no-locale"],
+        [*as_user(), f"{programs()}/initdb", f"--pgdata={data}", f"--username={USER}", *INITDB],
         capture_output=True,
         text=True,
         cwd=data,
