@@ -15,6 +15,7 @@ from lastunit_client import AsyncInventoryClient
 from lastunit_node.cli.sale.cluster import free_ports
 
 MESSAGE = 100
+SERVER = Path(__file__).with_name("echo_server.py")
 
 
 class Echo:
@@ -39,7 +40,7 @@ class Echo:
     async def running(self, folder: Path) -> AsyncIterator[Live]:
         """The process, and clients of it."""
         port = next(free_ports())
-        program = Program([sys.executable, "-m", "benchmarks.systems.echo_server", str(port)], folder / "echo.log")
+        program = Program([sys.executable, "-P", str(SERVER), str(port)], folder / "echo.log")
         try:
             await program.listens(port)
             at = f"127.0.0.1:{port}"

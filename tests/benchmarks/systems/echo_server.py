@@ -1,4 +1,4 @@
-"""The echo's process: `python -m benchmarks.systems.echo_server PORT`. Every order is placed, nothing is remembered."""
+"""The echo's process: `python -P echo_server.py PORT`. Every order is placed, nothing is remembered."""
 
 import sys
 from collections.abc import AsyncIterator

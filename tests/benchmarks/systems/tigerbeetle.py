@@ -49,14 +49,14 @@ class TigerBeetle:
     async def running(self, folder: Path) -> AsyncIterator[Live]:
         """New accounts with stock."""
         async with tb.ClientAsync(cluster_id=self._cluster_id, replica_addresses=self._addresses) as client:
-            live = _Live(client)
+            live = Accounts(client)
             async with asyncio.timeout(LIMIT_S):  # the client itself waits for its servers for ever
                 await live.stock()
             yield live
 
 
-class _Live:
-    """See plan.Live."""
+class Accounts:
+    """See plan.Live: three accounts, and transfers between them."""
 
     def __init__(self, client: tb.ClientAsync) -> None:
         self._client = client
