@@ -29,7 +29,7 @@ test: $(READY) ## all tests; the slow ones are named at the end (ARGS="-k expiry
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: bench
-bench: $(READY) ## lastunit beside its peers, some 17 minutes on an idle machine (ARGS="--quick": lastunit alone, half a minute)
+bench: $(READY) ## lastunit beside its peers, a quarter of an hour on an idle machine (ARGS="--quick": lastunit alone, half a minute)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: bench-catchup

@@ -1,4 +1,4 @@
-"""`make bench`: lastunit beside its peers, some 17 minutes; `make bench ARGS=--quick`: lastunit alone, half a minute.
+"""`make bench`: lastunit beside its peers, a quarter of an hour; `make bench ARGS=--quick`: lastunit alone, < 40 s.
 
 Do it on a machine that does nothing else. Prints a table; build/bench/latest.json (a quick run: quick.json) is for
 programs. Peers: etcd, redis-server and PostgreSQL where they are installed, TigerBeetle where --tigerbeetle says; and
