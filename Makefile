@@ -29,8 +29,8 @@ test: $(READY) ## all tests; the slow ones are named at the end (ARGS="-k expiry
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: bench
-bench: $(READY) ## how fast a local cluster answers, on a machine that does nothing else
-	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/calls.py $(ARGS)
+bench: $(READY) ## lastunit beside its peers, a quarter of an hour on an idle machine (ARGS="--quick": lastunit alone, half a minute)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: bench-catchup
 bench-catchup: $(READY) ## how long a copy of 100,000 reservations takes to bring a node back
@@ -109,8 +109,8 @@ down: $(READY) ## stop it
 .PHONY: lock
 lock: $(READY) ## pin anew what pyproject.toml allows
 	@test -x build/lock/bin/uv || { $(BIN)/python -m venv build/lock && build/lock/bin/pip install --quiet uv; }
-	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --generate-hashes \
-		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	@build/lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --upgrade --extra dev \
+		--generate-hashes --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 
 .PHONY: venv
 venv: $(READY) ## only make the environment
