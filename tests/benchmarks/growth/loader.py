@@ -86,6 +86,7 @@ def make(file: Path, configure: Configure, skus: int, reservations: int, tell: T
         connection.execute("PRAGMA synchronous = OFF")  # a state that is lost is made again
         writer = Writer(connection)
         writer.apply((configure,))
+        tell(f"loading: {skus:,} skus")
         for receipts in stock(skus, reservations // skus + 1 + SPARE):
             writer.apply(receipts)
         bytes_of_stock = writer.settle()

@@ -74,12 +74,14 @@ def throughput(figures: Figures) -> Table:
 
 def steady(figures: Figures) -> Table:
     """What a light load felt."""
-    table = table_of("a light load (4 callers) while", "", *WAITS_COLUMNS)
+    table = table_of("a light load (4 callers) while", "", *WAITS_COLUMNS, "elections")
     trimming, expiry = figures["trimming"], figures["expiry"]
     for name in ("empty", "loaded"):
-        trimmed = trimming[name]["entries_trimmed_on_the_leader"]
-        table.add_row(f"{name}: {trimmed:,} log entries are trimmed", *waits_cells(trimming[name]["waits"]))
-    table.add_row(f"loaded: {expiry['holds']:,} holds expire", *waits_cells(expiry["waits"]))
+        found = trimming[name]
+        trimmed = found["entries_trimmed_on_the_leader"]
+        cells = waits_cells(found["waits"])
+        table.add_row(f"{name}: {trimmed:,} log entries are trimmed", *cells, str(found["elections"]))
+    table.add_row(f"loaded: {expiry['holds']:,} holds expire", *waits_cells(expiry["waits"]), str(expiry["elections"]))
     table.add_row("loaded: a wiped node fetches a copy", *waits_cells(figures["rejoin"]["waits"]))
     return table
 

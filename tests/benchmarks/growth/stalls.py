@@ -6,7 +6,7 @@ import time
 from contextlib import closing
 from typing import Any, Final
 
-from benchmarks.growth.load import TIMEOUT, NextSku, Waits, steady_load
+from benchmarks.growth.load import TIMEOUT, NextSku, steady_load
 from benchmarks.growth.loader import Tell
 from support.real_cluster import client, leader_of, only, reader_endpoint
 
@@ -31,13 +31,20 @@ def journal_start(cluster: LocalCluster, node: str) -> int:
 async def while_trimming(cluster: LocalCluster, next_sku: NextSku, seconds: float) -> dict[str, Any]:
     """A steady load on nodes whose journals are trimmed all the while."""
     leader = await leader_of(cluster)
-    first, begin = journal_start(cluster, leader), time.perf_counter()
+    first, begin, term = journal_start(cluster, leader), time.perf_counter(), await term_of(cluster)
     trimmed = 0
     async with steady_load(cluster, next_sku) as recorder, asyncio.timeout(TRIM_LIMIT + seconds):
         while not trimmed or time.perf_counter() - begin < seconds:
             await asyncio.sleep(LOOK_SECONDS)
             trimmed = journal_start(cluster, leader) - first
-    return {"entries_trimmed_on_the_leader": trimmed, "waits": recorder.waits()}
+    elections = await term_of(cluster) - term
+    return {"entries_trimmed_on_the_leader": trimmed, "elections": elections, "waits": recorder.waits()}
+
+
+async def term_of(cluster: LocalCluster) -> int:
+    """The newest term: a wait that an election explains is none of trimming or expiry."""
+    statuses = await asyncio.to_thread(cluster.statuses)
+    return max(status.term or 0 for status in statuses.values())
 
 
 class Clock:
@@ -87,17 +94,13 @@ async def while_expiring(
             await none_held(watcher, limit)
             swept = time.perf_counter() - begin
             after = await watcher.status(reader_endpoint(cluster, leader))
-    return expiry_figures(holds, made, swept, after.applied_index - before.applied_index, recorder.waits())
-
-
-def expiry_figures(holds: int, made: float, swept: float, entries: int, waits: Waits) -> dict[str, Any]:
-    """What was seen."""
     return {
         "holds": holds,
         "made_in_s": round(made, 2),
         "expired_in_s": round(swept, 2),
-        "entries_meanwhile": entries,
-        "waits": waits,
+        "entries_meanwhile": after.applied_index - before.applied_index,
+        "elections": after.term - before.term,
+        "waits": recorder.waits(),
     }
 
 
