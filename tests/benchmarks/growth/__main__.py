@@ -10,10 +10,9 @@ import sys
 import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
 
 from benchmarks.growth.loader import SPARE
-from benchmarks.growth.report import plain, show, write
+from benchmarks.growth.report import Findings, show
 from benchmarks.growth.run import NoRoom, Plan, require_room, run
 
 from lastunit_node.statemachine.limits import MAX_QUANTITY
@@ -23,23 +22,24 @@ REFUSED = 2
 
 
 def main() -> int:
-    """Load, run, write, show."""
+    """Run, and show what was found, also when it ends early."""
     options = parse_options()
     plan = Plan(options.skus, options.reservations, options.holds, options.seconds, options.rounds, options.limit)
+    findings = Findings()
     try:
-        figures = plain(run_in_folders(plan, options.keep))
+        run_in_folders(plan, options.keep, findings)
     except (KeyboardInterrupt, asyncio.CancelledError):
         tell("stopped; no node runs any more")
         return INTERRUPTED
     except (NoRoom, ValueError) as problem:
         tell(str(problem))
         return REFUSED
-    write(figures)
-    show(figures)
+    finally:
+        show(findings.figures)
     return 0
 
 
-def run_in_folders(plan: Plan, keep: Path | None) -> dict[str, Any]:
+def run_in_folders(plan: Plan, keep: Path | None, findings: Findings) -> None:
     """Clusters live in a folder that goes with them, beside the kept state if that is kept."""
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
@@ -47,14 +47,14 @@ def run_in_folders(plan: Plan, keep: Path | None) -> dict[str, Any]:
         folder = Path(made)
         require_room(folder, plan)
         kept = (keep or folder) / f"state-{plan.skus}-{plan.reservations}"
-        return asyncio.run(until_ended(run(plan, folder, kept, tell)))
+        asyncio.run(until_ended(run(plan, folder, kept, findings, tell)))
 
 
-async def until_ended(running: Coroutine[object, object, dict[str, Any]]) -> dict[str, Any]:
+async def until_ended(running: Coroutine[object, object, None]) -> None:
     """Run; SIGTERM ends it as Ctrl-C does, with nothing left behind."""
     task = asyncio.ensure_future(running)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await task
+    await task
 
 
 def tell(line: str) -> None:

@@ -27,23 +27,32 @@ def plain(value: Any) -> Any:
     return value
 
 
-def write(figures: Figures) -> None:
-    """build/bench/growth.json."""
-    LATEST.parent.mkdir(parents=True, exist_ok=True)
-    LATEST.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+class Findings:
+    """What was measured so far; each piece is in build/bench/growth.json at once, should the run end early."""
+
+    def __init__(self) -> None:
+        self.figures: Figures = {}
+
+    def add(self, name: str, value: Any) -> None:
+        """One more section."""
+        self.figures[name] = plain(value)
+        LATEST.parent.mkdir(parents=True, exist_ok=True)
+        LATEST.write_text(json.dumps(self.figures, indent=2) + "\n", encoding="utf-8")
 
 
 def show(figures: Figures) -> None:
-    """Tables."""
+    """Tables of what there is."""
     console = Console()
     console.width = max(console.width, LEAST_WIDTH)
-    plan, made = figures["plan"], figures["loaded"]
-    console.print(
-        f"{made['skus']:,} skus, {made['reservations']:,} reservations (loaded in {made['seconds']:g} s); 3 nodes, "
-        f"{plan['rounds']} rounds of {plan['seconds']:g} s; {figures['machine']['cpus']} CPUs"
-    )
+    if "loaded" in figures:
+        plan, made = figures["plan"], figures["loaded"]
+        console.print(
+            f"{made['skus']:,} skus, {made['reservations']:,} reservations (loaded in {made['seconds']:g} s); 3 nodes, "
+            f"{plan['rounds']} rounds of {plan['seconds']:g} s; {figures['machine']['cpus']} CPUs"
+        )
     for table in (throughput(figures), steady(figures), single_figures(figures), targets(figures)):
-        console.print(table)
+        if table.row_count:
+            console.print(table)
 
 
 def table_of(title: str, *columns: str) -> Table:
@@ -66,31 +75,35 @@ WAITS_COLUMNS: Final = ("orders/s", "p50 ms", "p99 ms", "slowest ms", "longest g
 def throughput(figures: Figures) -> Table:
     """Empty against loaded."""
     table = table_of("64 callers", "workload", "state", *WAITS_COLUMNS, "loaded / empty")
-    for workload, found in figures["throughput"].items():
+    for workload, found in figures.get("throughput", {}).items():
         table.add_row(workload, "empty", *waits_cells(found["empty"]))
         table.add_row("", "loaded", *waits_cells(found["loaded"]), f"{found['ratio']:.2f}")
     return table
 
 
+STEADY: Final = {
+    "trimming empty": "empty: log entries are trimmed",
+    "trimming loaded": "loaded: log entries are trimmed",
+    "expiry": "loaded: very many holds expire",
+    "rejoin": "loaded: a wiped node fetches a copy",
+}
+
+
 def steady(figures: Figures) -> Table:
     """What a light load felt."""
-    table = table_of("a light load (4 callers) while", "", *WAITS_COLUMNS, "elections")
-    trimming, expiry = figures["trimming"], figures["expiry"]
-    for name in ("empty", "loaded"):
-        found = trimming[name]
-        trimmed = found["entries_trimmed_on_the_leader"]
-        cells = waits_cells(found["waits"])
-        table.add_row(f"{name}: {trimmed:,} log entries are trimmed", *cells, str(found["elections"]))
-    table.add_row(f"loaded: {expiry['holds']:,} holds expire", *waits_cells(expiry["waits"]), str(expiry["elections"]))
-    table.add_row("loaded: a wiped node fetches a copy", *waits_cells(figures["rejoin"]["waits"]))
+    table = table_of("a light load (4 callers) meanwhile", "", *WAITS_COLUMNS, "elections")
+    for section, name in STEADY.items():
+        if section in figures:
+            found = figures[section]
+            table.add_row(name, *waits_cells(found["waits"]), str(found.get("elections", "")))
     return table
 
 
 def single_figures(figures: Figures) -> Table:
     """One figure a line."""
     table = table_of("", "figure", "value")
-    for section in ("start", "sizes", "restart", "rejoin", "expiry", "ticks"):
-        for name, value in figures[section].items():
+    for section in ("start", "sizes", "trimming empty", "trimming loaded", "restart", "expiry", "rejoin", "ticks"):
+        for name, value in figures.get(section, {}).items():
             if not isinstance(value, dict | list):
                 table.add_row(f"{section}: {name}", str(value) if isinstance(value, bool | str) else f"{value:,}")
     return table
@@ -106,14 +119,13 @@ def targets(figures: Figures) -> Table:
 
 def judged(figures: Figures) -> Iterator[tuple[str, str, str, bool]]:
     """Name, target, measured, whether it holds."""
-    for workload, found in figures["throughput"].items():
+    for workload, found in figures.get("throughput", {}).items():
         kept = found["ratio"]
         yield f"throughput kept, {workload}", f">= {TARGET_RATIO}", f"{kept:.2f}", kept >= TARGET_RATIO
-    seconds = figures["restart"]["caught_up_s"]
-    yield "restart", f"<= {TARGET_RESTART_S:g} s", f"{seconds:g} s", seconds <= TARGET_RESTART_S
-    for name, waits in (
-        ("trimming", figures["trimming"]["loaded"]["waits"]),
-        ("expiring", figures["expiry"]["waits"]),
-    ):
-        stall = waits["slowest_ms"]
-        yield f"slowest order while {name}", f"<= {TARGET_STALL_MS:g} ms", f"{stall:g} ms", stall <= TARGET_STALL_MS
+    if "restart" in figures:
+        seconds = figures["restart"]["caught_up_s"]
+        yield "restart", f"<= {TARGET_RESTART_S:g} s", f"{seconds:g} s", seconds <= TARGET_RESTART_S
+    for section, name in (("trimming loaded", "trimming"), ("expiry", "expiring")):
+        if section in figures:
+            stall = figures[section]["waits"]["slowest_ms"]
+            yield f"slowest order while {name}", f"<= {TARGET_STALL_MS:g} ms", f"{stall:g} ms", stall <= TARGET_STALL_MS

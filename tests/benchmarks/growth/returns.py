@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from typing import Any
 
+import psutil
 from benchmarks.catchup import figure, lines_of
 from benchmarks.growth.clusters import EARLY_TRIM
 from benchmarks.growth.load import NextSku, steady_load
@@ -28,30 +29,33 @@ async def restart(cluster: LocalCluster, limit: float) -> dict[str, Any]:
     """kill -9 of a follower; then the seconds from its start until it serves, and until it is level."""
     node = await follower_of(cluster)
     await asyncio.to_thread(cluster.kill, node)
-    reading = await asyncio.to_thread(read_state, cluster, node)
+    reading, reading_cpu = await asyncio.to_thread(read_state, cluster, node)
     goal = max(status.applied_index or 0 for status in (await asyncio.to_thread(cluster.statuses)).values())
     begin = time.perf_counter()
     await asyncio.to_thread(cluster.start, node, EARLY_TRIM)
     await asyncio.to_thread(cluster.wait_serving, limit, [node])
     serving = time.perf_counter() - begin
+    used = psutil.Process(cluster.running()[node]).cpu_times()
     level = await asyncio.to_thread(wait_until, lambda: (cluster.status(node).applied_index or 0) >= goal, limit)
     assert level, f"{node} is not level after {limit:g} s"
     return {
         "serving_s": round(serving, 2),
         "caught_up_s": round(time.perf_counter() - begin, 2),
-        "of_which_reading_the_state_s": round(reading, 2),
+        "cpu_until_serving_s": round(used.user + used.system, 2),
+        "reading_the_state_s": round(reading, 2),
+        "cpu_of_reading_the_state_s": round(reading_cpu, 2),
     }
 
 
-def read_state(cluster: LocalCluster, node: str) -> float:
-    """Seconds that the check of all rows takes, which a node makes when it starts; the node is down."""
+def read_state(cluster: LocalCluster, node: str) -> tuple[float, float]:
+    """What the check of all rows takes, which a node makes when it starts: seconds, and of CPU. The node is down."""
     directory = DataDirectory(cluster.config.node_dir(node), cluster.config.cluster, node)
     try:
         directory.open_journal(read_only=True).close()
         with closing(directory.open_reader()) as connection:
-            begin = time.perf_counter()
+            begin, begin_cpu = time.perf_counter(), time.thread_time()
             check_state(connection, directory.state_path)
-            return time.perf_counter() - begin
+            return time.perf_counter() - begin, time.thread_time() - begin_cpu
     finally:
         directory.close()
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import psutil
 from benchmarks.growth.clusters import any_of, hot, prepared, receive_few, receive_hot, settled, start
 from benchmarks.growth.loader import Loaded, Tell, lay_out, load
+from benchmarks.growth.report import Findings
 from benchmarks.growth.returns import rejoin_under_load, restart
 from benchmarks.growth.sizes import weigh
 from benchmarks.growth.stalls import while_expiring, while_trimming
@@ -25,7 +26,7 @@ from lastunit_node.server import configure_command
 
 BYTES_PER_RESERVATION: Final = 250  # on disk, as of a sku: somewhat more than was measured
 BYTES_PER_SKU: Final = 150
-HOLD_RATE: Final = 1 / 3  # of the rate of orders: so fast, at least, holds can be made
+HOLD_RATE: Final = 1 / 2  # of the rate of orders: so fast, at least, holds can be made
 COPIES: Final = 6  # as made, three nodes, and two more while a node fetches one
 
 
@@ -57,16 +58,20 @@ def require_room(folder: Path, plan: Plan) -> None:
         )
 
 
-async def run(plan: Plan, folder: Path, kept: Path, tell: Tell) -> dict[str, Any]:
+async def run(plan: Plan, folder: Path, kept: Path, findings: Findings, tell: Tell) -> None:
     """Everything, in order. folder: for the clusters; kept: for the loaded state. Nothing runs when this returns."""
+    findings.add("machine", machine())
+    findings.add("plan", plan)
     with ExitStack() as stack:
         empty = stack.enter_context(prepared(folder, "empty"))
         large = stack.enter_context(prepared(folder, "loaded"))
         made = await asyncio.to_thread(load, kept, configure_command(large.config), plan.skus, plan.reservations, tell)
+        findings.add("loaded", made)
         await asyncio.to_thread(lay_out, large.config, kept, made, tell)
         with showing_logs(large):
-            figures = await measure(plan, empty, large, made, tell)
-    return {"machine": machine(), "plan": plan, "loaded": made, **figures}
+            await measure_both(plan, empty, large, made, findings, tell)
+            await measure_large(plan, large, findings, tell)
+        findings.add("ticks", await asyncio.to_thread(sweep_offline, large, large.nodes[0], plan.holds, tell))
 
 
 @contextmanager
@@ -80,33 +85,36 @@ def showing_logs(cluster: LocalCluster) -> Iterator[None]:
         raise
 
 
-async def measure(plan: Plan, empty: LocalCluster, large: LocalCluster, made: Loaded, tell: Tell) -> dict[str, Any]:
-    """Both clusters, then the large one alone, then its state without a cluster."""
-    figures: dict[str, Any] = {"start": await start_both(plan, empty, large, tell)}
-    figures["throughput"] = await compare(empty, large, plan.skus, plan.seconds, plan.rounds, tell)
-    figures["sizes"] = weigh(empty, large, made)
+async def measure_both(
+    plan: Plan, empty: LocalCluster, large: LocalCluster, made: Loaded, findings: Findings, tell: Tell
+) -> None:
+    """What is compared; the empty cluster is gone then."""
+    findings.add("start", await start_both(plan, empty, large, tell))
+    findings.add("throughput", await compare(empty, large, plan.skus, plan.seconds, plan.rounds, tell))
+    findings.add("sizes", weigh(empty, large, made))
     steady_seconds = plan.seconds * plan.rounds
     tell(f"a steady load of {steady_seconds:g} s on each cluster while journals are trimmed")
-    trimming = {"empty": await while_trimming(empty, hot, steady_seconds)}
+    findings.add("trimming empty", await while_trimming(empty, hot, steady_seconds))
     await asyncio.to_thread(kill_all, empty)
+    findings.add("trimming loaded", await while_trimming(large, any_of(plan.skus), steady_seconds))
+
+
+async def measure_large(plan: Plan, large: LocalCluster, findings: Findings, tell: Tell) -> None:
+    """What needs no comparison; the cluster is gone then."""
     any_sku = any_of(plan.skus)
-    trimming["loaded"] = await while_trimming(large, any_sku, steady_seconds)
-    figures["trimming"] = trimming
+    tell("restarting a follower after kill -9")
+    findings.add("restart", await restart(large, plan.limit))
     tell(f"making {plan.holds:,} holds")
-    rate = figures["throughput"]["one hot sku"]["loaded"].orders_per_s * HOLD_RATE
-    figures["expiry"] = await while_expiring(large, any_sku, plan.holds, rate, plan.limit, tell)
+    rate = findings.figures["throughput"]["one hot sku"]["loaded"]["orders_per_s"] * HOLD_RATE
+    findings.add("expiry", await while_expiring(large, any_sku, plan.holds, rate, plan.limit, tell))
     await settled(large, plan.limit)
     await assert_nodes_agree(large)
-    tell("restarting a follower after kill -9")
-    figures["restart"] = await restart(large, plan.limit)
     tell("wiping a follower, which rejoins under a steady load")
-    figures["rejoin"] = await rejoin_under_load(large, any_sku, plan.limit)
-    if figures["rejoin"]["came_back"]:
+    findings.add("rejoin", await rejoin_under_load(large, any_sku, plan.limit))
+    if findings.figures["rejoin"]["came_back"]:
         await settled(large, plan.limit)
         await assert_nodes_agree(large)
     await asyncio.to_thread(kill_all, large)
-    figures["ticks"] = await asyncio.to_thread(sweep_offline, large, large.nodes[0], plan.holds, tell)
-    return figures
 
 
 async def start_both(plan: Plan, empty: LocalCluster, large: LocalCluster, tell: Tell) -> dict[str, float]:
