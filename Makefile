@@ -40,6 +40,14 @@ bench-catchup: $(READY) ## how long a copy of 100,000 reservations takes to brin
 bench-rejoin: $(READY) ## how long a node that lost its disk takes to come back (ARGS="--reservations 100000")
 	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/rejoin.py $(ARGS)
 
+.PHONY: bench-growth
+bench-growth: $(READY) ## what a large state costs: throughput, memory, restarts, stalls (ARGS="--reservations 50000 --skus 10000")
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.growth $(ARGS)
+
+.PHONY: bench-costs
+bench-costs: $(READY) ## where the time of an order goes: microseconds per stage, on the leader and on a follower
+	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/costs.py $(ARGS)
+
 SEEDS ?= 100
 NODES ?= 3
 

@@ -1,0 +1,77 @@
+"""What single entries cost while very many holds are due, on the large state, without a cluster around it.
+
+Every entry expires up to sweep_size holds before its own commands, so this is how long one keeps a node's thread.
+"""
+
+import sqlite3
+import statistics
+import time
+import uuid
+from contextlib import closing
+from typing import Any, Final
+
+from benchmarks.growth.loader import ORDERS_PER_ENTRY, TERM, Tell
+
+from lastunit_node.cli.local_cluster import LocalCluster
+from lastunit_node.datadir import DataDirectory
+from lastunit_node.statemachine.codec import encode_entry
+from lastunit_node.statemachine.commands import Command, Entry, Line, ReceiveStock, Reserve, Tick
+from lastunit_node.statemachine.database import open_state
+from lastunit_node.statemachine.limits import MAX_TICK
+from lastunit_node.statemachine.machine import StateMachine
+
+HELD: Final = "held"
+COMMIT_ENTRIES: Final = 10
+
+
+class Sweep:
+    """A state machine whose holds all expire at one tick."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.machine = StateMachine(connection)
+
+    def apply(self, *commands: Command) -> float:
+        """Apply one entry; seconds without the COMMIT, which many entries share."""
+        index = self.machine.applied_index + 1
+        entry = encode_entry(Entry(index, MAX_TICK, commands))
+        begin = time.perf_counter()
+        self.machine.apply(index, TERM, entry)
+        seconds = time.perf_counter() - begin
+        if index % COMMIT_ENTRIES == 0:
+            self.machine.commit()
+        return seconds
+
+    def hold(self, count: int) -> None:
+        """Holds that the next two ticks make due."""
+        self.apply(ReceiveStock(str(uuid.uuid4()), (Line(HELD, count),)))
+        for first in range(0, count, ORDERS_PER_ENTRY):
+            size = min(ORDERS_PER_ENTRY, count - first)
+            self.apply(*(Reserve(str(uuid.uuid4()), (Line(HELD, 1),), 1) for _ in range(size)))
+
+    def expire(self) -> list[float]:
+        """Seconds of each tick from the one that makes the holds due to the one that expires the last of them."""
+        self.apply(Tick(self.machine.clock))
+        took, due = [], self.machine.clock + 1
+        while self.machine.clock <= due:
+            took.append(self.apply(Tick(self.machine.clock)))
+        return took
+
+
+def sweep_offline(cluster: LocalCluster, node: str, holds: int, tell: Tell) -> dict[str, Any]:
+    """Make the holds due on the state of a node that is down for good, and time every tick until none is left."""
+    tell(f"{holds:,} holds on the large state, without a cluster")
+    directory = DataDirectory(cluster.config.node_dir(node), cluster.config.cluster, node)
+    directory.open_journal(read_only=True).close()
+    with closing(open_state(directory.state_path, identity=directory.state_identity)) as connection:
+        sweep = Sweep(connection)
+        sweep.hold(holds)
+        took = sweep.expire()
+        sweep.machine.commit()
+    directory.close()
+    return {
+        "holds": holds,
+        "ticks": len(took),
+        "median_ms": round(statistics.median(took) * 1e3, 2),
+        "longest_ms": round(max(took) * 1e3, 2),
+        "us_per_hold": round(sum(took) / holds * 1e6, 1),
+    }
