@@ -14,7 +14,6 @@ from pathlib import Path
 from benchmarks.growth.loader import SPARE
 from benchmarks.growth.report import Findings, show
 from benchmarks.growth.run import NoRoom, Plan, require_room, run
-
 from lastunit_node.statemachine.limits import MAX_QUANTITY
 
 INTERRUPTED = 130

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from benchmarks.growth.load import NextSku
-from benchmarks.growth.loader import sku_name
 from support.real_cluster import client, eventually, kill_all, write_config
 
+from benchmarks.growth.load import NextSku
+from benchmarks.growth.loader import sku_name
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.config import load_cluster
 

@@ -7,12 +7,12 @@ from contextlib import closing
 from typing import Any
 
 import psutil
+from support.real_cluster import leader_of
+
 from benchmarks.catchup import figure, lines_of
 from benchmarks.growth.clusters import EARLY_TRIM
 from benchmarks.growth.load import NextSku, steady_load
 from benchmarks.rejoin import rejoin
-from support.real_cluster import leader_of
-
 from lastunit_node.cli.local_cluster import LocalCluster, NodeFaultError
 from lastunit_node.cli.processes import wait_until
 from lastunit_node.datadir import DataDirectory

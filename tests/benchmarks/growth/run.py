@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
+from support.real_cluster import assert_nodes_agree, kill_all
+
 from benchmarks.growth.clusters import any_of, hot, prepared, receive_few, receive_hot, settled, start
 from benchmarks.growth.loader import Loaded, Tell, lay_out, load
 from benchmarks.growth.report import Findings
@@ -19,8 +21,6 @@ from benchmarks.growth.sizes import weigh
 from benchmarks.growth.stalls import while_expiring, while_trimming
 from benchmarks.growth.throughput import compare
 from benchmarks.growth.ticks import sweep_offline
-from support.real_cluster import assert_nodes_agree, kill_all
-
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.server import configure_command
 

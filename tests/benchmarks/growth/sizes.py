@@ -4,8 +4,8 @@ from statistics import median
 from typing import Any
 
 import psutil
-from benchmarks.growth.loader import Loaded
 
+from benchmarks.growth.loader import Loaded
 from lastunit_node.cli.local_cluster import LocalCluster
 
 MB = 1e6

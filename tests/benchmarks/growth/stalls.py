@@ -6,10 +6,10 @@ import time
 from contextlib import closing
 from typing import Any, Final
 
-from benchmarks.growth.load import TIMEOUT, NextSku, steady_load
-from benchmarks.growth.loader import Tell
 from support.real_cluster import client, leader_of, only, reader_endpoint
 
+from benchmarks.growth.load import TIMEOUT, NextSku, steady_load
+from benchmarks.growth.loader import Tell
 from lastunit_client import AsyncInventoryClient
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.datadir import JOURNAL

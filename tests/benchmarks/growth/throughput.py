@@ -9,7 +9,6 @@ from typing import Any
 from benchmarks.growth.clusters import FEW_SKUS, any_of, hot
 from benchmarks.growth.load import NextSku, Waits, saturate
 from benchmarks.growth.loader import Tell
-
 from lastunit_node.cli.local_cluster import LocalCluster
 
 

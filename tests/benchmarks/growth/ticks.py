@@ -11,7 +11,6 @@ from contextlib import closing
 from typing import Any, Final
 
 from benchmarks.growth.loader import ORDERS_PER_ENTRY, TERM, Tell
-
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.datadir import DataDirectory
 from lastunit_node.statemachine.codec import encode_entry
