@@ -92,7 +92,7 @@ class ChaosCluster(LocalCluster):
         ballast = folder / "ballast"
         with ballast.open("wb") as file:
             while not self._take_room(file.fileno(), psutil.disk_usage(str(folder)).free - ROOM_BYTES):
-                """The node took some of it meanwhile."""
+                pass  # the node took some of it meanwhile
         return ballast
 
     @staticmethod

@@ -22,7 +22,7 @@ class StateCommits:
     def __init__(self, machine: "StateMachine") -> None:
         self._machine = machine
         self._wanted = NEVER
-        self._begun = float("-inf")  # when the transaction was first seen open
+        self._begun = float("-inf")  # when no transaction was open for the last time
 
     def want(self, index: int) -> None:
         """Reads wait for this index and none below; NEVER when none waits. Any thread."""

@@ -167,7 +167,7 @@ class _ReadConsistencyEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ReadCo
     READ_CONSISTENCY_LINEARIZABLE: _ReadConsistency.ValueType  # 1
     """Sees every command that was answered before the read arrived, on any node."""
     READ_CONSISTENCY_STALE: _ReadConsistency.ValueType  # 2
-    """What this node has committed to its state: a few milliseconds behind what it has applied, and as far behind the
+    """What this node has committed to its state: some tens of milliseconds behind what it has applied, and as far behind the
     leader as the network makes it. min_index waits for more. Answers without a quorum.
     """
 
@@ -179,7 +179,7 @@ READ_CONSISTENCY_UNSPECIFIED: ReadConsistency.ValueType  # 0
 READ_CONSISTENCY_LINEARIZABLE: ReadConsistency.ValueType  # 1
 """Sees every command that was answered before the read arrived, on any node."""
 READ_CONSISTENCY_STALE: ReadConsistency.ValueType  # 2
-"""What this node has committed to its state: a few milliseconds behind what it has applied, and as far behind the
+"""What this node has committed to its state: some tens of milliseconds behind what it has applied, and as far behind the
 leader as the network makes it. min_index waits for more. Answers without a quorum.
 """
 
