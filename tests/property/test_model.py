@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from unit.statemachine.shop import audit, memory_database
 
+from lastunit_node.statemachine import stock, table
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import (
     AdjustStock,
@@ -36,6 +37,7 @@ from lastunit_node.statemachine.results import Outcome, Parameters, ReservationS
 from .model import AVAILABLE, At, Model
 
 TERM = 3
+KEPT = stock.KEPT_SHELVES, table.KEPT_ROWS
 WRONG = FencingToken(1, 1, 1)
 
 names = st.integers(0, 40).map(lambda number: f"n{number}")
@@ -113,9 +115,13 @@ class ShopHistory(RuleBasedStateMachine):
     """One log: for the model, for a machine that commits and restarts at every turn, and for one that never does."""
 
     @initialize(
-        sweep_size=st.sampled_from([1, 1, 2]), retention_ticks=st.integers(2, 6), hold_cap_ticks=st.integers(2, 5)
+        sweep_size=st.sampled_from([1, 1, 2]),
+        retention_ticks=st.integers(2, 6),
+        hold_cap_ticks=st.integers(2, 5),
+        kept=st.sampled_from([0, 1, 3, 10_000]),
     )
-    def open(self, sweep_size: int, retention_ticks: int, hold_cap_ticks: int) -> None:
+    def open(self, sweep_size: int, retention_ticks: int, hold_cap_ticks: int, kept: int) -> None:
+        stock.KEPT_SHELVES = table.KEPT_ROWS = kept  # type: ignore[misc]  # what memory forgets decides nothing
         parameters = Parameters(100, 2, hold_cap_ticks, retention_ticks, sweep_size)
         self.connection = memory_database()
         self.machine = StateMachine(self.connection)
@@ -193,6 +199,7 @@ class ShopHistory(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.connection.close()
         self.other_connection.close()
+        stock.KEPT_SHELVES, table.KEPT_ROWS = KEPT  # type: ignore[misc]
 
     def propose(self, commands: list[Command], stamp: int) -> None:
         self.proposed.append(Entry(len(self.proposed), max(0, self.model.clock + stamp), tuple(commands)))

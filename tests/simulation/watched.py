@@ -31,6 +31,7 @@ class WatchedMachine:
             outcomes = " ".join(result.outcome.name for result in applied.results)
             world.trace.say(f"{node.name} applies {index} of term {term} first: {outcomes or 'nothing'}")
             if index % AUDIT_EVERY == 0:
+                self._machine.machine.write_back()
                 audit(node.disk.state)
         return applied
 

@@ -6,7 +6,8 @@ from enum import Enum
 from lastunit_node.statemachine.canonical import decode_answer, encode_answer
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.results import Outcome, Result
-from lastunit_node.statemachine.tables import CHANGES, ChangeRow, Table
+from lastunit_node.statemachine.table import HashedTable
+from lastunit_node.statemachine.tables import CHANGES, ChangeRow
 
 
 class Kind(Enum):
@@ -21,9 +22,8 @@ class Changes:
     """All remembered stock changes."""
 
     def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
-        self._connection = connection
-        self._rows = Table(connection, digest, CHANGES)
-        self._waits: bool | None = None  # for the clock; None: not known without a look
+        self._rows = HashedTable(connection, CHANGES, digest)
+        self._waiting = self._rows.count("forget_at_tick IS NOT NULL")
 
     def answer_again(self, kind: Kind, change_id: str, request: bytes, index: int) -> Result | None:
         """What a known id answers: the first result, or ID_REUSED for another request; None for a new id."""
@@ -35,13 +35,12 @@ class Changes:
     def remember(self, kind: Kind, change_id: str, request: bytes, result: Result, forget_at_tick: int | None) -> None:
         """Keep the first result: for good (None), or until a tick."""
         self._rows.insert(ChangeRow(kind.value, change_id, request, encode_answer(result), forget_at_tick))
-        if forget_at_tick is not None:
-            self._waits = True
+        self._waiting += forget_at_tick is not None
 
     def forget(self, row: ChangeRow) -> None:
         """As if the id had never been seen."""
         self._rows.delete(row)
-        self._waits = None
+        self._waiting -= row.forget_at_tick is not None
 
     def to_forget(self, clock: int, limit: int) -> list[ChangeRow]:
         """Ids whose retention is over."""
@@ -49,7 +48,8 @@ class Changes:
 
     def wait_for_the_clock(self) -> bool:
         """Whether an id is to be forgotten some day."""
-        if self._waits is None:
-            remembered = "SELECT 1 FROM stock_changes WHERE forget_at_tick IS NOT NULL"
-            self._waits = bool(self._connection.execute(f"SELECT EXISTS ({remembered})").fetchone()[0])
-        return self._waits
+        return self._waiting > 0
+
+    def write_back(self) -> None:
+        """Bring the database up to date."""
+        self._rows.write_back()

@@ -5,7 +5,8 @@ promise), and after either the machine refuses to go on: the node stops, and rep
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from lastunit_node.statemachine import clock, expiry, holds, membership, orders, supply, tables
@@ -47,6 +48,7 @@ _HANDLERS: Final[dict[type, Callable[[State, Position, Any], Result]]] = {
     Configure: clock.configure,
     Admit: membership.admit,
 }
+_ON_RESERVATIONS: Final = (Reserve, PlaceOrder, Confirm, Release, ExtendHold, ReturnUnits)
 
 
 class StateMachine:
@@ -93,30 +95,41 @@ class StateMachine:
 
     def scan_digest(self) -> bytes:
         """The digest recomputed from all rows: differs from `digest` when rows changed behind our back."""
+        self.write_back()
         return tables.scan_digest(self._connection)
 
     def apply(self, index: int, term: int, entry: bytes) -> Applied:
         """Apply the entry at applied_index + 1 and answer its commands.
 
-        Opens a transaction where none is open; commit() ends it. Raises InvariantError and sqlite3.Error.
+        What it changes reaches the database with commit() at the latest. Raises InvariantError and sqlite3.Error.
         """
         self._refuse_after_failure()
         if index != self.applied_index + 1:
             raise InvariantError(f"index {index} was to be applied after index {self.applied_index}")
-        try:
+        with self._failing_for_good(index):
             return self._apply(index, term, entry)
-        except (InvariantError, sqlite3.IntegrityError) as error:
-            self._failed = True
-            raise InvariantError(f"at index {index}: {error}") from error
-        except BaseException:
-            self._failed = True
-            raise
+
+    def write_back(self) -> None:
+        """Bring the rows in the open transaction up to date, for who looks at them through the same connection."""
+        self._refuse_after_failure()
+        with self._failing_for_good(self.applied_index):
+            self._state.write_back()
 
     def commit(self) -> None:
-        """Commit what was applied, with applied index and hashes, in one transaction. Nothing to do: does nothing."""
+        """Commit what was applied, with applied index and hashes, in one transaction. Nothing to do: does nothing.
+
+        Raises InvariantError and sqlite3.Error.
+        """
         self._refuse_after_failure()
         if self.committed_index == self.applied_index:
             return
+        with self._failing_for_good(self.applied_index):
+            self._commit()
+
+    def _commit(self) -> None:
+        self._state.write_back()
+        if not self._connection.in_transaction:
+            self._connection.execute("BEGIN IMMEDIATE")
         row = (self.applied_index, self.applied_term, self.chain, self.digest)
         self._connection.execute(
             "UPDATE state SET applied_index = ?, applied_term = ?, chain = ?, digest = ?, crc = ?",
@@ -132,17 +145,27 @@ class StateMachine:
         busy, in_log, checkpointed = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return bool(busy == 0 and in_log == checkpointed)
 
+    @contextmanager
+    def _failing_for_good(self, index: int) -> Iterator[None]:
+        """What goes wrong in here leaves a machine that refuses to go on."""
+        try:
+            yield
+        except (InvariantError, sqlite3.IntegrityError) as error:
+            self._failed = True
+            raise InvariantError(f"at index {index}: {error}") from error
+        except BaseException:
+            self._failed = True
+            raise
+
     def _refuse_after_failure(self) -> None:
         if self._failed:
             raise InvariantError(f"a failure after index {self.applied_index} stopped this state machine")
 
     def _apply(self, index: int, term: int, entry: bytes) -> Applied:
-        if self.committed_index == self.applied_index:
-            self._connection.execute("BEGIN IMMEDIATE")
         expiry.step(self._state)
         decoded = decode_entry(entry)
         results = self._answer(index, term, decoded)
-        self._state.stock.flush()
+        self._state.stock.settle()
         self.chain = chain_hash(self.chain, index, term, entry, encode_results(results))
         self.applied_index, self.applied_term = index, term
         return Applied(index, term, decoded.nonce if isinstance(decoded, DecodedEntry) else 0, results)
@@ -152,6 +175,9 @@ class StateMachine:
             return ()
         if isinstance(entry, Undecodable):
             return (Result(Outcome.MALFORMED, index),)
+        self._state.reservations.prefetch(
+            [command.reservation_id for command in entry.commands if isinstance(command, _ON_RESERVATIONS)]
+        )
         return tuple(
             [
                 self._answer_one(command, Position(FencingToken(term, index, position), entry.valid_until_tick))

@@ -5,16 +5,17 @@ time has come is EXPIRED for everyone who looks, whether or not the sweep has be
 """
 
 import sqlite3
+from collections.abc import Iterable
 from json import loads
 from typing import Final
 
 from lastunit_node.statemachine.canonical import ordered_lines, unit_lines
 from lastunit_node.statemachine.commands import FencingToken, UnitLine
-from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.ranges import Ranges
 from lastunit_node.statemachine.results import Reservation, ReservationState
-from lastunit_node.statemachine.tables import RESERVATIONS, ReservationRow, Table
+from lastunit_node.statemachine.table import HashedTable, Table
+from lastunit_node.statemachine.tables import HOLDS, RESERVATIONS, HoldRow, ReservationRow
 
 REFUSED: Final = 0
 HELD: Final = int(ReservationState.HELD)
@@ -70,35 +71,36 @@ class Reservations:
     """All reservation rows, and the index of holds by sku beside them."""
 
     def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
-        self._connection = connection
-        self._rows = Table(connection, digest, RESERVATIONS)
-        self._waits: bool | None = None  # for the clock; None: not known without a look
+        self._rows = HashedTable(connection, RESERVATIONS, digest)
+        self._holds = Table(connection, HOLDS)
+        self._waiting = self._rows.count("state = 1") + self._rows.count("forget_at_tick IS NOT NULL")
 
     def find(self, reservation_id: str) -> ReservationRow | None:
         """The row of an id."""
         return self._rows.get(reservation_id)
 
+    def prefetch(self, reservation_ids: Iterable[str]) -> None:
+        """These are asked for next."""
+        self._rows.prefetch(reservation_ids)
+
     def add(self, row: ReservationRow) -> None:
         """A new id."""
         self._rows.insert(row)
-        if row.forget_at_tick is not None:
-            self._waits = True
+        self._waiting += _waits(row)
 
     def add_hold(self, row: ReservationRow, units: tuple[UnitLine, ...]) -> None:
         """A new id that holds units."""
-        self._rows.insert(row)
-        self._waits = True
+        self.add(row)
         self._index_hold(row, units)
 
     def update(self, old: ReservationRow, new: ReservationRow) -> None:
         """Change a row that holds nothing before or after."""
         self._rows.replace(old, new)
-        self._waits = None
+        self._waiting += _waits(new) - _waits(old)
 
     def close_hold(self, old: ReservationRow, new: ReservationRow, units: tuple[UnitLine, ...]) -> None:
         """A hold of these units ends."""
-        self._rows.replace(old, new)
-        self._waits = None
+        self.update(old, new)
         self._unindex_hold(old, units)
 
     def move_expiry(self, old: ReservationRow, expires_at_tick: int) -> ReservationRow:
@@ -113,7 +115,7 @@ class Reservations:
     def forget(self, row: ReservationRow) -> None:
         """As if the id had never been seen."""
         self._rows.delete(row)
-        self._waits = None
+        self._waiting -= _waits(row)
 
     def due(self, clock: int, limit: int) -> list[ReservationRow]:
         """Holds whose time has come, first those that expire first, then by token."""
@@ -122,12 +124,9 @@ class Reservations:
 
     def first_due_of(self, sku: str, clock: int) -> ReservationRow | None:
         """The first hold of a sku whose time has come."""
-        found = self._connection.execute(
-            "SELECT reservation_id FROM holds WHERE sku = ? AND expires_at_tick <= ?"
-            " ORDER BY expires_at_tick, token_term, token_index, token_position LIMIT 1",
-            (sku, clock),
-        ).fetchone()
-        return None if found is None else self._rows.get(*found)
+        order = "ORDER BY expires_at_tick, token_term, token_index, token_position LIMIT 1"
+        found = self._holds.where(f"sku = ? AND expires_at_tick <= ? {order}", sku, clock)
+        return self._rows.get(found[0].reservation_id) if found else None
 
     def to_forget(self, clock: int, limit: int) -> list[ReservationRow]:
         """Ids whose retention is over."""
@@ -135,27 +134,26 @@ class Reservations:
 
     def wait_for_the_clock(self) -> bool:
         """Whether a hold may expire, or an id is to be forgotten some day."""
-        if self._waits is None:
-            held = "SELECT 1 FROM reservations WHERE state = 1"
-            remembered = "SELECT 1 FROM reservations WHERE forget_at_tick IS NOT NULL"
-            found = self._connection.execute(f"SELECT EXISTS ({held}) OR EXISTS ({remembered})").fetchone()
-            self._waits = bool(found[0])
-        return self._waits
+        return self._waiting > 0
+
+    def write_back(self) -> None:
+        """Bring the database up to date."""
+        self._rows.write_back()
+        self._holds.write_back()
 
     def _index_hold(self, row: ReservationRow, units: tuple[UnitLine, ...]) -> None:
-        self._connection.executemany(
-            "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (line.sku, row.expires_at_tick, row.token_term, row.token_index, row.token_position, row.reservation_id)
-                for line in units
-            ],
-        )
+        for line in units:
+            self._holds.insert(_hold_row(line.sku, row))
 
     def _unindex_hold(self, row: ReservationRow, units: tuple[UnitLine, ...]) -> None:
-        removed = self._connection.executemany(
-            "DELETE FROM holds WHERE sku = ? AND expires_at_tick = ?"
-            " AND token_term = ? AND token_index = ? AND token_position = ?",
-            [(line.sku, row.expires_at_tick, row.token_term, row.token_index, row.token_position) for line in units],
-        )
-        if removed.rowcount != len(units):
-            raise InvariantError(f"reservation {row.reservation_id} is not indexed by its skus")
+        for line in units:
+            self._holds.delete(_hold_row(line.sku, row))
+
+
+def _waits(row: ReservationRow) -> int:
+    """1 when something will happen to it as the clock goes on, else 0: a hold is not to be forgotten before it ends."""
+    return row.state == HELD or row.forget_at_tick is not None
+
+
+def _hold_row(sku: str, row: ReservationRow) -> HoldRow:
+    return HoldRow(sku, row.expires_at_tick, row.token_term, row.token_index, row.token_position, row.reservation_id)

@@ -10,7 +10,8 @@ from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.reservations import Reservations
 from lastunit_node.statemachine.results import Outcome, Parameters, Reservation, Result
 from lastunit_node.statemachine.stock import Stock
-from lastunit_node.statemachine.tables import ADMITTED, CLOCK, PARAMETERS, REMOVED, AdmittedRow, ClockRow, Table
+from lastunit_node.statemachine.table import HashedTable
+from lastunit_node.statemachine.tables import ADMITTED, CLOCK, PARAMETERS, REMOVED, AdmittedRow, ClockRow
 
 
 class Position(NamedTuple):
@@ -25,16 +26,16 @@ class Position(NamedTuple):
 
 
 class State:
-    """Everything that commands read and change, on one connection with an open transaction."""
+    """Everything that commands read and change. The database behind it is brought up to date by write_back()."""
 
     def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
         self.stock = Stock(connection, digest)
-        self.removed = Table(connection, digest, REMOVED)
+        self.removed = HashedTable(connection, REMOVED, digest)
         self.reservations = Reservations(connection, digest)
         self.changes = Changes(connection, digest)
-        self._clock = Table(connection, digest, CLOCK)
-        self._parameters = Table(connection, digest, PARAMETERS)
-        self._admitted = Table(connection, digest, ADMITTED)
+        self._clock = HashedTable(connection, CLOCK, digest)
+        self._parameters = HashedTable(connection, PARAMETERS, digest)
+        self._admitted = HashedTable(connection, ADMITTED, digest)
         self.admitted = {row.node: row for row in self._admitted.where("TRUE ORDER BY node")}
         clock = self._clock.get()
         self.clock = 0 if clock is None else clock.ticks
@@ -66,6 +67,13 @@ class State:
         """One tick."""
         self._clock.replace(ClockRow(self.clock), ClockRow(self.clock + 1))
         self.clock += 1
+
+    def write_back(self) -> None:
+        """Bring the database up to date, between two entries."""
+        for part in (self.stock, self.reservations, self.changes, self.removed, self._clock):
+            part.write_back()
+        self._parameters.write_back()
+        self._admitted.write_back()
 
     def is_late(self, at: Position) -> bool:
         """Whether a command comes after the last tick at which it may act."""

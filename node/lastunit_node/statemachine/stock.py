@@ -1,19 +1,23 @@
 """Stock levels and available units: every move of units between available, held, sold and removed.
 
-While an entry is applied, each sku it touches has a Shelf in memory: its level, and its lowest available range, the
-*front*, from which orders are served. flush() writes the shelves back at the end of the entry and checks them; none
-outlives the entry, so there is nothing to invalidate. All other ranges stay in the database.
+Each sku in use has a Shelf: its level, and its lowest available range, the *front*, from which orders are served. Both
+run ahead of their rows while an entry is applied; settle() brings the rows up to date at its end, and checks them. All
+other ranges are rows only: who needs one of them closes the front first.
 """
 
 import sqlite3
 from enum import IntEnum
+from typing import Final
 
 from lastunit_node.statemachine.commands import UnitRange
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.ranges import Ranges, count
 from lastunit_node.statemachine.results import StockLevel
-from lastunit_node.statemachine.tables import AVAILABLE, STOCK, AvailableRow, Table
+from lastunit_node.statemachine.table import HashedTable
+from lastunit_node.statemachine.tables import AVAILABLE, STOCK, AvailableRow
+
+KEPT_SHELVES: Final = 4_096  # in memory between two entries
 
 
 class Place(IntEnum):
@@ -26,7 +30,7 @@ class Place(IntEnum):
 
 
 class Shelf:
-    """One sku while an entry is applied."""
+    """One sku in use."""
 
     __slots__ = ("counts", "front", "received", "sku", "stored_front", "stored_level")
 
@@ -52,9 +56,10 @@ class Stock:
     """All shelves."""
 
     def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
-        self._levels = Table(connection, digest, STOCK)
-        self._ranges = Table(connection, digest, AVAILABLE)
+        self._levels = HashedTable(connection, STOCK, digest)
+        self._ranges = HashedTable(connection, AVAILABLE, digest)
         self._shelves: dict[str, Shelf] = {}
+        self._touched: dict[str, Shelf] = {}  # by the entry that is being applied
 
     def find(self, sku: str) -> Shelf | None:
         """The shelf of a sku; None when it never had any units."""
@@ -78,6 +83,7 @@ class Stock:
         shelf = self.find(sku)
         if shelf is None:
             shelf = self._shelves[sku] = Shelf(sku, None)
+        self._touched[sku] = shelf
         new = UnitRange(shelf.received + 1, shelf.received + quantity)
         shelf.received += quantity
         shelf.counts[Place.AVAILABLE] += quantity
@@ -134,15 +140,23 @@ class Stock:
             )
         shelf.counts[source] -= quantity
         shelf.counts[to] += quantity
+        self._touched[shelf.sku] = shelf
 
-    def flush(self) -> None:
-        """Write all shelves back; raise InvariantError when one does not add up."""
-        for shelf in self._shelves.values():
-            self._close_front(shelf)
+    def settle(self) -> None:
+        """End of an entry: bring the rows up to date. Raises InvariantError when a shelf does not add up."""
+        for shelf in self._touched.values():
+            self._settle_front(shelf)
             level = shelf.level()
             if level != shelf.stored_level:
                 self._store(shelf, level)
-        self._shelves.clear()
+        self._touched.clear()
+        if len(self._shelves) > KEPT_SHELVES:
+            self._shelves.clear()
+
+    def write_back(self) -> None:
+        """Bring the database up to date."""
+        self._levels.write_back()
+        self._ranges.write_back()
 
     def _store(self, shelf: Shelf, level: StockLevel) -> None:
         if level.received != sum(shelf.counts) or min(shelf.counts) < 0:
@@ -153,6 +167,7 @@ class Stock:
             self._levels.insert(level)
         else:
             self._levels.replace(shelf.stored_level, level)
+        shelf.stored_level = level
 
     def _lowest(self, shelf: Shelf) -> AvailableRow | None:
         found = self._ranges.where("sku = ? ORDER BY first LIMIT 1", shelf.sku)
@@ -171,11 +186,16 @@ class Stock:
             self._ranges.delete(shelf.stored_front)
         shelf.front = shelf.stored_front = None
 
-    def _close_front(self, shelf: Shelf) -> None:
-        """Write the front back, so that the database has all ranges."""
+    def _settle_front(self, shelf: Shelf) -> None:
+        """Bring the row of the front up to date."""
         stored, front = shelf.stored_front, shelf.front
         if stored is not None and front is not None and stored != front:
             self._ranges.move(stored, front)
+            shelf.stored_front = front
+
+    def _close_front(self, shelf: Shelf) -> None:
+        """Make all available ranges rows, and none of them the front: which is the lowest may be about to change."""
+        self._settle_front(shelf)
         shelf.front = shelf.stored_front = None
 
     def _range_around(self, shelf: Shelf, wanted: UnitRange) -> AvailableRow | None:

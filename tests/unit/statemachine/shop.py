@@ -72,6 +72,7 @@ class Shop:
 
     def apply_bytes(self, entry: bytes) -> Applied:
         applied = self.machine.apply(self.machine.applied_index + 1, TERM, entry)
+        self.machine.write_back()
         audit(self.connection)
         assert self.machine.scan_digest() == self.machine.digest
         return applied

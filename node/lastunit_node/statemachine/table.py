@@ -1,0 +1,156 @@
+"""A table of the state in memory, SQLite behind it: reads by key from memory, writes written back many at a time.
+
+The database has the rows as of the last write_back(). Memory has those that changed since then, and, as long as there
+is room, those that were read or written before: what was sold a moment ago is what is confirmed or asked for next.
+A question by condition writes back first and then asks SQLite, which sees every row.
+
+The machine is the database's only writer, so nothing here can be out of date; who changes the file behind its back is
+found by the digest (scan.py), not by this.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from json import dumps
+from typing import Any, Final, Generic
+
+from lastunit_node.statemachine.errors import InvariantError
+from lastunit_node.statemachine.hashing import Digest
+from lastunit_node.statemachine.tables import RowT, Schema, select
+
+KEPT_ROWS: Final = 16_384  # of one table, beside those that wait to be written back
+_UNKNOWN: Final[Any] = object()
+
+Key = tuple[Any, ...]
+
+
+class Table(Generic[RowT]):
+    """Rows by key. A row that is changed or taken away is given as it stands."""
+
+    def __init__(self, connection: sqlite3.Connection, schema: Schema[RowT]) -> None:
+        self._connection = connection
+        self._schema = schema
+        self._width = schema.key
+        self._rows: dict[Key, RowT | None] = {}  # as they stand; None: there is no such row
+        self._changed: dict[Key, bool] = {}  # keys to write back, and whether the database has a row under them
+        name, columns = schema.name, schema.columns
+        key = " AND ".join(f"{column} = ?" for column in columns[: schema.key]) or "only_row = 1"
+        places = ", ".join("?" * len(columns))
+        self._select = select(schema)
+        self._get = f"{self._select} WHERE {key}"
+        self._insert = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
+        changes = ", ".join(f"{column} = ?" for column in columns[schema.key :])
+        self._update = f"UPDATE {name} SET {changes} WHERE {key}"  # noqa: S608
+        self._delete = f"DELETE FROM {name} WHERE {key}"  # noqa: S608
+        self._prefetch = f"SELECT {', '.join(columns)} FROM json_each(?) CROSS JOIN {name} ON {columns[0]} = value"  # noqa: S608
+
+    def get(self, *key: object) -> RowT | None:
+        """The row of this primary key."""
+        row = self._rows.get(key, _UNKNOWN)
+        if row is _UNKNOWN:
+            found = self._connection.execute(self._get, key).fetchone()
+            row = self._rows[key] = None if found is None else self._schema.make(found)
+        return row
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        """Read the rows under these keys, of one column, in one go: what follows finds them in memory."""
+        unknown = [name for name in names if (name,) not in self._rows]
+        if len(unknown) < 2:
+            return
+        self._rows.update(dict.fromkeys(zip(unknown, strict=True)))
+        for found in self._connection.execute(self._prefetch, (dumps(unknown),)):
+            self._rows[found[:1]] = self._schema.make(found)
+
+    def where(self, condition: str, *parameters: object) -> list[RowT]:
+        """Rows by a condition that ends in ORDER BY: what is read unordered is not the same on every node."""
+        self.write_back()
+        found = self._connection.execute(f"{self._select} WHERE {condition}", parameters)
+        return [self._schema.make(row) for row in found.fetchall()]
+
+    def count(self, condition: str) -> int:
+        """How many rows are like this."""
+        self.write_back()
+        (found,) = self._connection.execute(f"SELECT count(*) FROM {self._schema.name} WHERE {condition}").fetchone()  # noqa: S608
+        return int(found)
+
+    def insert(self, row: RowT) -> None:
+        """Add a row."""
+        key = row[: self._width]
+        if self._rows.get(key) is not None:
+            raise InvariantError(f"{self._schema.name} has a row {key!r} already")
+        self._rows[key] = row
+        self._changed.setdefault(key, False)
+
+    def replace(self, old: RowT, new: RowT) -> None:
+        """Put `new`, of the same primary key, in the place of `old`."""
+        key = old[: self._width]
+        self._rows[key] = new
+        self._changed.setdefault(key, True)
+
+    def delete(self, old: RowT) -> None:
+        """Take `old` away."""
+        key = old[: self._width]
+        self._rows[key] = None
+        self._changed.setdefault(key, True)
+
+    def write_back(self) -> None:
+        """Bring the database up to date, in the transaction that is open, or in a new one.
+
+        Raises InvariantError when its rows are not those that were read, sqlite3.IntegrityError when a new row has no
+        room.
+        """
+        if not self._changed:
+            return
+        if not self._connection.in_transaction:
+            self._connection.execute("BEGIN IMMEDIATE")
+        inserted: list[Key] = []
+        updated: list[Key] = []
+        deleted: list[Key] = []
+        for key, is_stored in self._changed.items():
+            row = self._rows[key]
+            if row is None:
+                if is_stored:
+                    deleted.append(key)
+            elif is_stored:
+                updated.append(row[self._width :] + key)
+            else:
+                inserted.append(row)
+        self._changed.clear()
+        if len(self._rows) > KEPT_ROWS:
+            self._rows.clear()
+        self._touch(self._delete, deleted)
+        self._touch(self._update, updated)
+        if inserted:
+            self._connection.executemany(self._insert, inserted)
+
+    def _touch(self, statement: str, parameters: list[Key]) -> None:
+        if parameters and self._connection.executemany(statement, parameters).rowcount != len(parameters):
+            raise InvariantError(f"a row of {self._schema.name} is gone: one of {parameters[:3]!r}")
+
+
+class HashedTable(Table[RowT]):
+    """Logical rows: the digest is kept in step with every write."""
+
+    def __init__(self, connection: sqlite3.Connection, schema: Schema[RowT], digest: Digest) -> None:
+        super().__init__(connection, schema)
+        self._digest = digest
+
+    def insert(self, row: RowT) -> None:
+        """See Table."""
+        super().insert(row)
+        self._digest.add(self._schema.name, row)
+
+    def replace(self, old: RowT, new: RowT) -> None:
+        """See Table."""
+        super().replace(old, new)
+        self._digest.remove(self._schema.name, old)
+        self._digest.add(self._schema.name, new)
+
+    def move(self, old: RowT, new: RowT) -> None:
+        """Put `new`, of any primary key that is free, in the place of `old`."""
+        self.delete(old)
+        self.insert(new)
+
+    def delete(self, old: RowT) -> None:
+        """See Table."""
+        super().delete(old)
+        self._digest.remove(self._schema.name, old)
