@@ -26,6 +26,7 @@ from lastunit_node.statemachine.ranges import join_unit_lines, normalise, sum_li
 from lastunit_node.statemachine.results import Outcome, Result, Shortage
 
 _ANSWER_FIELDS: Final = 6  # outcome to shortages
+_RESULT_FIELDS: Final = 7  # outcome to replayed
 
 
 def _request(command_type: type, *fields: object) -> bytes:
@@ -74,8 +75,8 @@ def return_request(command: ReturnUnits) -> bytes:
     return _request(ReturnUnits, command.reservation_id, join_unit_lines(command.lines))
 
 
-def encode_answer(result: Result) -> bytes:
-    """What is remembered of a first result."""
+def encode_answer(result: tuple[Any, ...]) -> bytes:
+    """What is remembered of a first result: a Result, or its fields up to the shortages."""
     return pack(result[:_ANSWER_FIELDS])
 
 
@@ -99,5 +100,5 @@ def unit_lines(raw: Any) -> tuple[UnitLine, ...]:
 
 
 def encode_results(results: tuple[Result, ...]) -> bytes:
-    """Everything an entry's commands were answered, for the hash chain."""
-    return pack(results)
+    """What an entry's commands were answered, for the hash chain; the digest covers the reservations beside them."""
+    return pack([result[:_RESULT_FIELDS] for result in results])

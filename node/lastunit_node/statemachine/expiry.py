@@ -5,7 +5,11 @@ every new tick; the clock stands still while due holds are left. A command that 
 does not wait for its turn: it expires the due holds of its own skus first, as many as it needs.
 """
 
-from lastunit_node.statemachine.commands import Line
+from collections.abc import Iterable
+
+from lastunit_node.statemachine.commands import Line, UnitRange
+from lastunit_node.statemachine.errors import InvariantError
+from lastunit_node.statemachine.ranges import count, normalise
 from lastunit_node.statemachine.reservations import units_of
 from lastunit_node.statemachine.results import ReservationState, Shortage
 from lastunit_node.statemachine.state import State
@@ -19,8 +23,7 @@ def step(state: State) -> None:
         return
     limit = state.parameters.sweep_size
     due = state.reservations.due(state.clock, limit)
-    for row in due:
-        expire(state, row)
+    _expire(state, due)
     if _forget(state, limit) < limit and len(due) < limit:
         state.swept_at = state.clock
 
@@ -30,13 +33,20 @@ def is_behind(state: State) -> bool:
     return bool(state.reservations.due(state.clock, 1))
 
 
-def expire(state: State, row: ReservationRow) -> None:
-    """End a hold whose time has come; its units are available again."""
-    units = units_of(row)
-    expired = row._replace(state=int(ReservationState.EXPIRED), units="[]", forget_at_tick=state.end_of_retention())
-    state.reservations.close_hold(row, expired, units)
-    for line in units:
-        state.stock.put_back(state.stock.known(line.sku), line.ranges, Place.HELD)
+def _expire(state: State, due: Iterable[ReservationRow]) -> None:
+    """End holds whose time has come. Their units are available again, all of a sku in one go: most are in a row."""
+    freed: dict[str, list[UnitRange]] = {}
+    for row in due:
+        units = units_of(row)
+        expired = row._replace(state=int(ReservationState.EXPIRED), units="[]", forget_at_tick=state.end_of_retention())
+        state.reservations.close_hold(row, expired, units)
+        for line in units:
+            freed.setdefault(line.sku, []).extend(line.ranges)
+    for sku, ranges in freed.items():
+        joined = normalise(ranges)
+        if count(joined) != count(tuple(ranges)):
+            raise InvariantError(f"two due holds have the same units of {sku}")
+        state.stock.put_back(state.stock.known(sku), joined, Place.HELD)
 
 
 def shortage(state: State, line: Line) -> Shortage | None:
@@ -53,7 +63,7 @@ def expire_first_of(state: State, sku: str) -> bool:
     row = state.reservations.first_due_of(sku, state.clock)
     if row is None:
         return False
-    expire(state, row)
+    _expire(state, [row])
     return True
 
 

@@ -43,15 +43,15 @@ class Digest:
 
     def to_bytes(self) -> bytes:
         """16 bytes, big-endian."""
-        return self._value.to_bytes(HASH_BYTES, "big")
+        return (self._value & _MASK).to_bytes(HASH_BYTES, "big")
 
     def add(self, table: str, row: tuple[Any, ...]) -> None:
         """A row came."""
-        self._value = (self._value + row_hash(table, row)) & _MASK
+        self._value += row_hash(table, row)
 
     def remove(self, table: str, row: tuple[Any, ...]) -> None:
         """A row went."""
-        self._value = (self._value - row_hash(table, row)) & _MASK
+        self._value -= row_hash(table, row)
 
     def add_all(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Many rows came."""

@@ -96,14 +96,15 @@ class Stock:
         self.move(shelf, quantity, Place.AVAILABLE, to)
         taken: list[UnitRange] = []
         while quantity:
-            front = shelf.front or self._open_front(shelf)
-            last = min(front.last, front.first + quantity - 1)
-            taken.append(UnitRange(front.first, last))
-            quantity -= last - front.first + 1
-            if last == front.last:
-                self._drop_front(shelf)
+            _, first, end = shelf.front or self._open_front(shelf)
+            last = first + quantity - 1
+            if last < end:
+                shelf.front = AvailableRow(shelf.sku, last + 1, end)
             else:
-                shelf.front = AvailableRow(shelf.sku, last + 1, front.last)
+                last = end
+                self._drop_front(shelf)
+            taken.append(UnitRange(first, last))
+            quantity -= last - first + 1
         return tuple(taken)
 
     def has_available(self, shelf: Shelf, named: UnitRange) -> bool:

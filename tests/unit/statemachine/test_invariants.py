@@ -48,6 +48,18 @@ def _apply_and_commit(machine: StateMachine, command: Command) -> None:
     machine.commit()
 
 
+def test_two_due_holds_of_the_same_units_stop_the_machine(shop: Shop) -> None:
+    shop.hold("r1", vase=2)
+    shop.hold("r2", vase=2)
+    shop.machine.commit()
+    shop.connection.execute("UPDATE reservations SET units = '[[\"vase\",[[1,2]]]]'")
+    machine = StateMachine(shop.connection)
+    ticks = tuple(Tick(clock) for clock in range(10))
+
+    with pytest.raises(InvariantError, match="two due holds have the same units of vase"):
+        machine.apply(5, TERM, encode_entry(Entry(1, FOREVER, ticks)))
+
+
 def test_an_index_that_is_not_the_next_stops_the_machine(shop: Shop) -> None:
     with pytest.raises(InvariantError, match=r"index 9 was to be applied after index 2"):
         shop.machine.apply(9, 1, b"\x01")

@@ -1,0 +1,138 @@
+"""Rows in memory before SQLite: what is seen by key, by condition and in the database, and what is written back."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from lastunit_node.statemachine import table
+from lastunit_node.statemachine.errors import InvariantError
+from lastunit_node.statemachine.table import Table
+from lastunit_node.statemachine.tables import AVAILABLE, RESERVATIONS, AvailableRow
+
+from .shop import memory_database
+
+ROW = AvailableRow("vase", 1, 5)
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(memory_database()) as connection:
+        yield connection
+
+
+@pytest.fixture
+def rows(connection: sqlite3.Connection) -> Table[AvailableRow]:
+    return Table(connection, AVAILABLE)
+
+
+def stored(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    return connection.execute("SELECT * FROM available_units ORDER BY sku, first").fetchall()
+
+
+def test_a_row_is_seen_before_it_is_written(connection: sqlite3.Connection, rows: Table[AvailableRow]) -> None:
+    rows.insert(ROW)
+
+    assert rows.get("vase", 1) == ROW
+    assert not connection.in_transaction
+    assert stored(connection) == []
+
+
+def test_a_question_by_condition_sees_what_was_not_written_yet(rows: Table[AvailableRow]) -> None:
+    rows.insert(ROW)
+
+    assert rows.where("sku = ? ORDER BY first", "vase") == [ROW]
+    assert rows.count("sku = 'vase'") == 1
+
+
+def test_what_is_changed_often_is_written_once(connection: sqlite3.Connection, rows: Table[AvailableRow]) -> None:
+    rows.insert(ROW)
+    rows.write_back()
+    before = connection.total_changes
+    last = ROW
+    for units in range(6, 100):
+        rows.replace(last, last := ROW._replace(last=units))
+    rows.write_back()
+
+    assert stored(connection) == [last]
+    assert connection.total_changes - before == 1
+
+
+def test_what_came_and_went_in_between_is_never_written(
+    connection: sqlite3.Connection, rows: Table[AvailableRow]
+) -> None:
+    rows.insert(ROW)
+    rows.delete(ROW)
+    rows.write_back()
+
+    assert rows.get("vase", 1) is None
+    assert connection.total_changes == memory_changes()
+
+
+def test_a_row_that_went_may_come_again(connection: sqlite3.Connection, rows: Table[AvailableRow]) -> None:
+    rows.insert(ROW)
+    rows.write_back()
+    again = ROW._replace(last=9)
+    rows.delete(ROW)
+    rows.insert(again)
+    rows.write_back()
+
+    assert stored(connection) == [again]
+
+
+def test_a_row_that_is_there_cannot_come_again(connection: sqlite3.Connection, rows: Table[AvailableRow]) -> None:
+    rows.insert(ROW)
+    with pytest.raises(InvariantError, match="has a row"):
+        rows.insert(ROW)
+
+    rows.write_back()
+    other = Table(connection, AVAILABLE)
+    other.insert(ROW)
+    with pytest.raises(sqlite3.IntegrityError):
+        other.write_back()
+
+
+@pytest.mark.parametrize("change", ["replace", "delete"])
+def test_a_row_that_is_gone_from_the_database_is_missed(
+    connection: sqlite3.Connection, rows: Table[AvailableRow], change: str
+) -> None:
+    rows.insert(ROW)
+    rows.write_back()
+    connection.execute("DELETE FROM available_units")
+    if change == "replace":
+        rows.replace(ROW, ROW._replace(last=6))
+    else:
+        rows.delete(ROW)
+
+    with pytest.raises(InvariantError, match="a row of available_units is gone"):
+        rows.write_back()
+
+
+def test_memory_forgets_what_is_written_when_it_is_full(
+    connection: sqlite3.Connection, rows: Table[AvailableRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "KEPT_ROWS", 10)
+    for number in range(1, 12):
+        rows.insert(AvailableRow("vase", 10 * number, 10 * number))
+    rows.write_back()
+    connection.execute("UPDATE available_units SET last = 15 WHERE first = 10")
+
+    assert rows.get("vase", 10) == ("vase", 10, 15)  # read again
+
+
+def test_names_read_in_one_go_are_found_in_memory(connection: sqlite3.Connection) -> None:
+    columns = "reservation_id, state, created_at_tick, expires_at_tick, units"
+    connection.execute(f"INSERT INTO reservations ({columns}) VALUES ('a', 2, 0, 0, '[]'), ('b', 2, 0, 0, '[]')")
+    reservations = Table(connection, RESERVATIONS)
+    reservations.prefetch(["a", "x", "b"])
+    connection.execute("DELETE FROM reservations")
+
+    found = [reservations.get(name) for name in ("a", "b", "x")]
+    assert [row and row.reservation_id for row in found] == ["a", "b", None]
+
+
+def memory_changes() -> int:
+    """Changes that making the database took."""
+    with closing(memory_database()) as fresh:
+        return fresh.total_changes
