@@ -272,6 +272,7 @@ class SimulatedNode:
     def scan(self) -> None:
         """Count all units, and compare all rows with their digest."""
         assert self.core is not None
+        self.core._machine.write_back()
         audit(self.disk.state)
         if self.core._machine.scan_digest() != self.core._machine.digest:
             raise Violation(f"{self.name}: the rows do not match their digest")
