@@ -6,7 +6,7 @@ from enum import Enum
 from lastunit_node.statemachine.canonical import decode_answer, encode_answer
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.results import Outcome, Result
-from lastunit_node.statemachine.table import HashedTable
+from lastunit_node.statemachine.table import Table
 from lastunit_node.statemachine.tables import CHANGES, ChangeRow
 
 
@@ -22,7 +22,7 @@ class Changes:
     """All remembered stock changes."""
 
     def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
-        self._rows = HashedTable(connection, CHANGES, digest)
+        self._rows = Table(connection, CHANGES, digest)
         self._waiting = self._rows.count("forget_at_tick IS NOT NULL")
 
     def answer_again(self, kind: Kind, change_id: str, request: bytes, index: int) -> Result | None:

@@ -17,7 +17,7 @@ _MASK: Final = (1 << 8 * HASH_BYTES) - 1
 
 def row_hash(table: str, row: tuple[Any, ...]) -> int:
     """Hash of one row; the table's name is part of it."""
-    return int.from_bytes(blake2b(pack((table, *row)), digest_size=HASH_BYTES).digest(), "big")
+    return int.from_bytes(blake2b(pack((table, *row)), digest_size=HASH_BYTES).digest())  # big-endian
 
 
 def chain_hash(previous: bytes, index: int, term: int, entry: bytes, results: bytes) -> bytes:

@@ -4,17 +4,14 @@ Lists come back as tuples. Map keys are strings or bytes, strings are valid UTF-
 data cannot hold: unpack raises ValueError, and nothing else, on bytes that break this.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgpack
 
-_pack: Final = msgpack.Packer(use_bin_type=True).pack
-
-
-def pack(value: object) -> bytes:
-    """Bytes of nested tuples of integers, strings, bytes and None."""
-    packed: bytes = _pack(value)
-    return packed
+# Bytes of nested tuples of integers, strings, bytes and None. msgpack's own function: what a call more costs is paid
+# four times an order.
+pack: Final[Callable[[object], bytes]] = msgpack.Packer(use_bin_type=True).pack
 
 
 def unpack(data: bytes) -> Any:

@@ -14,7 +14,7 @@ from lastunit_node.statemachine.commands import FencingToken, UnitLine
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.ranges import Ranges
 from lastunit_node.statemachine.results import Reservation, ReservationState
-from lastunit_node.statemachine.table import HashedTable, Table
+from lastunit_node.statemachine.table import Table
 from lastunit_node.statemachine.tables import HOLDS, RESERVATIONS, HoldRow, ReservationRow
 
 REFUSED: Final = 0
@@ -71,8 +71,8 @@ class Reservations:
     """All reservation rows, and the index of holds by sku beside them."""
 
     def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
-        self._rows = HashedTable(connection, RESERVATIONS, digest)
-        self._holds = Table(connection, HOLDS)
+        self._rows = Table(connection, RESERVATIONS, digest)
+        self._holds = Table(connection, HOLDS, None)
         self._waiting = self._rows.count("state = 1") + self._rows.count("forget_at_tick IS NOT NULL")
 
     def find(self, reservation_id: str) -> ReservationRow | None:

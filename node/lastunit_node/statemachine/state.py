@@ -10,7 +10,7 @@ from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.reservations import Reservations
 from lastunit_node.statemachine.results import Outcome, Parameters, Reservation, Result
 from lastunit_node.statemachine.stock import Stock
-from lastunit_node.statemachine.table import HashedTable
+from lastunit_node.statemachine.table import Table
 from lastunit_node.statemachine.tables import ADMITTED, CLOCK, PARAMETERS, REMOVED, AdmittedRow, ClockRow
 
 
@@ -30,12 +30,12 @@ class State:
 
     def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
         self.stock = Stock(connection, digest)
-        self.removed = HashedTable(connection, REMOVED, digest)
+        self.removed = Table(connection, REMOVED, digest)
         self.reservations = Reservations(connection, digest)
         self.changes = Changes(connection, digest)
-        self._clock = HashedTable(connection, CLOCK, digest)
-        self._parameters = HashedTable(connection, PARAMETERS, digest)
-        self._admitted = HashedTable(connection, ADMITTED, digest)
+        self._clock = Table(connection, CLOCK, digest)
+        self._parameters = Table(connection, PARAMETERS, digest)
+        self._admitted = Table(connection, ADMITTED, digest)
         self.admitted = {row.node: row for row in self._admitted.where("TRUE ORDER BY node")}
         clock = self._clock.get()
         self.clock = 0 if clock is None else clock.ticks

@@ -14,7 +14,7 @@ from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.ranges import Ranges, count
 from lastunit_node.statemachine.results import StockLevel
-from lastunit_node.statemachine.table import HashedTable
+from lastunit_node.statemachine.table import Table
 from lastunit_node.statemachine.tables import AVAILABLE, STOCK, AvailableRow
 
 KEPT_SHELVES: Final = 4_096  # in memory between two entries
@@ -56,8 +56,8 @@ class Stock:
     """All shelves."""
 
     def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
-        self._levels = HashedTable(connection, STOCK, digest)
-        self._ranges = HashedTable(connection, AVAILABLE, digest)
+        self._levels = Table(connection, STOCK, digest)
+        self._ranges = Table(connection, AVAILABLE, digest)
         self._shelves: dict[str, Shelf] = {}
         self._touched: dict[str, Shelf] = {}  # by the entry that is being applied
 

@@ -24,11 +24,15 @@ Key = tuple[Any, ...]
 
 
 class Table(Generic[RowT]):
-    """Rows by key. A row that is changed or taken away is given as it stands."""
+    """Rows by key. A row that is changed or taken away is given as it stands.
 
-    def __init__(self, connection: sqlite3.Connection, schema: Schema[RowT]) -> None:
+    digest: kept in step with every write; None for a table that only serves as an index, which the digest leaves out.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, schema: Schema[RowT], digest: Digest | None) -> None:
         self._connection = connection
         self._schema = schema
+        self._digest = digest
         self._width = schema.key
         self._rows: dict[Key, RowT | None] = {}  # as they stand; None: there is no such row
         self._changed: dict[Key, bool] = {}  # keys to write back, and whether the database has a row under them
@@ -79,18 +83,30 @@ class Table(Generic[RowT]):
             raise InvariantError(f"{self._schema.name} has a row {key!r} already")
         self._rows[key] = row
         self._changed.setdefault(key, False)
+        if self._digest is not None:
+            self._digest.add(self._schema.name, row)
 
     def replace(self, old: RowT, new: RowT) -> None:
         """Put `new`, of the same primary key, in the place of `old`."""
         key = old[: self._width]
         self._rows[key] = new
         self._changed.setdefault(key, True)
+        if self._digest is not None:
+            self._digest.remove(self._schema.name, old)
+            self._digest.add(self._schema.name, new)
+
+    def move(self, old: RowT, new: RowT) -> None:
+        """Put `new`, of any primary key that is free, in the place of `old`."""
+        self.delete(old)
+        self.insert(new)
 
     def delete(self, old: RowT) -> None:
         """Take `old` away."""
         key = old[: self._width]
         self._rows[key] = None
         self._changed.setdefault(key, True)
+        if self._digest is not None:
+            self._digest.remove(self._schema.name, old)
 
     def write_back(self) -> None:
         """Bring the database up to date, in the transaction that is open, or in a new one.
@@ -125,32 +141,3 @@ class Table(Generic[RowT]):
     def _touch(self, statement: str, parameters: list[Key]) -> None:
         if parameters and self._connection.executemany(statement, parameters).rowcount != len(parameters):
             raise InvariantError(f"a row of {self._schema.name} is gone: one of {parameters[:3]!r}")
-
-
-class HashedTable(Table[RowT]):
-    """Logical rows: the digest is kept in step with every write."""
-
-    def __init__(self, connection: sqlite3.Connection, schema: Schema[RowT], digest: Digest) -> None:
-        super().__init__(connection, schema)
-        self._digest = digest
-
-    def insert(self, row: RowT) -> None:
-        """See Table."""
-        super().insert(row)
-        self._digest.add(self._schema.name, row)
-
-    def replace(self, old: RowT, new: RowT) -> None:
-        """See Table."""
-        super().replace(old, new)
-        self._digest.remove(self._schema.name, old)
-        self._digest.add(self._schema.name, new)
-
-    def move(self, old: RowT, new: RowT) -> None:
-        """Put `new`, of any primary key that is free, in the place of `old`."""
-        self.delete(old)
-        self.insert(new)
-
-    def delete(self, old: RowT) -> None:
-        """See Table."""
-        super().delete(old)
-        self._digest.remove(self._schema.name, old)

@@ -24,7 +24,7 @@ def connection() -> Iterator[sqlite3.Connection]:
 
 @pytest.fixture
 def rows(connection: sqlite3.Connection) -> Table[AvailableRow]:
-    return Table(connection, AVAILABLE)
+    return Table(connection, AVAILABLE, None)
 
 
 def stored(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
@@ -87,7 +87,7 @@ def test_a_row_that_is_there_cannot_come_again(connection: sqlite3.Connection, r
         rows.insert(ROW)
 
     rows.write_back()
-    other = Table(connection, AVAILABLE)
+    other = Table(connection, AVAILABLE, None)
     other.insert(ROW)
     with pytest.raises(sqlite3.IntegrityError):
         other.write_back()
@@ -124,7 +124,7 @@ def test_memory_forgets_what_is_written_when_it_is_full(
 def test_names_read_in_one_go_are_found_in_memory(connection: sqlite3.Connection) -> None:
     columns = "reservation_id, state, created_at_tick, expires_at_tick, units"
     connection.execute(f"INSERT INTO reservations ({columns}) VALUES ('a', 2, 0, 0, '[]'), ('b', 2, 0, 0, '[]')")
-    reservations = Table(connection, RESERVATIONS)
+    reservations = Table(connection, RESERVATIONS, None)
     reservations.prefetch(["a", "x", "b"])
     connection.execute("DELETE FROM reservations")
 
