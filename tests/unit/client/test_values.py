@@ -1,6 +1,8 @@
 """Values: tokens, arguments as callers write them, and what is refused before it is sent."""
 
 import doctest
+import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +22,7 @@ from lastunit_client import (
     commands,
     fencing,
 )
+from lastunit_client.ids import new_id
 
 TOKEN = FencingToken(2, 57, 3)
 
@@ -117,3 +120,27 @@ def test_what_cannot_be_encoded_names_its_field(field: str, build: Callable[[], 
     with pytest.raises(InvalidRequestError) as caught:
         build()
     assert (caught.value.field, caught.value.definite) == (field, True)
+
+
+# Ids.
+
+
+def test_ids_are_unique_and_valid() -> None:
+    made = [new_id() for _ in range(10_000)]
+    assert len(set(made)) == len(made)
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in made)
+
+
+@pytest.mark.parametrize("clock", [0, -(10**18), 2**63, 2**80])
+def test_ids_are_unique_and_valid_whatever_the_clock_says(monkeypatch: pytest.MonkeyPatch, clock: int) -> None:
+    monkeypatch.setattr("time.time_ns", lambda: clock)
+    test_ids_are_unique_and_valid()
+
+
+def test_later_ids_are_larger(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time_ns()
+    made = []
+    for later in range(0, 10**13, 10**10 + 10**6):
+        monkeypatch.setattr("time.time_ns", lambda later=later: now + later)
+        made.append(new_id())
+    assert made == sorted(made)
