@@ -10,6 +10,7 @@ from lastunit_client import answers, commands
 from lastunit_client.calls import Calls
 from lastunit_client.checkout import Checkout, run_checkout
 from lastunit_client.fencing import FencingToken
+from lastunit_client.ids import given_or_new
 from lastunit_client.models import (
     ClusterStatus,
     CommandResult,
@@ -34,7 +35,7 @@ class AsyncInventoryClient:
     What a call promises: it is retried on other nodes, under its id, while it is unclear or the cluster is busy, until
     its deadline; it is applied at most once. It returns an answer, a refusal included, or raises a LastUnitError whose
     `definite` says whether it may have been applied. Commands of concurrent callers travel together in one stream.
-    Ids not given are made (uuid4) and given back as `request_id`.
+    Ids not given are made (ids.py) and given back as `request_id`.
 
     Threads and processes: one client belongs to the event loop it is first used on (other threads: InventoryClient).
     gRPC does not survive fork(): make clients in the child, after it.
@@ -61,7 +62,7 @@ class AsyncInventoryClient:
         self, lines: Lines, *, reservation_id: str | None = None, timeout: float | None = None
     ) -> CommandResult:
         """Reserve and confirm at once, all lines or nothing: ORDER_PLACED with its units, or a refusal."""
-        request_id = commands.given_or_new(reservation_id)
+        request_id = given_or_new(reservation_id)
         return await self._calls.command(request_id, commands.place_order(request_id, lines), timeout)
 
     async def reserve(
@@ -73,7 +74,7 @@ class AsyncInventoryClient:
         timeout: float | None = None,
     ) -> CommandResult:
         """Hold units for hold_ticks full ticks (0: the cluster's default): RESERVED with its token, or a refusal."""
-        request_id = commands.given_or_new(reservation_id)
+        request_id = given_or_new(reservation_id)
         return await self._calls.command(request_id, commands.reserve(request_id, lines, hold_ticks), timeout)
 
     async def confirm(
@@ -105,7 +106,7 @@ class AsyncInventoryClient:
         self, reservation_id: str, units: Units, *, return_id: str | None = None, timeout: float | None = None
     ) -> CommandResult:
         """Put named units of a confirmed reservation back to available."""
-        request_id = commands.given_or_new(return_id)
+        request_id = given_or_new(return_id)
         return await self._calls.command(request_id, commands.return_units(request_id, reservation_id, units), timeout)
 
     # Commands on stock.
@@ -114,7 +115,7 @@ class AsyncInventoryClient:
         self, lines: Lines, *, receipt_id: str | None = None, timeout: float | None = None
     ) -> CommandResult:
         """Add new units: RECEIVED with their numbers."""
-        request_id = commands.given_or_new(receipt_id)
+        request_id = given_or_new(receipt_id)
         return await self._calls.command(request_id, commands.receive_stock(request_id, lines), timeout)
 
     async def adjust_stock(
@@ -128,7 +129,7 @@ class AsyncInventoryClient:
         timeout: float | None = None,
     ) -> CommandResult:
         """Remove damaged or lost units from available: either a quantity (lowest numbers first) or named ranges."""
-        request_id = commands.given_or_new(adjustment_id)
+        request_id = given_or_new(adjustment_id)
         command = commands.adjust_stock(request_id, sku, quantity=quantity, ranges=ranges, reason=reason)
         return await self._calls.command(request_id, command, timeout)
 

@@ -3,13 +3,13 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from grpc import StatusCode
 
 from lastunit.v1 import inventory_pb2
 from lastunit_client.failures import Failure, of_status
-from lastunit_client.limits import COMMAND_OVERHEAD_BYTES, MAX_COMMANDS, MAX_MESSAGE_BYTES, MAX_WAITING
+from lastunit_client.limits import COMMAND_OVERHEAD_BYTES, MAX_COMMANDS, MAX_MESSAGE_BYTES, MAX_WAITING, PORTION
 
 _REPLY_SECONDS: Final = 0.1  # a node gives up this much earlier than we do, so that its own verdict reaches us
 
@@ -18,32 +18,28 @@ QUEUE_FULL: Final = Failure(
 )
 SILENT: Final = Failure(StatusCode.DEADLINE_EXCEEDED, "the node did not answer in time", definite=False)
 
+Answer: TypeAlias = inventory_pb2.CommandResult | Failure
+
 
 class Pending:
-    """One command and whoever waits for its result. `ends_at`: when this attempt is given up, in loop time."""
+    """One command and the future `answer` of whoever waits. `ends_at`: when the attempt is given up, in loop time."""
 
     __slots__ = ("answer", "command", "ends_at", "sent", "size")
 
-    def __init__(self, command: inventory_pb2.Command, ends_at: float) -> None:
+    def __init__(self, command: inventory_pb2.Command, ends_at: float, answer: asyncio.Future[Answer]) -> None:
         self.command = command
         self.size = command.ByteSize() + COMMAND_OVERHEAD_BYTES
         self.ends_at = ends_at
         self.sent = False  # may have reached the node
-        self.answer: asyncio.Future[inventory_pb2.CommandResult | Failure] = asyncio.Future()
+        self.answer = answer
 
-    def succeed(self, result: inventory_pb2.CommandResult) -> None:
-        """Hand over the answer, if anyone still waits."""
-        if not self.answer.done():
-            self.answer.set_result(result)
-
-    def fail(self, failure: Failure) -> None:
-        """End this attempt without an answer. What was never sent was definitely not applied."""
-        if not self.answer.done():
-            self.answer.set_result(failure if self.sent else replace(failure, definite=True))
-
-    def give_up(self) -> None:
-        """The attempt's time is over."""
-        self.fail(SILENT)
+    def end(self, answer: Answer) -> None:
+        """Hand over the answer, if anyone still waits. What was never sent was definitely not applied."""
+        if self.answer.done():
+            return
+        if isinstance(answer, Failure) and not self.sent:
+            answer = replace(answer, definite=True)
+        self.answer.set_result(answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +60,21 @@ class Batch:
             pending.sent = True
             command = request.commands.add()
             command.CopyFrom(pending.command)
-            command.timeout.FromMicroseconds(_node_micros(pending.ends_at - now))
+            timeout = command.timeout
+            timeout.seconds, timeout.nanos = _node_time(pending.ends_at - now)
         return request
 
     def settle(self, response: inventory_pb2.ExecuteResponse) -> None:
-        """Give each command its part of the answer. ValueError when the parts do not match the commands."""
-        for pending, result in zip(self.pending, response.results, strict=True):
-            if result.HasField("result"):
-                pending.succeed(result.result)
-            else:
-                pending.fail(of_status(result.error))
+        """Give each command its part of the answer, some now and the others soon: none is lost if the stream ends.
+
+        ValueError when the parts do not match the commands; then none is given.
+        """
+        _hand_out([(pending, _answer(part)) for pending, part in zip(self.pending, response.results, strict=True)])
 
     def fail(self, failure: Failure) -> None:
         """No answer for any of them."""
         for pending in self.pending:
-            pending.fail(failure)
+            pending.end(failure)
 
 
 class CommandQueue:
@@ -93,7 +89,7 @@ class CommandQueue:
     def put(self, pending: Pending) -> None:
         """Append, or fail it when the queue is full."""
         if len(self._waiting) >= MAX_WAITING:
-            pending.fail(QUEUE_FULL)
+            pending.end(QUEUE_FULL)
         else:
             self._waiting.append(pending)
 
@@ -111,9 +107,22 @@ class CommandQueue:
     def fail(self, failure: Failure) -> None:
         """No answer for anything that waits."""
         while self._waiting:
-            self._waiting.popleft().fail(failure)
+            self._waiting.popleft().end(failure)
 
 
-def _node_micros(left: float) -> int:
-    """How long the node may take when we wait `left` seconds."""
-    return max(1, int(1e6 * max(left - _REPLY_SECONDS, left / 2)))
+def _answer(part: inventory_pb2.ExecuteResult) -> Answer:
+    return part.result if part.HasField("result") else of_status(part.error)
+
+
+def _hand_out(answers: list[tuple[Pending, Answer]], start: int = 0) -> None:
+    """Hand out a portion, let its callers run and their next commands leave, then go on."""
+    end = start + PORTION
+    for pending, answer in answers[start:end]:
+        pending.end(answer)
+    if end < len(answers):
+        asyncio.get_running_loop().call_soon(_hand_out, answers, end)
+
+
+def _node_time(left: float) -> tuple[int, int]:
+    """How long the node may take when we wait `left` seconds: seconds and nanoseconds, at least a microsecond."""
+    return divmod(max(1_000, int(1e9 * max(left - _REPLY_SECONDS, left / 2))), 1_000_000_000)

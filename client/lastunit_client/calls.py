@@ -57,7 +57,7 @@ class Calls:
     ) -> ResponseT:
         """Ask that node, once; timeout in seconds, None for the client's."""
         self._check_open(definite=True)
-        attempts = self._attempts(timeout)
+        attempts = self._attempts(timeout, self._running_loop().time())
         try:
             return await self._node(endpoint).ask(method, request, attempts.deadline)
         except AttemptFailed as failed:
@@ -78,27 +78,29 @@ class Calls:
         request_id: str | None,
     ) -> AnswerT:
         """Attempt on one node after the other, until there is an answer or the call is over."""
-        attempts = self._attempts(timeout)
+        loop = self._running_loop()
+        started = loop.time()
+        attempts = self._attempts(timeout, started)
         failed_at: str | None = None
         while True:
             self._check_open(attempts.definite, request_id)
             endpoint = self._pool.pick(failed_at)
-            started = _now()
             try:
                 return await attempt(self._node(endpoint), attempts.next_end(started))
             except AttemptFailed as failed:
                 failure = failed.failure
             self._judge(endpoint, failure, started)
-            wait = attempts.wait_after(failure, _now())
+            wait = attempts.wait_after(failure, loop.time())
             self._check_open(attempts.definite, request_id)
             if wait is None:
                 raise attempts.error(failure, endpoint, request_id)
             await asyncio.sleep(wait)
             failed_at = endpoint
+            started = loop.time()
 
-    def _attempts(self, timeout: float | None) -> Attempts:
+    def _attempts(self, timeout: float | None, now: float) -> Attempts:
         seconds = self._timeout if timeout is None else timeout
-        return Attempts(_now() + seconds, self._attempt_timeout, random.random)
+        return Attempts(now + seconds, self._attempt_timeout, random.random)
 
     def _judge(self, endpoint: str, failure: Failure, started: float) -> None:
         """Put a failing node at the back; but being too slow for a very short deadline is no failing."""
@@ -110,13 +112,17 @@ class Calls:
         if self._closed:
             raise ClientClosedError("this client is closed", definite=definite, request_id=request_id)
 
-    def _node(self, endpoint: str) -> Node:
-        """The connection to it, made when first needed: gRPC ties it to the running event loop."""
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """The one event loop of this client: gRPC ties connections to it."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None:
                 raise RuntimeError("this client belongs to another event loop; make one client per loop")
             self._loop = loop
+        return loop
+
+    def _node(self, endpoint: str) -> Node:
+        """The connection to it, made when first needed."""
         if endpoint not in self._nodes:
             self._nodes[endpoint] = Node(endpoint, partial(self._pool.failed, endpoint))
         return self._nodes[endpoint]

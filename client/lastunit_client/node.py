@@ -1,7 +1,7 @@
 """One node as the library sees it: a channel, the shared Execute stream on it, and plain calls for queries."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -38,11 +38,11 @@ class Node:
         self._on_failed = on_failed
         self._stream: ExecuteStream | None = None
 
-    async def execute(self, command: inventory_pb2.Command, ends_at: float) -> inventory_pb2.CommandResult:
+    def execute(self, command: inventory_pb2.Command, ends_at: float) -> Awaitable[inventory_pb2.CommandResult]:
         """One attempt of a command, until ends_at (loop time), in the stream that all callers share."""
         if self._stream is None or self._stream.ended:
             self._stream = ExecuteStream(self._inventory, self._on_failed)
-        return await self._stream.execute(command, ends_at)
+        return self._stream.execute(command, ends_at)
 
     async def query(self, method: InventoryMethod[RequestT, ResponseT], request: RequestT, ends_at: float) -> ResponseT:
         """One attempt of a query, until ends_at (loop time)."""

@@ -1,8 +1,11 @@
 """One Execute stream to one node, from opening to its end: the commands of all callers, message after message.
 
 Whatever gathers while messages are in flight goes into the next one, so batches grow with load and a lone command
-leaves at once. Single use: when the stream ends, for whatever reason, every command in it fails (definite if it was
-never sent) and the callers try another node.
+leaves at once. The answers of one message are handed out in portions, and the loop runs in between: what the first ones
+set off is on its way before the last one is handed out, so that client and node work at the same time and not in turns.
+
+Single use: when the stream ends, for whatever reason, every command without an answer fails (definite if it was never
+sent) and the callers try another node.
 """
 
 import asyncio
@@ -16,6 +19,7 @@ from grpc import StatusCode
 
 from lastunit.v1 import inventory_pb2
 from lastunit_client.batch import SILENT, Batch, CommandQueue, Pending
+from lastunit_client.deadlines import Deadlines
 from lastunit_client.failures import AttemptFailed, Failure, of_rpc_error
 from lastunit_client.limits import MAX_IN_FLIGHT
 
@@ -36,7 +40,9 @@ class ExecuteStream:
     def __init__(self, stub: "InventoryServiceAsyncStub", on_failed: Callable[[], None]) -> None:
         self._stub = stub
         self._on_failed = on_failed
+        self._loop = asyncio.get_running_loop()
         self._queue = CommandQueue()
+        self._deadlines = Deadlines()
         self._in_flight: dict[int, tuple[Batch, asyncio.TimerHandle]] = {}  # by sequence
         self._sequences = itertools.count(1)
         self._wake = asyncio.Event()  # something waits, or a message was answered
@@ -49,15 +55,15 @@ class ExecuteStream:
         return self._end.done()
 
     async def execute(self, command: inventory_pb2.Command, ends_at: float) -> inventory_pb2.CommandResult:
-        """The command's result. Raises AttemptFailed, at ends_at (loop time) at the latest. Not once it `ended`."""
-        pending = Pending(command, ends_at)
+        """The command's result. AttemptFailed at ends_at (loop time), or up to 4 ms later. Not once it `ended`."""
+        pending = Pending(command, ends_at, self._loop.create_future())
         self._queue.put(pending)
         self._wake.set()
-        timer = asyncio.get_running_loop().call_at(ends_at, pending.give_up)
+        self._deadlines.add(pending)
         try:
             answer = await pending.answer
         finally:
-            timer.cancel()
+            self._deadlines.discard(pending)
         if isinstance(answer, Failure):
             raise AttemptFailed(answer)
         return answer
@@ -111,11 +117,10 @@ class ExecuteStream:
     async def _send(self, call: _Call, batch: Batch) -> None:
         if not batch.pending:
             return
-        loop = asyncio.get_running_loop()
         sequence = next(self._sequences)
-        watchdog = loop.call_at(batch.ends_at + _GRACE_SECONDS, self._finish, SILENT)
+        watchdog = self._loop.call_at(batch.ends_at + _GRACE_SECONDS, self._finish, SILENT)
         self._in_flight[sequence] = batch, watchdog
-        await call.write(batch.request(sequence, loop.time()))
+        await call.write(batch.request(sequence, self._loop.time()))
 
     async def _read(self, call: _Call) -> None:
         async for response in call:

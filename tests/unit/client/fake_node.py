@@ -126,6 +126,13 @@ class FakeNode(InventoryServiceServicer, ClusterServiceServicer):
         await self.answer(request, context)
         return await self.abort_with(StatusCode.UNAVAILABLE)(request, context)
 
+    async def answer_and_break(
+        self, request: inventory_pb2.ExecuteRequest, context: Any
+    ) -> inventory_pb2.ExecuteResponse:
+        """The answer, with the end of the stream right behind it."""
+        await context.write(await self.answer(request, context))
+        return await self.abort_with(StatusCode.UNAVAILABLE)(request, context)
+
     def abort_with(self, code: StatusCode) -> Reaction:
         """End the whole stream with a bare code, as a broken transport does."""
 

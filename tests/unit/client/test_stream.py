@@ -1,20 +1,33 @@
-"""Batching: what gathers while messages are in flight goes into the next one."""
+"""Batching: what gathers while messages are in flight goes into the next one; answers come back in portions."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from lastunit.v1 import inventory_pb2
 from lastunit_client import AsyncInventoryClient, Line
-from lastunit_client.batch import CommandQueue, Pending
+from lastunit_client.batch import SILENT, Batch, CommandQueue, Pending
+from lastunit_client.deadlines import Deadlines
 from lastunit_client.failures import Failure
-from lastunit_client.limits import MAX_COMMAND_BYTES, MAX_COMMANDS, MAX_IN_FLIGHT, MAX_MESSAGE_BYTES, MAX_WAITING
+from lastunit_client.limits import (
+    MAX_COMMAND_BYTES,
+    MAX_COMMANDS,
+    MAX_IN_FLIGHT,
+    MAX_MESSAGE_BYTES,
+    MAX_WAITING,
+    PORTION,
+)
 
-from .fake_node import FakeNode
+from .fake_node import ACCEPTED, FakeNode, until
 
 
 def a_command(name: str = "a") -> inventory_pb2.Command:
     return inventory_pb2.Command(place_order=inventory_pb2.PlaceOrderRequest(reservation_id=name))
+
+
+def a_pending(name: str = "a") -> Pending:
+    return Pending(a_command(name), 1.0, asyncio.get_running_loop().create_future())
 
 
 def sizes(node: FakeNode) -> list[int]:
@@ -71,7 +84,7 @@ async def test_the_largest_command_fits_into_a_message_alone(
 
 async def test_a_command_that_nobody_waits_for_is_not_sent() -> None:
     queue = CommandQueue()
-    gone, wanted = Pending(a_command("gone"), 1.0), Pending(a_command("wanted"), 1.0)
+    gone, wanted = a_pending("gone"), a_pending("wanted")
     queue.put(gone)
     queue.put(wanted)
     gone.answer.cancel()
@@ -80,8 +93,7 @@ async def test_a_command_that_nobody_waits_for_is_not_sent() -> None:
 
 async def test_a_full_queue_fails_definitely_and_may_be_tried_again() -> None:
     queue = CommandQueue()
-    command = a_command()
-    waiting = [Pending(command, 1.0) for _ in range(MAX_WAITING + 1)]
+    waiting = [a_pending() for _ in range(MAX_WAITING + 1)]
     for pending in waiting:
         queue.put(pending)
     failure = waiting[-1].answer.result()
@@ -92,9 +104,98 @@ async def test_a_full_queue_fails_definitely_and_may_be_tried_again() -> None:
 
 @pytest.mark.parametrize("sent", [True, False])
 async def test_a_failure_is_definite_for_what_was_never_sent(sent: bool) -> None:
-    pending = Pending(a_command(), 1.0)
+    pending = a_pending()
     pending.sent = sent
-    pending.give_up()
+    pending.end(SILENT)
     failure = pending.answer.result()
     assert isinstance(failure, Failure)
     assert failure.definite is not sent
+
+
+# Portions.
+
+
+def a_response(answered: int) -> inventory_pb2.ExecuteResponse:
+    result = inventory_pb2.CommandResult(outcome=ACCEPTED["place_order"])
+    return inventory_pb2.ExecuteResponse(results=[inventory_pb2.ExecuteResult(result=result)] * answered)
+
+
+async def test_answers_are_handed_out_in_portions_and_callers_run_in_between() -> None:
+    batch = Batch(tuple(a_pending() for _ in range(2 * PORTION + 1)))
+    batch.settle(a_response(len(batch.pending)))
+    done = []
+    for _ in range(3):
+        done.append(sum(pending.answer.done() for pending in batch.pending))
+        await asyncio.sleep(0)
+    assert done == [PORTION, 2 * PORTION, 2 * PORTION + 1]
+
+
+@pytest.mark.parametrize("answered", [2 * PORTION - 1, 2 * PORTION + 1])
+async def test_parts_that_do_not_match_the_commands_answer_none(answered: int) -> None:
+    batch = Batch(tuple(a_pending() for _ in range(2 * PORTION)))
+    with pytest.raises(ValueError, match="zip"):
+        batch.settle(a_response(answered))
+    assert not any(pending.answer.done() for pending in batch.pending)
+
+
+async def test_the_next_commands_leave_before_the_last_answer_is_handed_out(
+    client: AsyncInventoryClient, nodes: list[FakeNode]
+) -> None:
+    async def buyer() -> None:
+        for _ in range(2):
+            await client.place_order({"VASE": 1})
+
+    gate = asyncio.Event()
+    nodes[0].reactions += [nodes[0].answer, nodes[0].wait_for(gate)]
+    callers = [asyncio.create_task(buyer()) for _ in range(4 * PORTION)]
+    await until(lambda: len(nodes[0].messages) >= 2)
+    gate.set()
+    await asyncio.gather(*callers)
+    assert sizes(nodes[0])[:2] == [4 * PORTION, PORTION]
+
+
+async def test_a_stream_that_fails_while_answers_are_handed_out_loses_none_of_them(
+    client: AsyncInventoryClient, nodes: list[FakeNode]
+) -> None:
+    async def buyer() -> bool:
+        first = await client.place_order({"VASE": 1})
+        await client.place_order({"VASE": 1})
+        return first.replayed
+
+    nodes[0].reactions.append(nodes[0].answer_and_break)
+    replayed = await asyncio.gather(*(buyer() for _ in range(40 * PORTION)))
+    assert not any(replayed)
+    assert sizes(nodes[0])[0] == 40 * PORTION
+    assert nodes[1].messages
+
+
+# Deadlines.
+
+
+async def test_what_waits_is_given_up_at_its_moment_and_never_early() -> None:
+    loop = asyncio.get_running_loop()
+    deadlines, begun = Deadlines(), loop.time()
+    waiting = [Pending(a_command(), begun + wait, loop.create_future()) for wait in (0.0, 0.03, 0.0301, 0.06)]
+    for pending in waiting:
+        deadlines.add(pending)
+    for pending in waiting:
+        assert await pending.answer == replace(SILENT, definite=True)
+        assert pending.ends_at <= loop.time() < pending.ends_at + 0.5
+
+
+async def test_what_ended_leaves_nothing_behind() -> None:
+    loop = asyncio.get_running_loop()
+    deadlines, timers = Deadlines(), loop_timers()
+    pendings = [Pending(a_command(), loop.time() + 100.0 + wait, loop.create_future()) for wait in (0.0, 0.0, 9.0)]
+    for pending in pendings:
+        deadlines.add(pending)
+    assert loop_timers() > timers
+    for pending in pendings + pendings:
+        deadlines.discard(pending)
+    assert loop_timers() == timers
+
+
+def loop_timers() -> int:
+    """Timers that will fire, in the running loop."""
+    scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    return sum(not timer.cancelled() for timer in scheduled)

@@ -1,6 +1,10 @@
 """Values: tokens, arguments as callers write them, and what is refused before it is sent."""
 
+import dataclasses
 import doctest
+import pickle
+import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +12,7 @@ import pytest
 
 from lastunit.v1 import inventory_pb2
 from lastunit_client import (
+    CommandResult,
     FencingGate,
     FencingToken,
     InvalidRequestError,
@@ -17,9 +22,11 @@ from lastunit_client import (
     Role,
     UnitLine,
     UnitRange,
+    answers,
     commands,
     fencing,
 )
+from lastunit_client.ids import new_id
 
 TOKEN = FencingToken(2, 57, 3)
 
@@ -117,3 +124,40 @@ def test_what_cannot_be_encoded_names_its_field(field: str, build: Callable[[], 
     with pytest.raises(InvalidRequestError) as caught:
         build()
     assert (caught.value.field, caught.value.definite) == (field, True)
+
+
+# Ids.
+
+
+def test_ids_are_unique_and_valid() -> None:
+    made = [new_id() for _ in range(10_000)]
+    assert len(set(made)) == len(made)
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in made)
+
+
+@pytest.mark.parametrize("clock", [0, -(10**18), 2**63, 2**80])
+def test_ids_are_unique_and_valid_whatever_the_clock_says(monkeypatch: pytest.MonkeyPatch, clock: int) -> None:
+    monkeypatch.setattr("time.time_ns", lambda: clock)
+    test_ids_are_unique_and_valid()
+
+
+def test_later_ids_are_larger(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time_ns()
+    made = []
+    for later in range(0, 10**13, 10**10 + 10**6):
+        monkeypatch.setattr("time.time_ns", lambda later=later: now + later)
+        made.append(new_id())
+    assert made == sorted(made)
+
+
+# Values that answers are made of.
+
+
+def test_a_result_made_quickly_is_like_any_other() -> None:
+    message = inventory_pb2.CommandResult(outcome=inventory_pb2.OUTCOME_RELEASED, result_index=7, applied_index=9)
+    quick = answers.command_result("r1", message)
+    slow = CommandResult("r1", Outcome.RELEASED, False, 7, 9, None, 0, (), (), None)
+    assert (quick, hash(quick), repr(quick), type(quick)) == (slow, hash(slow), repr(slow), CommandResult)
+    assert pickle.loads(pickle.dumps(quick)) == dataclasses.replace(quick) == slow
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        quick.outcome = Outcome.EXPIRED  # type: ignore[misc]
