@@ -25,10 +25,7 @@ from lastunit_client.models import (
     UnitLine,
     UnitRange,
 )
-from lastunit_client.quick import quick
 
-_new_result: Final = quick(CommandResult)
-_new_reservation: Final = quick(Reservation)
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
 _STATES: Final = {state.value: state for state in ReservationState}
 _ROLES: Final = {role.value: role for role in Role}
@@ -37,7 +34,7 @@ _ROLES: Final = {role.value: role for role in Role}
 def command_result(request_id: str, message: inventory_pb2.CommandResult) -> CommandResult:
     """The answer to the command with this id. ProtocolError for an outcome that this library does not know."""
     applied_index = message.applied_index
-    return _new_result(
+    return CommandResult(
         request_id=request_id,
         outcome=_OUTCOMES.get(message.outcome) or _unknown(Outcome, message.outcome, request_id),
         replayed=message.replayed,
@@ -53,7 +50,7 @@ def command_result(request_id: str, message: inventory_pb2.CommandResult) -> Com
 
 def reservation(message: inventory_pb2.Reservation, applied_index: int) -> Reservation:
     """A reservation as it stood at that index."""
-    return _new_reservation(
+    return Reservation(
         reservation_id=message.reservation_id,
         state=_STATES.get(message.state) or _unknown(ReservationState, message.state, message.reservation_id),
         token=_token(message.token) if message.HasField("token") else None,

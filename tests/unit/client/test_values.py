@@ -1,8 +1,6 @@
 """Values: tokens, arguments as callers write them, and what is refused before it is sent."""
 
-import dataclasses
 import doctest
-import pickle
 import re
 import time
 from collections.abc import Callable
@@ -12,7 +10,6 @@ import pytest
 
 from lastunit.v1 import inventory_pb2
 from lastunit_client import (
-    CommandResult,
     FencingGate,
     FencingToken,
     InvalidRequestError,
@@ -22,7 +19,6 @@ from lastunit_client import (
     Role,
     UnitLine,
     UnitRange,
-    answers,
     commands,
     fencing,
 )
@@ -148,16 +144,3 @@ def test_later_ids_are_larger(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("time.time_ns", lambda later=later: now + later)
         made.append(new_id())
     assert made == sorted(made)
-
-
-# Values that answers are made of.
-
-
-def test_a_result_made_quickly_is_like_any_other() -> None:
-    message = inventory_pb2.CommandResult(outcome=inventory_pb2.OUTCOME_RELEASED, result_index=7, applied_index=9)
-    quick = answers.command_result("r1", message)
-    slow = CommandResult("r1", Outcome.RELEASED, False, 7, 9, None, 0, (), (), None)
-    assert (quick, hash(quick), repr(quick), type(quick)) == (slow, hash(slow), repr(slow), CommandResult)
-    assert pickle.loads(pickle.dumps(quick)) == dataclasses.replace(quick) == slow
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        quick.outcome = Outcome.EXPIRED  # type: ignore[misc]
