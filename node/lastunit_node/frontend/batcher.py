@@ -25,7 +25,7 @@ from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import Command, Entry
 from lastunit_node.statemachine.results import Applied
 
-MAX_IN_FLIGHT: Final = 2  # batches, attempted or waiting for another attempt; more gain nothing (measured)
+MAX_IN_FLIGHT: Final = 2  # batches: in an attempt, or between two
 MIN_OVERLAP: Final = 16  # commands and reads that are worth an entry beside another; fewer cost more than they gain
 FIRST_PAUSE: Final = 0.01  # seconds between attempts, doubled up to LAST_PAUSE; each is cut by up to half, at random
 LAST_PAUSE: Final = 0.1
