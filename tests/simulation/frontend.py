@@ -1,7 +1,8 @@
 """A node's front end, as far as the log can tell: batches calls into entries and proposes them until answered.
 
-The same rules as lastunit_node.frontend.batcher: one entry in flight; an attempt that failed is made again with the
-same commands, a new nonce and the first stamp; calls that were given up leave the batch.
+The same rules as lastunit_node.frontend.batcher: two entries in flight; an attempt that failed is made again with the
+same commands, a new nonce and the first stamp, and may be overtaken; calls that were given up leave the batch. When the
+second entry begins is a matter of speed only: here, as soon as anything waits.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from lastunit_node.statemachine.results import Applied, Result
 from simulation.clock import Clock
 
 MAX_BATCH = 16
+MAX_IN_FLIGHT = 2
 
 
 @dataclass
@@ -38,25 +40,45 @@ class FrontEnd:
     """Lives and dies with its node's process."""
 
     def __init__(self, core: ReplicaCore, clock: Clock, rng: Random, check: Callable[[Applied], None]) -> None:
-        self._core, self._clock, self._rng, self._check = core, clock, rng, check
         self._queue: list[Call] = []
-        self._batch: list[Call] = []
-        self._stamp = 0
-        self._nonce = 0  # of the attempt under way
-        self.dead = False
+        self._lanes = [_Lane(core, clock, rng, check) for _ in range(MAX_IN_FLIGHT)]
 
     def submit(self, call: Call) -> None:
         self._queue.append(call)
 
     def step(self) -> None:
-        """Before each turn: begin the next batch when none is under way."""
+        """Before each turn: begin the next batch where none is under way."""
+        for lane in self._lanes:
+            if self._queue and lane.is_free():
+                taken, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
+                lane.begin(taken)
+
+    def die(self) -> None:
+        """The process was killed: nothing is proposed or answered any more."""
+        for lane in self._lanes:
+            lane.dead = True
+
+
+class _Lane:
+    """One batch at a time, and its attempts."""
+
+    def __init__(self, core: ReplicaCore, clock: Clock, rng: Random, check: Callable[[Applied], None]) -> None:
+        self._core, self._clock, self._rng, self._check = core, clock, rng, check
+        self._batch: list[Call] = []
+        self._stamp = 0
+        self._nonce = 0  # of the attempt under way
+        self.dead = False
+
+    def is_free(self) -> bool:
+        """Whether another batch may begin, and can be stamped."""
         self._batch = [call for call in self._batch if not call.over]
-        if self._batch or self._nonce or not self._queue:
-            return
+        return not self._batch and not self._nonce and self._core.status().parameters is not None
+
+    def begin(self, calls: list[Call]) -> None:
+        """Propose these calls until they are answered or given up."""
         status = self._core.status()
-        if status.parameters is None:
-            return
-        self._batch, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
+        assert status.parameters, "free only when configured"
+        self._batch = calls
         self._stamp = status.clock + status.parameters.retention_ticks // 2
         self._attempt()
 

@@ -175,7 +175,7 @@ class SimulatedNode:
     def install(self, copy: ArrivedCopy) -> None:
         """As the real node: stop; one transaction; start again."""
         assert self.core is not None
-        self._front_end.dead = True
+        self._front_end.die()
         machine = self.core._machine
         self.core.close()
         if copy.info.applied_index > machine.applied_index:
@@ -189,7 +189,7 @@ class SimulatedNode:
         """Die now. The number of the state's transactions that were lost."""
         assert self.core is not None, self.name
         self.core, self.paused = None, False
-        self._front_end.dead = True
+        self._front_end.die()
         self.world.network.silent.discard(self.name)
         self.world.network.detach(self.name, timing.CONNECTION_SILENCE if power else 0.01)
         return self.disk.crash(power=power)

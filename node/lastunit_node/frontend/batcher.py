@@ -1,16 +1,19 @@
 """Batches commands into log entries: whatever arrives while a proposal is in flight becomes the next entry.
 
-No lingering: an idle batcher proposes at once. One proposal is in flight at a time. A batch whose attempt failed is
-proposed again, with back-off, a fresh nonce and its first stamp, until it is applied or nobody waits for it any more;
-ids make that safe. Its commands stay together, because the stamp is the entry's. Reads join each attempt that has not
-begun: the entry is then proposed after the read arrived (rule 11 in pysyncobj.md).
+No lingering: an idle batcher proposes at once. Two proposals are in flight at most, so that one entry is replicated
+while the one before is answered; but the second begins only when as much waits as the first carries, and enough to pay
+for an entry of its own. A batch whose attempt failed is proposed again, with back-off, a fresh nonce and its first
+stamp, until it is applied or nobody waits for it any more; ids make that safe. Its commands stay together, because the
+stamp is the entry's. A batch may overtake an earlier one whose attempt failed: commands that are under way at the same
+time have no order. Reads join each attempt that has not begun: the entry is then proposed after the read arrived
+(rule 11 in pysyncobj.md).
 """
 
 import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -22,6 +25,8 @@ from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import Command, Entry
 from lastunit_node.statemachine.results import Applied
 
+MAX_IN_FLIGHT: Final = 2  # batches: in an attempt, or between two
+MIN_OVERLAP: Final = 16  # commands and reads that are worth an entry beside another; fewer cost more than they gain
 FIRST_PAUSE: Final = 0.01  # seconds between attempts, doubled up to LAST_PAUSE; each is cut by up to half, at random
 LAST_PAUSE: Final = 0.1
 
@@ -41,27 +46,29 @@ class Batcher:
         self._replica = replica
         self._rng = rng or random.SystemRandom()
         self._queue = WorkQueue()
-        self._queued = asyncio.Event()
-        self._attempts = asyncio.Lock()  # held during each attempt, and by held()
-        self._batch: Batch | None = None
+        self._batches: list[Batch] = []  # under way, oldest first
+        self._idle: list[asyncio.Future[None]] = []  # of the tasks that have no batch
+        self._attempts = asyncio.Semaphore(MAX_IN_FLIGHT)  # one is taken by each attempt, all of them by held()
+        self._entrance = asyncio.Lock()  # to the attempts; kept by held()
         self._refusal: CallError | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def running(self) -> bool:
         """Whether work is taken: between start() and stop(), unless a bug ended it."""
-        return self._task is not None and self._refusal is None
+        return bool(self._tasks) and self._refusal is None
 
     def start(self) -> None:
         """Begin to propose."""
-        self._task = asyncio.create_task(self._serve())
+        self._tasks = [asyncio.create_task(self._serve()) for _ in range(MAX_IN_FLIGHT)]
 
     async def stop(self) -> None:
         """Propose nothing any more; whatever waits is answered UNAVAILABLE."""
         self._refuse(stopping(definite=True), lambda work: stopping(definite=not work.exposed))
-        if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def run(self, commands: Sequence[Command], deadlines: Sequence[float], size: int) -> Answers:
         """Get commands applied: at least one, at most an entry's worth, checked. One answer per command.
@@ -77,15 +84,18 @@ class Batcher:
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
-        """Let the attempt under way end, and begin no other meanwhile. What arrives waits."""
-        async with self._attempts:
+        """Let the attempts under way end, and begin no other meanwhile. What arrives waits."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._entrance)
+            for _ in range(MAX_IN_FLIGHT):
+                await stack.enter_async_context(self._attempts)
             yield
 
     async def _answered(self, work: Work) -> Answers:
         if self._refusal:
             raise replace(self._refusal)
         self._queue.put(work)
-        self._queued.set()
+        self._begin()
         timer = asyncio.get_running_loop().call_at(work.latest, self._expire, work)
         try:
             return await work.done
@@ -95,17 +105,36 @@ class Batcher:
 
     async def _serve(self) -> None:
         try:
-            while True:
-                await self._queued.wait()
+            while self._refusal is None:
+                await self._enough_waits()
                 await self._configured()
-                self._batch = self._next_batch()
-                await self._see_through(self._batch)
-                if not self._queue:
-                    self._queued.clear()
+                batch = self._next_batch()
+                self._batches.append(batch)
+                self._begin()  # with what did not fit
+                await self._see_through(batch)
+                self._batches.remove(batch)
         except Exception:
             log.exception("the batcher broke; this node answers no more calls")
             message = "the front end broke"
             self._refuse(internal(message, definite=True), lambda work: internal(message, definite=not work.exposed))
+
+    async def _enough_waits(self) -> None:
+        """Wait until the next batch is to begin."""
+        while not self._is_enough():
+            idle = asyncio.get_running_loop().create_future()
+            self._idle.append(idle)
+            await idle
+
+    def _is_enough(self) -> bool:
+        """Whether what waits is to become a batch now."""
+        if not self._queue or not self._batches:
+            return bool(self._queue)
+        return self._queue.weight >= max(MIN_OVERLAP, self._batches[-1].weight)
+
+    def _begin(self) -> None:
+        """Wake a task for the next batch, if it is to begin and there is a task for it."""
+        if self._idle and self._is_enough():
+            self._idle.pop().set_result(None)
 
     async def _configured(self) -> None:
         """Wait for the cluster's parameters, without which an entry cannot be stamped."""
@@ -122,11 +151,15 @@ class Batcher:
 
     async def _see_through(self, batch: Batch) -> None:
         for pause in self._pauses():
-            async with self._attempts:
+            async with self._entrance:
+                await self._attempts.acquire()
+            try:
                 batch.add(self._queue.take_reads())
                 batch.prune(asyncio.get_running_loop().time(), self._overdue)
                 if not batch.works or await self._attempt(batch):
                     return
+            finally:
+                self._attempts.release()
             await asyncio.sleep(pause)
 
     async def _attempt(self, batch: Batch) -> bool:
@@ -182,8 +215,8 @@ class Batcher:
         if self._refusal:
             return
         self._refusal = refusal
-        if self._batch:
-            self._batch.give_up(error)
+        for batch in self._batches:
+            batch.give_up(error)
         while self._queue:
             for work in [*self._queue.take_commands(), *self._queue.take_reads()]:
                 work.give_up(error(work))

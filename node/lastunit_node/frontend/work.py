@@ -100,6 +100,7 @@ class Batch:
     def __init__(self, valid_until_tick: int) -> None:
         self.valid_until_tick = valid_until_tick
         self.works: list[Work] = []
+        self.weight = 0  # commands and reads it was given
         self.exposed = False  # whether an attempt may be, or become, part of the log
         self.failure: FailureReason | None = None  # of the latest attempt
 
@@ -107,6 +108,7 @@ class Batch:
         """Take more work in. After the first attempt only reads may join."""
         for work in works:
             work.batch = self
+            self.weight += work.weight
         self.works += works
 
     def prune(self, now: float, error: Callable[[Work], CallError]) -> None:

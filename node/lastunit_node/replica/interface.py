@@ -89,7 +89,8 @@ class Replica(Protocol):
         """Propose one entry, wherever the leader is; wait until it is applied on this node.
 
         One attempt: raises ProposalFailed within about two election timeouts. A snapshot() sees the returned index
-        after wait_applied(). At most one call in flight at a time (the batcher keeps to that).
+        after wait_applied(). A bounded number of calls may be in flight (the batcher keeps to two); they reach the
+        leader in the order of the calls.
         """
         ...
 

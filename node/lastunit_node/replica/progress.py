@@ -44,7 +44,7 @@ class Progress:
     def commit_is_due(self, commit: int, now: float) -> bool:
         """Whether the follower is to hear of a newer commit index now, if need be in a message of its own."""
         is_news = not self.probing and self.commit_sent < commit
-        return self.is_awaiting(commit) or (is_news and now - self.news_sent >= timing.COMMIT_NEWS)
+        return self.is_awaiting(commit) or (is_news and now - self.news_sent >= timing.COMMIT_NEWS_ALONE)
 
     def commit_to_tell(self, commit: int, now: float) -> int:
         """The commit index for the next message.
@@ -52,7 +52,8 @@ class Progress:
         At once where a caller waits for it. Elsewhere not with every message, so that the follower applies many
         entries in one go, and seldom while the leader waits for its acknowledgement.
         """
-        return commit if self.probing or self.commit_is_due(commit, now) else self.commit_sent
+        is_due = now - self.news_sent >= timing.COMMIT_NEWS
+        return commit if self.probing or is_due or self.is_awaiting(commit) else self.commit_sent
 
     def is_awaiting(self, commit: int) -> bool:
         """Whether a caller at the follower waits to hear that the log is committed so far."""

@@ -3,7 +3,8 @@
 from typing import Final
 
 HEARTBEAT: Final = 0.05
-COMMIT_NEWS: Final = 0.01  # where nobody waits, a follower hears of commits so often
+COMMIT_NEWS: Final = 0.01  # where nobody waits, a follower hears of commits so often, with entries
+COMMIT_NEWS_ALONE: Final = 0.02  # when no entries came that could carry them: a message costs three wake-ups
 ELECTION_MIN: Final = 0.5
 ELECTION_MAX: Final = 1.0
 STATE_COMMIT: Final = 0.01  # so long results may be known whose rows no read sees yet; a read that waits ends it

@@ -1,9 +1,7 @@
 """What becomes of commands and reads between the call and the log: batches, attempts, deadlines, the queue's bounds."""
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any
 
 import grpc
 import pytest
@@ -11,44 +9,15 @@ import pytest
 from lastunit_node.frontend import queue
 from lastunit_node.frontend.batcher import Batcher
 from lastunit_node.frontend.errors import CallError
-from lastunit_node.frontend.work import Answers
 from lastunit_node.replica.interface import DEFINITE, FailureReason
-from lastunit_node.statemachine.commands import Command, Line, Reserve
 from lastunit_node.statemachine.limits import MAX_COMMANDS
 from lastunit_node.statemachine.results import Result
 
+from .batcher_calls import LATER, LONG, SOON, after, names_in, only_error, order, run, start
 from .fakes import PARAMETERS, STATUS, FakeReplica, turns
 
-SOON, LATER, LONG = 0.05, 0.5, 30.0  # seconds from now
 INDEFINITE = sorted(set(FailureReason) - DEFINITE, key=str)
 RETRIED_DEFINITE = sorted(DEFINITE - {FailureReason.STOPPING}, key=str)
-
-
-def order(name: str) -> Reserve:
-    return Reserve(name, (Line("vase", 1),), 0)
-
-
-def after(seconds: float) -> float:
-    return asyncio.get_running_loop().time() + seconds
-
-
-def run(batcher: Batcher, *names: str, seconds: float = LONG, size: int = 20) -> "asyncio.Task[Answers]":
-    commands: list[Command] = [order(name) for name in names]
-    return start(batcher.run(commands, [after(seconds)] * len(names), size))
-
-
-def start(work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
-    return asyncio.create_task(work)
-
-
-def names_in(replica: FakeReplica, proposal: int) -> list[str]:
-    return [command.reservation_id for command in replica.proposals[proposal].commands]  # type: ignore[union-attr]
-
-
-async def only_error(task: "asyncio.Task[Answers]") -> CallError:
-    (answer,) = (await task).answers
-    assert isinstance(answer, CallError)
-    return answer
 
 
 class TestBatching:

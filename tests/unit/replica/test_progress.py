@@ -107,8 +107,8 @@ def test_a_broken_connection_forgets_what_was_in_flight() -> None:
 def test_a_commit_is_told_at_once_where_a_caller_waits_for_it_and_a_little_later_elsewhere() -> None:
     progress = replicating(5)
     progress.sent(6, 100, commit=5, now=0.0)
-    assert not progress.commit_is_due(6, now=timing.COMMIT_NEWS / 2), "the next entries may bring it"
-    assert progress.commit_is_due(6, now=timing.COMMIT_NEWS)
+    assert not progress.commit_is_due(6, now=timing.COMMIT_NEWS_ALONE / 2), "the next entries may bring it"
+    assert progress.commit_is_due(6, now=timing.COMMIT_NEWS_ALONE)
     progress.awaited = 6
     assert progress.commit_is_due(6, now=0.0)
     progress.sent(6, 0, commit=6, now=0.0)
