@@ -76,6 +76,7 @@ def summarise(reports: list[Report], nodes: int, wall_seconds: float) -> dict[st
         "entries": sum(report.entries for report in reports),
         "leaders": sum(report.leaders for report in reports),
         "slowest_recovery": round(max((report.recovery for report in reports), default=0.0), 2),
+        "slowest_failover": round(max((report.failover for report in reports), default=0.0), 2),
         "events": dict(sorted(sum((report.events for report in reports), Counter()).items())),
         "faults": dict(sorted(sum((report.faults for report in reports), Counter()).items())),
         "messages": dict(sorted(sum((report.messages for report in reports), Counter()).items())),

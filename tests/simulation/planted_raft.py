@@ -3,7 +3,18 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lastunit_node.replica import admission, elections, follower, journal, leader, peers, progress, raft, syncobj
+from lastunit_node.replica import (
+    admission,
+    elections,
+    follower,
+    journal,
+    leader,
+    peers,
+    progress,
+    promise,
+    raft,
+    syncobj,
+)
 from simulation.planting import mutant, replace
 
 # Journal.
@@ -213,6 +224,13 @@ def count_votes_twice() -> None:
 @mutant("vote twice in a term")
 def vote_twice() -> None:
     replace(syncobj.RaftHooks, "voted_for", lambda _vote: property(lambda _self: None))
+
+
+@mutant("let votes split", nodes=5)
+@mutant("let votes split")
+def let_votes_split() -> None:
+    replace(promise.Promise, "is_free_for", lambda _is_free: lambda _self, _asker, _now: True)
+    replace(promise.Promise, "is_to_another", lambda _is_to: lambda _self, _now: False)
 
 
 # Disks that are lost (rule 9).

@@ -20,7 +20,7 @@ class Profile:
     power_loss: float  # chance that a crash is one of power, not only of the process
     checkpoint_pages: int  # a -wal is checkpointed at this length
     heartbeat: float
-    promise: float  # seconds; 0 lets many stand at once, which must be safe too
+    promise: float  # seconds; 0 lets many stand at once, which must be safe too; the last step keeps to the real one
     state_commit: float  # seconds that a transaction of the state stays open
     election_max: float  # the longest election timeout; close to the shortest, so that votes are split
     turn: float  # seconds that a turn takes; what arrives meanwhile waits for the next one

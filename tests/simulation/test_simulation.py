@@ -41,6 +41,7 @@ def test_nothing_is_lost_and_nothing_gets_stuck(nodes: int, seeds: int) -> None:
     summary = json.loads(done.stdout)
     assert summary["seeds"] == seeds
     assert summary["violations"] == []
+    assert summary["slowest_failover"] > 0
     for kind in FAULTS:
         assert summary["faults"][kind] > 0, kind
     for kind in ("copy: begun", "copy: installed", "journal trimmed"):

@@ -2,7 +2,8 @@
 
 Safety is checked all the time. Liveness is checked at the end: a random majority of the nodes, all with intact files,
 is healed, the others stay dead; then there is a leader within 5 virtual seconds, every call ends, and all live nodes
-come to one index and its hash.
+come to one index and its hash. Last, all come back and the leader is killed: the next one leads before an election
+timeout is over, or votes were split.
 """
 
 import logging
@@ -21,6 +22,7 @@ from lastunit_node.replica import compaction, entry_cache, leader, timing
 from simulation.clients import Client
 from simulation.clock import Clock
 from simulation.disk import CrashableJournal, Disk
+from simulation.failover import are_settled, bring_back, keep_promises, next_leader_within
 from simulation.faults import Faults
 from simulation.frontend import Call
 from simulation.network import Network
@@ -39,6 +41,7 @@ LEADER_WITHIN = 5.0
 CALLS_END_WITHIN = 10.0
 REJOIN = 0.8  # chance that a wiped node is among those that live: it is to be admitted and to come level
 LEVEL_WITHIN = 5.0
+SETTLED_WITHIN = 10.0  # those that fetch a copy or are to be admitted too
 
 
 @dataclass
@@ -55,6 +58,7 @@ class Report:
     answered: int = 0
     unknown: int = 0
     recovery: float = 0.0  # virtual seconds from the end of the faults to a leader
+    failover: float = 0.0  # from the death of a leader in calm to the next one that leads
     events: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     messages: Counter[str] = field(default_factory=Counter)
@@ -150,6 +154,7 @@ class World:
         self._run_until(self._has_seen_enough, LATEST_SECONDS, "the cluster made too little progress under faults")
         self.report.faulty_seconds = self._clock.now
         self._recover()
+        self._fail_over()
 
     def _has_seen_enough(self) -> bool:
         if self._clock.now < FAULTY_SECONDS or len(self._checks.leaders) < LEADERS:
@@ -196,6 +201,23 @@ class World:
             client.close()
         self._trace.say(f"healed: {' '.join(node.name for node in survivors)}; the others stay dead")
         return survivors
+
+    def _fail_over(self) -> None:
+        """With all nodes there and nothing wrong, the leader is killed, as by kill -9: its connections close."""
+        keep_promises()
+        nodes = list(self._nodes.values())
+        for node in nodes:
+            bring_back(node)
+        self._run_until(lambda: are_settled(nodes), SETTLED_WITHIN, "the nodes did not come back under one leader")
+        moment = self._clock.now + self._rng("failover").uniform(0.0, 2 * timing.HEARTBEAT)
+        self._run_until(lambda: self._clock.now >= moment, SETTLED_WITHIN, "nothing happens any more")
+        leader = next(node for node in nodes if node.leads)
+        leader.crash(power=False)
+        killed, bound = self._clock.now, next_leader_within(len(nodes), self._profile)
+        self._trace.say(f"{leader.name}, which led, was killed in calm")
+        slow = f"no leader within {bound:.2f} s of the death of the last one, in calm"
+        self._run_until(lambda: any(node.leads for node in nodes), bound, slow)
+        self.report.failover = self._clock.now - killed
 
     def _all_calls_ended(self) -> bool:
         return not any(client.busy for client in self._clients)

@@ -84,7 +84,7 @@ class Elections:
             return
         self._round += 1
         self._granted.clear()
-        self._promise.give(Candidate(raft.journal.last_term, raft.journal.last_index, self._name), raft.now())
+        self._promise.give(self._as_candidate(), raft.now())
         for peer in raft.peers:
             raft.send(
                 peer,
@@ -97,6 +97,9 @@ class Elections:
                 },
             )
 
+    def _as_candidate(self) -> Candidate:
+        return Candidate(self._raft.journal.last_term, self._raft.journal.last_index, self._name)
+
     def on_pre_vote(self, node: "Node", message: Message) -> None:
         """Say whether this node would vote for the asker in its next term; if so, it waits a little for that."""
         raft, now = self._raft, self._raft.now()
@@ -106,7 +109,6 @@ class Elections:
         granted = granted and self._promise.is_free_for(asker, now)
         if granted:
             self._promise.give(asker, now)
-            self._round += self._promise.is_to_another(now)  # so answers to what it asked for itself count no more
         answer = {"type": "pre_vote_response", "term": raft.term, "round": message["round"], "granted": granted}
         raft.send(node, answer)
 
@@ -115,12 +117,16 @@ class Elections:
         raft = self._raft
         if self._adopt_newer_term(message):
             return
-        if raft.role == LEADER or message["round"] != self._round or not self._is_counted(node, message):
+        if raft.role == LEADER or message["round"] != self._round:
+            return
+        if not message["granted"]:
+            self._promise.refused_by(node.id)
+        if not self._is_counted(node, message):
             return
         self._granted.add(node.id)
         if 1 + len(self._granted) >= raft.majority:
             self._round += 1
-            self._promise.keep(raft.now())
+            self._promise.keep(self._as_candidate(), raft.now())
             raft.stand()
 
     def _adopt_newer_term(self, message: Message) -> bool:

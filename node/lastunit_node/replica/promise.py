@@ -2,6 +2,10 @@
 
 When a leader dies, its followers miss it in the same moment. Were each granted every pre-vote, all would stand in one
 term, vote for themselves and wait out another election timeout. A promise is short, in memory and no part of safety.
+
+A node that asked and then gave way still counts the grants that come for it: else neither might get enough of them. Two
+do not both stand for that: of n nodes without their leader, their logs alike, the first in order gives way to none, so
+there are n - 2 grants, and two majorities would take n - 1.
 """
 
 from typing import NamedTuple
@@ -25,23 +29,36 @@ class Promise:
         self._to: Candidate | None = None
         self._until = float("-inf")
         self._is_firm = False
+        self._refused_by: set[str] = set()  # what this node asked for itself
 
     def is_free_for(self, asker: Candidate, now: float) -> bool:
-        """Whether nobody else is promised. A better log goes before; before this node itself, a greater name too."""
+        """Whether nobody else is promised. A better log goes before.
+
+        Before this node itself, so does a greater name, or one that has refused it: that one had not missed the leader
+        yet, and would wait for this node as this node would for it.
+        """
         to = self._to
         if to is None or now >= self._until or to.name == asker.name:
             return True
         if self._is_firm:
             return False
-        return asker > to if to.name == self._name else asker[:2] > to[:2]
+        if to.name == self._name:
+            return asker > to or asker.name in self._refused_by
+        return asker[:2] > to[:2]
 
     def give(self, candidate: Candidate, now: float) -> None:
         """From now on, and for a short while."""
         self._to, self._until, self._is_firm = candidate, now + timing.PROMISE, False
+        self._refused_by.clear()
 
-    def keep(self, now: float) -> None:
-        """This node, promised to itself, stands now: nobody goes before it."""
-        self._until, self._is_firm = now + timing.PROMISE, True
+    def refused_by(self, name: str) -> None:
+        """A node would not vote for this one."""
+        self._refused_by.add(name)
+
+    def keep(self, own: Candidate, now: float) -> None:
+        """This node stands now: nobody goes before it."""
+        self.give(own, now)
+        self._is_firm = True
 
     def is_to_another(self, now: float) -> bool:
         """Whether this node waits for another candidate to make it."""

@@ -93,6 +93,37 @@ def test_one_candidate_at_a_time_is_granted_a_pre_vote(make_network: MakeNetwork
     assert ask_pre_vote(network, voter, first)
 
 
+def test_a_candidate_that_gave_way_stands_when_it_was_granted_first(make_network: MakeNetwork) -> None:
+    """Or two halves of a cluster wait for two candidates, each of them short of one grant."""
+    network = make_network(5)
+    giving_way, *voters, goes_first = network.addresses
+    node = network.nodes[giving_way]
+    network.time.now += timing.ELECTION_MAX + 0.01
+    node.turn(0.0)
+    assert ask_pre_vote(network, giving_way, goes_first)
+    for voter in voters[:2]:
+        grant = {"type": "pre_vote_response", "term": node.term, "round": node._elections._round, "granted": True}
+        network.say(voter, giving_way, grant)
+    assert not ask_pre_vote(network, giving_way, goes_first), "it stands now"
+    node.turn(0.0)
+    assert node.role == CANDIDATE
+
+
+def test_a_candidate_gives_way_to_one_that_refused_it(make_network: MakeNetwork) -> None:
+    """That one heard the leader a little longer; neither would have let the other one stand."""
+    network = make_network(3)
+    asker, _, voter = network.addresses
+    node = network.nodes[voter]
+    network.time.now += timing.ELECTION_MAX + 0.01
+    node.turn(0.0)
+    assert not ask_pre_vote(network, voter, asker), "its name is less"
+    refusal = {"type": "pre_vote_response", "term": node.term, "granted": False}
+    network.say(asker, voter, refusal | {"round": node._elections._round - 1})
+    assert not ask_pre_vote(network, voter, asker), "what it refused was an earlier round"
+    network.say(asker, voter, refusal | {"round": node._elections._round})
+    assert ask_pre_vote(network, voter, asker)
+
+
 @pytest.mark.parametrize("count", [3, 5])
 def test_votes_do_not_split_when_all_followers_miss_their_leader_in_one_moment(
     make_network: MakeNetwork, count: int
