@@ -15,6 +15,10 @@ from typing import Any, NamedTuple
 import apsw
 import pytest
 
+from lastunit_node.replica import journal
+from lastunit_node.wal import grow
+from lastunit_node.wal.scan import wal_of
+
 DIRECTORY = "."
 SECTOR = 512
 _names = itertools.count(1)
@@ -162,6 +166,10 @@ class _Connection:
         self._connection = connection
         self.close = connection.close
 
+    @property
+    def in_transaction(self) -> bool:
+        return not self._connection.get_autocommit()
+
     def execute(self, sql: str, parameters: Iterable[Any] = ()) -> _Cursor:
         return self._counted(lambda: self._connection.execute(sql, tuple(parameters)))
 
@@ -188,7 +196,14 @@ def recorded(recorder: Recorder, *, checkpoint_pages: int) -> Iterator[None]:
         connection.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages}")
         return _Connection(connection)
 
+    def grow_wal(database: Path) -> None:
+        wal = wal_of(database)
+        size = wal.stat().st_size
+        grow.grow_wal(database)
+        recorder.ops += [Op("write", wal.name, size, wal.read_bytes()[size:]), Op("sync", wal.name)]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sqlite3, "connect", connect)
+        patch.setattr(journal, "grow_wal", grow_wal)
         yield
     vfs.unregister()

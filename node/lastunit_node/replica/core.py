@@ -125,6 +125,7 @@ class ReplicaCore:
         self._ticker = Ticker()
         self._compactor = Compactor(journal, self._machine)
         self._state_commits = StateCommits(self._machine)
+        self._before_poll: Callable[[], None] = lambda: None
         check_state_against_journal(self._machine.applied_index, self._machine.applied_term, journal)
         self._raft = Raft(
             self._nodes[node],
@@ -137,11 +138,16 @@ class ReplicaCore:
         )
         link.start(self._raft.poller)
         self._raft.addOnTickCallback(link.on_tick)
-        self._raft.addOnTickCallback(lambda: self._state_commits.step(self._raft.now()))
+        self._raft.addOnTickCallback(self._state_commits.when_wanted)
+        self._raft.addOnTickCallback(self._call_back)
+        self._raft.addOnTickCallback(lambda: self._state_commits.when_due(self._raft.now()))
 
     def before_each_poll(self, callback: Callable[[], None]) -> None:
         """Call back in every turn when its results were handed out, before it waits for messages."""
-        self._raft.addOnTickCallback(callback)
+        self._before_poll = callback
+
+    def _call_back(self) -> None:
+        self._before_poll()
 
     def turn(self, timeout: float = timing.POLL) -> None:
         """One turn of Raft, after this leader's own proposals: admissions, the cluster's parameters, ticks."""

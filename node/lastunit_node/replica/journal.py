@@ -22,6 +22,7 @@ from pysyncobj.journal import Journal
 
 from lastunit_node.replica.entry_cache import EntryCache, LogEntry
 from lastunit_node.replica.owner import INSERT_OWNER, OWNER_TABLE, SELECT_OWNER, UPDATE_OWNER, Owner
+from lastunit_node.wal.grow import grow_wal
 from lastunit_node.wal.scan import CHECKPOINT, scan_wal
 
 FORMAT_VERSION: Final = 1
@@ -117,6 +118,7 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
         self._load()
         if not read_only:
             self._connection.execute(CHECKPOINT)  # what a scan of the -wal relies on
+            grow_wal(self._path)
             self._change_owner(boots=self.boot + 1)
 
     def _load(self) -> None:

@@ -28,11 +28,16 @@ class StateCommits:
         """Reads wait for this index and none below; NEVER when none waits. Any thread."""
         self._wanted = index
 
-    def step(self, now: float) -> None:
+    def when_wanted(self) -> None:
         """Once a turn, before anybody is told what can be read."""
-        committed, applied = self._machine.committed_index, self._machine.applied_index
-        if applied == committed:
-            self._begun = now
-        elif self._wanted <= applied or applied - committed >= MAX_ENTRIES or now - self._begun >= timing.STATE_COMMIT:
+        if self._wanted <= self._machine.applied_index:
             self._machine.commit()
+
+    def when_due(self, now: float) -> None:
+        """Once a turn, after results were handed out: they do not wait for it."""
+        committed, applied = self._machine.committed_index, self._machine.applied_index
+        if applied - committed >= MAX_ENTRIES or (applied > committed and now - self._begun >= timing.STATE_COMMIT):
+            self._machine.commit()
+            committed = applied
+        if applied == committed:
             self._begun = now

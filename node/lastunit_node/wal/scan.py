@@ -3,7 +3,7 @@
 With synchronous=FULL every transaction is synced before the next one writes its first frame, and the header before any
 frame. SQLite's log ends at the first frame that fails its check; there, this is damage:
 
-- a bad header with frames after it;
+- a bad header with frames after it (anything but zeros: see grow.py);
 - frames of this log behind the end of a transaction: that one was synced, bad frame and all;
 - a bad frame whose own header is off by one byte, everything else being right: that may be the very mark which ends a
   transaction, or the salts that tell whose the frame is.
@@ -56,6 +56,8 @@ def scan_wal(database: Path, *, synchronous: str) -> WalScan:
     if len(data) <= HEADER_BYTES:
         return WalScan()
     header = read_header(data)
+    if header is None and not any(data[HEADER_BYTES:]):  # no frame was ever written (grow.py)
+        return WalScan()
     if header is None:
         return WalScan(damage=f"{wal_of(database)} has a damaged header")
     used, unused, damage = _follow(header, list(read_frames(data, header)))

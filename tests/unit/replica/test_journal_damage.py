@@ -14,6 +14,7 @@ from support.wal_files import flipped, wal_of
 from lastunit_node.damage import unreadable_is
 from lastunit_node.replica.entry_cache import LogEntry
 from lastunit_node.replica.journal import JournalDamaged, JournalFormatError, SqliteJournal, create_journal
+from lastunit_node.wal import grow
 from lastunit_node.wal.layout import FRAME_HEADER_BYTES, HEADER_BYTES, read_frames, read_header
 
 OWNER = ("cluster-id", "n1")
@@ -32,8 +33,12 @@ class Killed(NamedTuple):
 
 @pytest.fixture(scope="module")
 def killed() -> Iterator[Killed]:
+    """Its -wal ends where its log does: zeros behind it are the business of one test."""
     with memory_folder() as folder:
-        yield kill_one(folder / "journal.db")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(grow, "GROWN_BYTES", 0)
+            killed = kill_one(folder / "journal.db")
+        yield killed
 
 
 def kill_one(path: Path) -> Killed:
@@ -60,7 +65,8 @@ def opened(killed: Killed, database: bytes | None = None, wal: bytes | None = No
         file.unlink()
     path.write_bytes(killed.database if database is None else database)
     wal_of(path).write_bytes(killed.wal if wal is None else wal)
-    with unreadable_is(JournalDamaged, path):
+    with unreadable_is(JournalDamaged, path), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grow, "GROWN_BYTES", 0)
         return SqliteJournal(path, *OWNER)
 
 
@@ -75,6 +81,35 @@ def test_an_opened_journals_wal_holds_nothing_of_an_earlier_opening(killed: Kill
     journal = opened(killed)
     wal = wal_of(killed.path.with_name("opened.db")).read_bytes()
     assert len(wal) <= HEADER_BYTES + 2 * FRAME < len(killed.wal)
+    journal.close()
+
+
+def test_zeros_behind_the_log_mean_nothing(killed: Killed) -> None:
+    for zeros in (FRAME - 1, 3 * FRAME, 3 * FRAME + 1):
+        journal = opened(killed, wal=killed.wal + bytes(zeros))
+        assert journal.entries(0, 99) == killed.entries
+        journal.close()
+
+
+def test_a_wal_that_was_grown_and_never_used_is_empty(killed: Killed) -> None:
+    journal = opened(killed, wal=b"")
+    expected = journal.entries(0, 99)
+    journal.close()
+    journal = opened(killed, wal=bytes(3 * FRAME))
+    assert journal.entries(0, 99) == expected
+    journal.close()
+
+
+def test_an_opened_journals_wal_grows_no_more(tmp_path: Path) -> None:
+    """Until SQLite starts over in it, which is when it has a thousand pages."""
+    path = tmp_path / "journal.db"
+    create_journal(path, *OWNER)
+    journal = SqliteJournal(path, *OWNER)
+    size = wal_of(path).stat().st_size
+    for index in range(1, 600):
+        journal.add(bytes(5_000), index, 0)
+        journal.sync()
+    assert size == wal_of(path).stat().st_size == grow.GROWN_BYTES
     journal.close()
 
 

@@ -16,36 +16,35 @@ def shop() -> Shop:
 
 def test_entries_of_a_short_while_share_one_commit(shop: Shop) -> None:
     commits, before = StateCommits(shop.machine), shop.machine.committed_index
-    commits.step(1.0)
+    commits.when_due(1.0)
     for _ in range(3):
         shop.barrier()
-        commits.step(1.0 + timing.STATE_COMMIT / 2)
+        commits.when_due(1.0 + timing.STATE_COMMIT / 2)
     assert shop.machine.committed_index == before
-    commits.step(1.0 + timing.STATE_COMMIT)
+    commits.when_due(1.0 + timing.STATE_COMMIT)
     assert shop.machine.committed_index == shop.machine.applied_index == before + 3
 
 
 def test_a_read_that_waits_has_its_index_committed_at_once(shop: Shop) -> None:
     commits, before = StateCommits(shop.machine), shop.machine.committed_index
-    commits.step(1.0)
     commits.want(before + 2)
     shop.barrier()
-    commits.step(1.0)
+    commits.when_wanted()
     assert shop.machine.committed_index == before, "it waits for the next one"
     shop.barrier()
-    commits.step(1.0)
+    commits.when_wanted()
     assert shop.machine.committed_index == before + 2
     commits.want(NEVER)
     shop.barrier()
-    commits.step(1.0)
+    commits.when_wanted()
     assert shop.machine.committed_index == before + 2
 
 
 def test_one_transaction_is_bounded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state_commits, "MAX_ENTRIES", 3)
     commits, before = StateCommits(shop.machine), shop.machine.committed_index
-    commits.step(1.0)
+    commits.when_due(1.0)
     for _ in range(3):
         shop.barrier()
-        commits.step(1.0)
+        commits.when_due(1.0)
     assert shop.machine.committed_index == before + 3
