@@ -3,12 +3,12 @@
 Real kills found what faults hide: a failover that works, and takes an election timeout longer than it must.
 """
 
-from lastunit_node.replica import timing
+from lastunit_node.replica import leader, timing
 from simulation.clock import DRIFT
 from simulation.node import SimulatedNode
 from simulation.profile import Profile
 
-PROMISE = timing.PROMISE  # the real one
+PROMISE, APPEND_ENTRIES = timing.PROMISE, leader.MAX_APPEND_ENTRIES  # the real ones
 NEXT_LEADER = timing.ELECTION_MIN / (1 + DRIFT)  # who lost a vote asks again no sooner, by the fastest clock
 FAR = 0.01  # seconds that a message takes
 NEXT_LEADER_OF_FOUR_FAR = 5.0
@@ -24,9 +24,10 @@ def next_leader_within(nodes: int, profile: Profile) -> float:
     return NEXT_LEADER_OF_FOUR_FAR if nodes > 3 and profile.delay > FAR else NEXT_LEADER
 
 
-def keep_promises() -> None:
-    """As in production, whatever the profile drew."""
-    setattr(timing, "PROMISE", PROMISE)  # noqa: B010 - it is Final
+def act_as_in_production() -> None:
+    """Whatever the profile drew: keep promises, and bring a follower level in one message."""
+    setattr(timing, "PROMISE", PROMISE)  # noqa: B010 - they are Final
+    setattr(leader, "MAX_APPEND_ENTRIES", APPEND_ENTRIES)  # noqa: B010
 
 
 def bring_back(node: SimulatedNode) -> None:

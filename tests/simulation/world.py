@@ -23,7 +23,7 @@ from lastunit_node.wal import grow
 from simulation.clients import Client
 from simulation.clock import Clock
 from simulation.disk import CrashableJournal, Disk
-from simulation.failover import are_settled, bring_back, keep_promises, next_leader_within
+from simulation.failover import act_as_in_production, are_settled, bring_back, next_leader_within
 from simulation.faults import Faults
 from simulation.frontend import Call
 from simulation.network import Network
@@ -205,7 +205,7 @@ class World:
 
     def _fail_over(self) -> None:
         """With all nodes there and nothing wrong, the leader is killed, as by kill -9: its connections close."""
-        keep_promises()
+        act_as_in_production()
         nodes = list(self._nodes.values())
         for node in nodes:
             bring_back(node)
