@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import yaml
+from chaos.cluster import MOVED_CLOCK
 from support.real_cluster import SMALL_MARGINS, assert_nodes_agree, client, eventually, first_index, leader_of
 from support.tampering_proxy import TamperingProxy, tampering_proxy
 
@@ -54,8 +56,8 @@ async def place_orders(cluster: LocalCluster, prefix: str, count: int) -> None:
             assert (await buyer.place_order({"vase": 1}, reservation_id=f"{prefix}-{number}")).accepted
 
 
-async def test_a_node_too_far_behind_comes_back_through_a_copy(forgetful: LocalCluster) -> None:
-    cluster = forgetful
+async def leave_behind(cluster: LocalCluster) -> str:
+    """The name of a node that was killed, and needs a copy of the state when it starts."""
     async with client(cluster) as seller:
         await seller.receive_stock({"vase": 10_000}, receipt_id="delivery")
     leader = await leader_of(cluster)
@@ -63,6 +65,12 @@ async def test_a_node_too_far_behind_comes_back_through_a_copy(forgetful: LocalC
     await place_orders(cluster, "before", 10)
     await asyncio.to_thread(cluster.kill, behind)
     await place_orders(cluster, "meanwhile", 200)
+    return behind
+
+
+async def test_a_node_too_far_behind_comes_back_through_a_copy(forgetful: LocalCluster) -> None:
+    cluster = forgetful
+    behind = await leave_behind(cluster)
     pid = await asyncio.to_thread(cluster.start, behind, SMALL_MARGINS)
     await asyncio.to_thread(cluster.wait_serving, 20.0)
     log = cluster.log_tail(behind, 100)
@@ -75,6 +83,19 @@ async def test_a_node_too_far_behind_comes_back_through_a_copy(forgetful: LocalC
     assert not any(name.startswith(("state.db", "copy-")) for name in files), files
     await asyncio.to_thread(cluster.down)
     assert all(first_index(cluster, node) > 100 for node in cluster.nodes), "every journal was trimmed"
+
+
+async def test_a_wrong_wall_clock_does_not_keep_a_node_from_its_copy(forgetful: LocalCluster, tmp_path: Path) -> None:
+    """The copy's time limit was one of gRPC's, which reckons by that clock: a node an hour late never got a copy."""
+    cluster = forgetful
+    behind = await leave_behind(cluster)
+    clock = tmp_path / "clock"
+    clock.write_text("-3600")
+    environment = {"PYTHONPATH": str(MOVED_CLOCK), "LASTUNIT_CHAOS_CLOCK": str(clock)}
+    await asyncio.to_thread(cluster.start, behind, environment)
+    await asyncio.to_thread(cluster.wait_serving, 20.0)
+    assert "a copy of the state arrived" in cluster.log_tail(behind, 100)
+    await assert_nodes_agree(cluster)
 
 
 async def test_a_damaged_and_a_broken_stream_are_refused_and_fetched_again(forgetful: LocalCluster) -> None:
