@@ -26,7 +26,7 @@ from simulation.disk import CrashableJournal, Disk
 from simulation.failover import act_as_in_production, are_settled, bring_back, next_leader_within
 from simulation.faults import Faults
 from simulation.frontend import Call
-from simulation.network import Network
+from simulation.network import LATEST, Network
 from simulation.node import SimulatedNode, Surroundings
 from simulation.oracle import Oracle, Violation
 from simulation.profile import Profile
@@ -210,7 +210,8 @@ class World:
         for node in nodes:
             bring_back(node)
         self._run_until(lambda: are_settled(nodes), SETTLED_WITHIN, "the nodes did not come back under one leader")
-        moment = self._clock.now + self._rng("failover").uniform(0.0, 2 * timing.HEARTBEAT)
+        last_stray = self.report.faulty_seconds + LATEST  # or one that its sender outlived tells of a leader that died
+        moment = max(self._clock.now, last_stray) + self._rng("failover").uniform(0.0, 2 * timing.HEARTBEAT)
         self._run_until(lambda: self._clock.now >= moment, SETTLED_WITHIN, "nothing happens any more")
         leader = next(node for node in nodes if node.leads)
         leader.crash(power=False)
