@@ -24,24 +24,31 @@ def reserve(state: State, at: Position, command: Reserve) -> Result:
     """Hold units for at least hold_ticks full ticks."""
     lines = sum_lines(command.lines)
     request = reserve_request(lines, command.hold_ticks)
-    row = state.reservations.find(command.reservation_id)
-    if row is not None:
-        return _answer_again(state, at, row, request)
-    if refusal := _refusal(state, at, lines):
-        return _remember(state, command.reservation_id, request, refusal)
-    return _hold(state, at, command, lines, request)
+    return _answered_without_units(state, at, command.reservation_id, lines, request) or _hold(
+        state, at, command, lines, request
+    )
 
 
 def place_order(state: State, at: Position, command: PlaceOrder) -> Result:
     """Sell units at once."""
     lines = sum_lines(command.lines)
     request = place_order_request(lines)
-    row = state.reservations.find(command.reservation_id)
+    return _answered_without_units(state, at, command.reservation_id, lines, request) or _sell(
+        state, at, command, lines, request
+    )
+
+
+def _answered_without_units(
+    state: State, at: Position, reservation_id: str, lines: tuple[Line, ...], request: bytes
+) -> Result | None:
+    """The answer of a known id, TOO_LATE, or a refusal, which is remembered; None for an order that is to be served."""
+    row = state.reservations.find(reservation_id)
     if row is not None:
         return _answer_again(state, at, row, request)
-    if refusal := _refusal(state, at, lines):
-        return _remember(state, command.reservation_id, request, refusal)
-    return _sell(state, at, command, lines, request)
+    if state.is_late(at):
+        return at.answer(Outcome.TOO_LATE)
+    refusal = _refusal(state, at, lines)
+    return None if refusal is None else _remember(state, reservation_id, request, refusal)
 
 
 def _answer_again(state: State, at: Position, row: ReservationRow, request: bytes) -> Result:
@@ -56,8 +63,6 @@ def _answer_again(state: State, at: Position, row: ReservationRow, request: byte
 
 def _refusal(state: State, at: Position, lines: tuple[Line, ...]) -> Result | None:
     """Why an order cannot be served; None when it can."""
-    if state.is_late(at):
-        return at.answer(Outcome.TOO_LATE)
     shelves = [shelf for sku, _ in lines if (shelf := state.stock.find(sku)) is not None]
     if len(shelves) < len(lines):
         return at.answer(Outcome.UNKNOWN_SKU)
@@ -71,9 +76,7 @@ def _refusal(state: State, at: Position, lines: tuple[Line, ...]) -> Result | No
 
 
 def _remember(state: State, reservation_id: str, request: bytes, refusal: Result) -> Result:
-    """Keep a refusal under its id, but for one that comes too late to be kept."""
-    if refusal.outcome is Outcome.TOO_LATE:
-        return refusal
+    """Keep a refusal under its id."""
     state.reservations.add(
         ReservationRow(
             reservation_id=reservation_id,
