@@ -114,8 +114,12 @@ class Table(Generic[RowT]):
         Raises InvariantError when its rows are not those that were read, sqlite3.IntegrityError when a new row has no
         room.
         """
-        if not self._changed:
-            return
+        if self._changed:
+            self._write_changes()
+        if len(self._rows) > KEPT_ROWS:  # rows that were only asked for are counted too
+            self._rows.clear()
+
+    def _write_changes(self) -> None:
         if not self._connection.in_transaction:
             self._connection.execute("BEGIN IMMEDIATE")
         inserted: list[Key] = []
@@ -131,8 +135,6 @@ class Table(Generic[RowT]):
             else:
                 inserted.append(row)
         self._changed.clear()
-        if len(self._rows) > KEPT_ROWS:
-            self._rows.clear()
         self._touch(self._delete, deleted)
         self._touch(self._update, updated)
         if inserted:

@@ -121,6 +121,15 @@ def test_memory_forgets_what_is_written_when_it_is_full(
     assert rows.get("vase", 10) == ("vase", 10, 15)  # read again
 
 
+def test_memory_is_bounded_where_nothing_is_changed(rows: Table[AvailableRow], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else who asks for ids that nobody ever used fills it."""
+    monkeypatch.setattr(table, "KEPT_ROWS", 10)
+    for number in range(1, 100):
+        assert rows.get("vase", number) is None
+        rows.write_back()
+        assert len(rows._rows) <= table.KEPT_ROWS
+
+
 def test_names_read_in_one_go_are_found_in_memory(connection: sqlite3.Connection) -> None:
     columns = "reservation_id, state, created_at_tick, expires_at_tick, units"
     connection.execute(f"INSERT INTO reservations ({columns}) VALUES ('a', 2, 0, 0, '[]'), ('b', 2, 0, 0, '[]')")
