@@ -147,7 +147,7 @@ class CommandResult:
     expires_at_tick: int  # of RESERVED and EXTENDED, else 0
     units: tuple[UnitLine, ...]  # held, sold, received, removed or returned by this command
     shortages: tuple[Shortage, ...]  # of OUT_OF_STOCK: every sku that fell short
-    reservation: Reservation | None  # as it stands now, where there is one
+    reservation: Reservation | None  # as it stands now, where there is one; None on a first ORDER_PLACED: see units
 
     @property
     def accepted(self) -> bool:

@@ -169,6 +169,8 @@ class Model:
                 result = self.change(command, at)
             case _:
                 result = self.order(command, at)
+        if result.outcome is Outcome.ORDER_PLACED and not result.replayed:
+            return result  # it says it all
         name = getattr(command, "reservation_id", "")
         return result._replace(reservation=self.reservation(name))
 

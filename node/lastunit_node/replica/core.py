@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
 from pysyncobj.config import FAIL_REASON
-from pysyncobj.node import Node
 from pysyncobj.poller import Poller
 
 from lastunit_node.replica import timing
@@ -19,7 +18,7 @@ from lastunit_node.replica.interface import FailureReason, Role, Status
 from lastunit_node.replica.journal import SqliteJournal
 from lastunit_node.replica.raft import Raft
 from lastunit_node.replica.state_commits import NEVER, StateCommits
-from lastunit_node.replica.syncobj import CANDIDATE, FOLLOWER, LEADER, Callback
+from lastunit_node.replica.syncobj import CANDIDATE, FOLLOWER, LEADER, Callback, Peer
 from lastunit_node.replica.ticker import Ticker
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import Configure, Entry, Tick
@@ -117,7 +116,7 @@ class ReplicaCore:
         configure: Configure,
     ) -> None:
         """Join journal and state. Raises StartRefused."""
-        self._nodes = {name: Node(name) for name in (node, *peers)}
+        self._nodes = {name: Peer(name) for name in (node, *peers)}
         self._machine = StateMachine(state)
         self._recording = RecordingMachine(self._machine)
         self._configure = configure

@@ -11,9 +11,10 @@ CACHE_ENTRIES: Final = 65_536
 
 
 class EntryCache:
-    """Consecutive entries, ending in the last one of the log; never empty once filled."""
+    """Consecutive entries, ending in `last`, the last one of the log; never empty once filled."""
 
     def __init__(self, entries: Iterable[LogEntry]) -> None:
+        self.last: LogEntry = (b"", 0, 0)
         self._entries: list[LogEntry] = []
         self._bytes = 0
         for entry in entries:
@@ -25,14 +26,10 @@ class EntryCache:
         """Index of the oldest entry held."""
         return self._entries[0][1]
 
-    @property
-    def last(self) -> LogEntry:
-        """The last entry of the log."""
-        return self._entries[-1]
-
     def append(self, entry: LogEntry) -> None:
         """Add the next entry of the log."""
         self._entries.append(entry)
+        self.last = entry
         self._bytes += len(entry[0])
 
     def slice(self, first: int, stop: int) -> list[LogEntry]:
@@ -46,6 +43,7 @@ class EntryCache:
         assert position > 0, (index, self.first_index)
         self._bytes -= sum(len(entry[0]) for entry in self._entries[position:])
         del self._entries[position:]
+        self.last = self._entries[-1]
 
     def forget_before(self, index: int) -> None:
         """Forget entries before index; the last one stays."""

@@ -18,6 +18,7 @@ from pysyncobj.transport import Transport
 from lastunit_node.replica import timing
 from lastunit_node.replica.clock import monotonic
 from lastunit_node.replica.connection import Connection
+from lastunit_node.replica.syncobj import Peer
 
 _log = structlog.get_logger()
 
@@ -61,7 +62,7 @@ class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
         super().__init__(None, None, None)
         self._hello = hello
         self._addresses = dict(peers)
-        self._nodes = {name: Node(name) for name in peers}
+        self._nodes = {name: Peer(name) for name in peers}
         self._open: dict[str, Connection] = {}
         self._instances: dict[str, str] = {}
         self._dialling: dict[str, Connection] = {}

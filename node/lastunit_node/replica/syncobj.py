@@ -9,6 +9,7 @@ version loses or repeats entries (see ARCHITECTURE.md). A test fails when one of
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any, Final
 
 from pysyncobj import syncobj as pysyncobj_module
@@ -27,6 +28,13 @@ LEADER: Final = 2
 
 Callback = Callable[[Any, int], None]
 Message = dict[str, Any]
+
+
+class Peer(str, Node):  # type: ignore[misc]  # noqa: SLOT000  # pysyncobj has no types, and no slots
+    """A Node that is found in a dictionary without a call of Python code: one is looked up thirty times an order."""
+
+    __hash__ = str.__hash__
+    id = property(attrgetter("_id"))
 
 
 class _Stamping:
@@ -57,6 +65,8 @@ def _journal_in_place(journal: SqliteJournal) -> Iterator[None]:
 
 class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     """PySyncObj with its private state readable and its private steps overridable, in words of ours."""
+
+    now = staticmethod(monotonic)
 
     def __init__(
         self,
@@ -183,11 +193,6 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     def no_op_index(self) -> int:
         """Index of the no-op this node added when it was last elected."""
         return int(self._SyncObj__noopIDx or 0)
-
-    @staticmethod
-    def now() -> float:
-        """Monotonic seconds. They pace timers; they decide nothing."""
-        return monotonic()
 
     def is_connected(self, node: Node) -> bool:
         """Whether a connection to the peer stands."""

@@ -12,12 +12,15 @@ from lastunit_node.statemachine.canonical import decode_answer, encode_answer, p
 from lastunit_node.statemachine.commands import Line, PlaceOrder, Reserve, UnitLine
 from lastunit_node.statemachine.ranges import sum_lines
 from lastunit_node.statemachine.reservations import HELD, REFUSED, encode_units, present
-from lastunit_node.statemachine.results import Outcome, Reservation, ReservationState, Result, Shortage
+from lastunit_node.statemachine.results import Outcome, Reservation, ReservationState, Result
 from lastunit_node.statemachine.state import Position, State
 from lastunit_node.statemachine.stock import Place
 from lastunit_node.statemachine.tables import ReservationRow
 
-CONFIRMED: Final = int(ReservationState.CONFIRMED)
+# Looked up once: an enum's attribute costs three times a global, and these are needed for every order.
+_CONFIRMED: Final = int(ReservationState.CONFIRMED)
+_ORDER_PLACED: Final = Outcome.ORDER_PLACED
+_SOLD: Final = Place.SOLD
 
 
 def reserve(state: State, at: Position, command: Reserve) -> Result:
@@ -63,13 +66,14 @@ def _answer_again(state: State, at: Position, row: ReservationRow, request: byte
 
 def _refusal(state: State, at: Position, lines: tuple[Line, ...]) -> Result | None:
     """Why an order cannot be served; None when it can."""
-    shelves = [shelf for sku, _ in lines if (shelf := state.stock.find(sku)) is not None]
-    if len(shelves) < len(lines):
-        return at.answer(Outcome.UNKNOWN_SKU)
-    shortages: list[Shortage] = []
-    for shelf, line in zip(shelves, lines, strict=True):
-        if shelf.available < line.quantity and (shortage := expiry.shortage(state, line)):
-            shortages.append(shortage)
+    short: list[Line] = []
+    for line in lines:
+        shelf = state.stock.find(line.sku)
+        if shelf is None:
+            return at.answer(Outcome.UNKNOWN_SKU)
+        if shelf.available < line.quantity:
+            short.append(line)
+    shortages = [shortage for line in short if (shortage := expiry.shortage(state, line))]
     if shortages:
         return Result(Outcome.OUT_OF_STOCK, at.token.index, shortages=tuple(shortages))
     return None
@@ -118,11 +122,11 @@ def _hold(state: State, at: Position, command: Reserve, lines: tuple[Line, ...],
 
 
 def _sell(state: State, at: Position, command: PlaceOrder, lines: tuple[Line, ...], request: bytes) -> Result:
-    units = _take(state, lines, Place.SOLD)
-    answer = (Outcome.ORDER_PLACED, at.token.index, at.token, 0, units, ())
+    units = _take(state, lines, _SOLD)
+    answer = (_ORDER_PLACED, at.token.index, at.token, 0, units, ())
     row = ReservationRow(
         command.reservation_id,
-        CONFIRMED,
+        _CONFIRMED,
         *at.token,
         state.clock,
         0,
@@ -131,10 +135,7 @@ def _sell(state: State, at: Position, command: PlaceOrder, lines: tuple[Line, ..
         encode_answer(answer),
     )
     state.reservations.add(row)
-    reservation = Reservation(
-        command.reservation_id, ReservationState.CONFIRMED, at.token, state.clock, 0, lines, units
-    )
-    return Result(*answer, reservation=reservation)
+    return Result(*answer)
 
 
 def _take(state: State, lines: tuple[Line, ...], to: Place) -> tuple[UnitLine, ...]:

@@ -75,7 +75,8 @@ class Result(NamedTuple):
     """The answer to one command.
 
     index is the log index of the entry that created this answer (of the first one, when replayed). token,
-    expires_at_tick and units are those of that moment; `reservation` is the present state beside it.
+    expires_at_tick and units are those of that moment; `reservation` is the present state beside it, and left out of
+    the first ORDER_PLACED, which says it all.
     """
 
     outcome: Outcome

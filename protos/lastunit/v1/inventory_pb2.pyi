@@ -404,7 +404,9 @@ class CommandResult(message.Message):
 
     @builtins.property
     def reservation(self) -> Reservation:
-        """The reservation as it stands now, where there is one."""
+        """The reservation as it stands now, where there is one; left out of the first ORDER_PLACED, which says it all:
+        confirmed, under `token`, with `units`.
+        """
 
     def __init__(
         self,

@@ -12,28 +12,17 @@ from lastunit.v1.inventory_pb2_grpc import InventoryServiceServicer, add_Invento
 Context = grpc.aio.ServicerContext[object, object]
 
 
-def answer(order: inventory_pb2.PlaceOrderRequest) -> inventory_pb2.CommandResult:
+def answer(order: inventory_pb2.PlaceOrderRequest, result: inventory_pb2.CommandResult) -> None:
     """What a node says of an order that it placed."""
-    token = inventory_pb2.FencingToken(term=2, index=123_456, position=7)
-    units = [
-        inventory_pb2.UnitLine(sku=line.sku, ranges=[inventory_pb2.UnitRange(first=654_321, last=654_321)])
-        for line in order.lines
-    ]
-    return inventory_pb2.CommandResult(
-        outcome=inventory_pb2.OUTCOME_ORDER_PLACED,
-        result_index=123_456,
-        applied_index=123_456,
-        token=token,
-        units=units,
-        reservation=inventory_pb2.Reservation(
-            reservation_id=order.reservation_id,
-            state=inventory_pb2.RESERVATION_STATE_CONFIRMED,
-            token=token,
-            created_at_tick=1_234,
-            lines=order.lines,
-            units=units,
-        ),
-    )
+    result.outcome = inventory_pb2.OUTCOME_ORDER_PLACED
+    result.result_index = result.applied_index = 123_456
+    token = result.token
+    token.term, token.index, token.position = 2, 123_456, 7
+    for line in order.lines:
+        units = result.units.add()
+        units.sku = line.sku
+        taken = units.ranges.add()
+        taken.first = taken.last = 654_321
 
 
 class Echo(InventoryServiceServicer):
@@ -42,14 +31,18 @@ class Echo(InventoryServiceServicer):
     async def PlaceOrder(
         self, request: inventory_pb2.PlaceOrderRequest, context: Context
     ) -> inventory_pb2.PlaceOrderResponse:
-        return inventory_pb2.PlaceOrderResponse(result=answer(request))
+        response = inventory_pb2.PlaceOrderResponse()
+        answer(request, response.result)
+        return response
 
     async def Execute(
         self, request_iterator: AsyncIterator[inventory_pb2.ExecuteRequest], context: Context
     ) -> AsyncIterator[inventory_pb2.ExecuteResponse]:
         async for request in request_iterator:
-            results = [inventory_pb2.ExecuteResult(result=answer(command.place_order)) for command in request.commands]
-            yield inventory_pb2.ExecuteResponse(sequence=request.sequence, results=results)
+            response = inventory_pb2.ExecuteResponse(sequence=request.sequence)
+            for command in request.commands:
+                answer(command.place_order, response.results.add().result)
+            yield response
 
 
 async def serve(port: int) -> None:
