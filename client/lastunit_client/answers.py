@@ -27,6 +27,7 @@ from lastunit_client.models import (
 )
 
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
+_OUT_OF_STOCK: Final = Outcome.OUT_OF_STOCK
 _STATES: Final = {state.value: state for state in ReservationState}
 _ROLES: Final = {role.value: role for role in Role}
 
@@ -34,16 +35,18 @@ _ROLES: Final = {role.value: role for role in Role}
 def command_result(request_id: str, message: inventory_pb2.CommandResult) -> CommandResult:
     """The answer to the command with this id. ProtocolError for an outcome that this library does not know."""
     applied_index = message.applied_index
+    outcome = _OUTCOMES.get(message.outcome) or _unknown(Outcome, message.outcome, request_id)
+    shortages = message.shortages if outcome is _OUT_OF_STOCK else ()  # no other has any, and to look is not free
     return CommandResult(
         request_id=request_id,
-        outcome=_OUTCOMES.get(message.outcome) or _unknown(Outcome, message.outcome, request_id),
+        outcome=outcome,
         replayed=message.replayed,
         result_index=message.result_index,
         applied_index=applied_index,
         token=_token(message.token) if message.HasField("token") else None,
         expires_at_tick=message.expires_at_tick,
         units=_units(message.units),
-        shortages=tuple([Shortage(short.sku, short.requested, short.available) for short in message.shortages]),
+        shortages=tuple([Shortage(short.sku, short.requested, short.available) for short in shortages]),
         reservation=reservation(message.reservation, applied_index) if message.HasField("reservation") else None,
     )
 

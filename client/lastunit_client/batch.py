@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -85,6 +86,9 @@ class CommandQueue:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Pending]:
+        return iter(self._waiting)
 
     def put(self, pending: Pending) -> None:
         """Append, or fail it when the queue is full."""

@@ -1,42 +1,40 @@
-"""When to give up on commands, with one timer for all that end at about the same time: one for each costs more."""
+"""When to give up on commands, with one timer for all of a stream: one for each costs more than the rest of a wait."""
 
 import asyncio
-from typing import Final
+from collections.abc import Callable, Iterable
+from math import inf
 
 from lastunit_client.batch import SILENT, Pending
 
-_PER_SECOND: Final = 250  # an attempt ends up to 4 ms late, never early
-
 
 class Deadlines:
-    """The commands that wait, by the moment at which they are given up."""
+    """Ends each command at its `ends_at`, while it waits. waiting: gives those that may wait, whenever it is asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: Callable[[], Iterable[Pending]]) -> None:
+        self._waiting = waiting
         self._loop = asyncio.get_running_loop()
-        self._moments: dict[int, tuple[set[Pending], asyncio.TimerHandle]] = {}
+        self._look_at = inf  # no command that waits ends earlier
+        self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, pending: Pending) -> None:
-        """Give it up at its `ends_at`."""
-        moment = _moment(pending)
-        if moment not in self._moments:
-            self._moments[moment] = set(), self._loop.call_at(moment / _PER_SECOND, self._give_up, moment)
-        self._moments[moment][0].add(pending)
+    def watch(self, ends_at: float) -> None:
+        """A command that ends then is about to wait."""
+        if ends_at < self._look_at:
+            self.close()
+            self._look_at = ends_at
+            self._timer = self._loop.call_at(ends_at, self._look)
 
-    def discard(self, pending: Pending) -> None:
-        """It ended."""
-        moment = _moment(pending)
-        if moment in self._moments:
-            waiting, timer = self._moments[moment]
-            waiting.discard(pending)
-            if not waiting:
-                timer.cancel()
-                del self._moments[moment]
+    def close(self) -> None:
+        """Give up on nothing any more."""
+        self._look_at = inf
+        if self._timer is not None:
+            self._timer.cancel()
 
-    def _give_up(self, moment: int) -> None:
-        waiting, _ = self._moments.pop(moment)
-        for pending in waiting:
-            pending.end(SILENT)
-
-
-def _moment(pending: Pending) -> int:
-    return int(pending.ends_at * _PER_SECOND) + 1
+    def _look(self) -> None:
+        """End what is overdue, and look again when the next one is."""
+        now = max(self._look_at, self._loop.time())  # a timer may fire a little early
+        self._look_at = inf
+        left = [pending for pending in self._waiting() if not pending.answer.done()]
+        for pending in left:
+            if pending.ends_at <= now:
+                pending.end(SILENT)
+        self.watch(min((pending.ends_at for pending in left if pending.ends_at > now), default=inf))

@@ -10,7 +10,7 @@ sent) and the callers try another node.
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -42,7 +42,7 @@ class ExecuteStream:
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
         self._queue = CommandQueue()
-        self._deadlines = Deadlines()
+        self._deadlines = Deadlines(self._waiting)
         self._in_flight: dict[int, tuple[Batch, asyncio.TimerHandle]] = {}  # by sequence
         self._sequences = itertools.count(1)
         self._wake = asyncio.Event()  # something waits, or a message was answered
@@ -55,15 +55,12 @@ class ExecuteStream:
         return self._end.done()
 
     async def execute(self, command: inventory_pb2.Command, ends_at: float) -> inventory_pb2.CommandResult:
-        """The command's result. AttemptFailed at ends_at (loop time), or up to 4 ms later. Not once it `ended`."""
+        """The command's result. AttemptFailed at ends_at (loop time). Not once it `ended`."""
         pending = Pending(command, ends_at, self._loop.create_future())
         self._queue.put(pending)
         self._wake.set()
-        self._deadlines.add(pending)
-        try:
-            answer = await pending.answer
-        finally:
-            self._deadlines.discard(pending)
+        self._deadlines.watch(ends_at)
+        answer = await pending.answer
         if isinstance(answer, Failure):
             raise AttemptFailed(answer)
         return answer
@@ -72,6 +69,12 @@ class ExecuteStream:
         """End the stream; what is in it fails."""
         self._finish(_CLOSED)
         await self._life
+
+    def _waiting(self) -> Iterator[Pending]:
+        """What has no answer, sent or not; and some that has one by now."""
+        for batch, _ in self._in_flight.values():
+            yield from batch.pending
+        yield from self._queue
 
     def _finish(self, failure: Failure) -> None:
         """Decide how the stream ends; the first to find out wins."""
@@ -86,6 +89,7 @@ class ExecuteStream:
         call.cancel()
         if failure is not _CLOSED:
             self._on_failed()
+        self._deadlines.close()
         for batch, watchdog in self._in_flight.values():
             watchdog.cancel()
             batch.fail(failure)

@@ -7,7 +7,7 @@ import pytest
 
 from lastunit.v1 import inventory_pb2
 from lastunit_client import AsyncInventoryClient, Line
-from lastunit_client.batch import SILENT, Batch, CommandQueue, Pending
+from lastunit_client.batch import QUEUE_FULL, SILENT, Batch, CommandQueue, Pending
 from lastunit_client.deadlines import Deadlines
 from lastunit_client.failures import Failure
 from lastunit_client.limits import (
@@ -174,25 +174,33 @@ async def test_a_stream_that_fails_while_answers_are_handed_out_loses_none_of_th
 
 async def test_what_waits_is_given_up_at_its_moment_and_never_early() -> None:
     loop = asyncio.get_running_loop()
-    deadlines, begun = Deadlines(), loop.time()
-    waiting = [Pending(a_command(), begun + wait, loop.create_future()) for wait in (0.0, 0.03, 0.0301, 0.06)]
-    for pending in waiting:
-        deadlines.add(pending)
+    begun, waiting = loop.time(), list[Pending]()
+    deadlines = Deadlines(lambda: waiting)
+    for wait in (0.03, 0.0, 0.0301, 0.06):
+        waiting.append(Pending(a_command(), begun + wait, loop.create_future()))
+        deadlines.watch(begun + wait)
     for pending in waiting:
         assert await pending.answer == replace(SILENT, definite=True)
         assert pending.ends_at <= loop.time() < pending.ends_at + 0.5
 
 
-async def test_what_ended_leaves_nothing_behind() -> None:
+async def test_one_timer_serves_all_and_none_is_left_when_nothing_waits() -> None:
     loop = asyncio.get_running_loop()
-    deadlines, timers = Deadlines(), loop_timers()
-    pendings = [Pending(a_command(), loop.time() + 100.0 + wait, loop.create_future()) for wait in (0.0, 0.0, 9.0)]
+    timers = loop_timers()
+    pendings = [Pending(a_command(), loop.time() + wait, loop.create_future()) for wait in (0.05, 0.02, 100.0)]
+    deadlines = Deadlines(lambda: pendings)
     for pending in pendings:
-        deadlines.add(pending)
-    assert loop_timers() > timers
-    for pending in pendings + pendings:
-        deadlines.discard(pending)
+        deadlines.watch(pending.ends_at)
+        assert loop_timers() == timers + 1
+    await asyncio.wait([pending.answer for pending in pendings[:2]])
+    assert loop_timers() == timers + 1
+    deadlines.close()
     assert loop_timers() == timers
+
+    pendings[2].end(QUEUE_FULL)
+    deadlines.watch(loop.time())
+    while loop_timers() > timers:
+        await asyncio.sleep(0)
 
 
 def loop_timers() -> int:
