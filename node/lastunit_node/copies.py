@@ -16,6 +16,7 @@ from lastunit_node.statemachine.errors import StateDamaged, StateFormatError, St
 from lastunit_node.statemachine.integrity import check_state
 from lastunit_node.statemachine.machine import StateMachine
 from lastunit_node.wal.scan import wal_of
+from lastunit_node.wide_scan import WideScan
 
 _READ_BYTES: Final = 1 << 20
 
@@ -92,7 +93,8 @@ def adopt_copy(path: Path, lasting: Path, info: CopyInfo, identity: Identity) ->
         _sign(path, identity)
         connection = open_state(path, identity=identity)
         try:
-            check_state(connection, path)
+            with WideScan(path) as scan:
+                check_state(connection, path, scan.digest)
             _check_position(StateMachine(connection), info, path)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:

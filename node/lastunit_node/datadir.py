@@ -18,6 +18,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,8 +29,10 @@ from lastunit_node.replica.journal import JournalDamaged, SqliteJournal, create_
 from lastunit_node.statemachine.database import Identity as StateIdentity
 from lastunit_node.statemachine.database import check_owner, open_reader, open_state
 from lastunit_node.statemachine.errors import StateDamaged
-from lastunit_node.statemachine.integrity import Watch, check_state
+from lastunit_node.statemachine.integrity import check_state
+from lastunit_node.statemachine.tables import Watch, scan_digest
 from lastunit_node.wal.scan import WalScan, scan_wal
+from lastunit_node.wide_scan import WideScan
 
 _log = structlog.get_logger()
 
@@ -205,7 +208,8 @@ class DataDirectory:
             _log.warning("the state goes back to its last whole commit; the journal has the rest", torn_frames=torn)
         with unreadable_is(StateDamaged, path):
             connection = open_state(path, identity=self.state_identity)
-            check_state(connection, path)
+            with WideScan(path) as scan:
+                check_state(connection, path, scan.digest)
         return connection
 
     def open_reader(self) -> sqlite3.Connection:
@@ -219,7 +223,7 @@ class DataDirectory:
         with unreadable_is(StateDamaged, path):
             connection = open_reader(path)
             check_owner(connection, path, self.state_identity)
-            check_state(connection, path, watch)
+            check_state(connection, path, partial(scan_digest, watch=watch))
         return connection
 
     def scan_state_wal(self) -> WalScan:

@@ -17,8 +17,8 @@ from lastunit_node.datadir import DataDirectory, DirectoryInUse, DirectoryRefuse
 from lastunit_node.replica.core import StartRefused, check_state_against_journal
 from lastunit_node.replica.journal import JournalDamaged, JournalFormatError, SqliteJournal
 from lastunit_node.statemachine.errors import StateDamaged, StateFormatError, StateIdentityError
-from lastunit_node.statemachine.integrity import Rows, Watch
 from lastunit_node.statemachine.machine import StateMachine
+from lastunit_node.statemachine.tables import Rows, Watch
 
 PROGRESS_SECONDS: Final = 2.0
 PROBLEMS: Final = (

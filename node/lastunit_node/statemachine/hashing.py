@@ -53,6 +53,10 @@ class Digest:
         """A row went."""
         self._value -= row_hash(table, row)
 
+    def join(self, digest: bytes) -> None:
+        """All the rows of another digest came."""
+        self._value += int.from_bytes(digest, "big")
+
     def add_all(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Many rows came."""
         for row in rows:

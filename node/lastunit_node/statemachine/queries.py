@@ -1,13 +1,13 @@
 """Reads of the state: one snapshot, one applied index. Used by GetStock and its like; never by apply."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 from lastunit_node.statemachine.reservations import present
 from lastunit_node.statemachine.results import Reservation, ReservationState, StateHash, StockLevel
-from lastunit_node.statemachine.tables import RESERVATIONS, STOCK, ReservationRow, scan_digest, select
+from lastunit_node.statemachine.tables import RESERVATIONS, STOCK, ReservationRow, Watch, scan_digest, select
 
 
 class Snapshot(Protocol):
@@ -83,7 +83,7 @@ class SqliteSnapshot:
         """Both hashes as they were kept."""
         return StateHash(*self._connection.execute("SELECT applied_index, chain, digest FROM state").fetchone())
 
-    def scan_digest(self, watch: Callable[[Iterable[Any]], Iterable[Any]]) -> bytes:
+    def scan_digest(self, watch: Watch) -> bytes:
         """The digest recomputed from every row; `watch` sees them go by. Takes seconds: never on an event loop."""
         return scan_digest(self._connection, watch)
 

@@ -1,0 +1,95 @@
+"""A large state is read by several processes: what they find together is what one would find."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from lastunit_node import wide_scan
+from lastunit_node.config import ClusterConfig
+from lastunit_node.datadir import DataDirectory
+from lastunit_node.statemachine.database import open_reader
+from lastunit_node.statemachine.errors import StateDamaged
+from lastunit_node.statemachine.tables import scan_digest
+from lastunit_node.wide_scan import WideScan
+
+
+@pytest.fixture
+def reader(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(open_reader(path / "state.db")) as connection:
+        yield connection
+
+
+def digest_by(shares: int, reader: sqlite3.Connection, path: Path) -> bytes:
+    with WideScan(path / "state.db", shares) as scan:
+        return scan.digest(reader)
+
+
+@pytest.mark.parametrize("shares", [1, 2, 3])
+def test_all_shares_together_have_the_digest_that_was_kept(reader: sqlite3.Connection, path: Path, shares: int) -> None:
+    (kept,) = reader.execute("SELECT digest FROM state").fetchone()
+    assert digest_by(shares, reader, path) == scan_digest(reader) == kept
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE reservations SET units = '[]' WHERE reservation_id = 'order-7'",
+        "UPDATE reservations SET units = '[]' WHERE reservation_id = 'order-8'",
+        "DELETE FROM stock_changes",
+        "UPDATE stock SET available = available - 1, sold = sold + 1 WHERE sku = 'vase'",
+        "UPDATE available_units SET last = last - 1 WHERE sku = 'lamp'",
+    ],
+)
+def test_a_row_that_changed_is_found_whichever_share_it_is_in(
+    reader: sqlite3.Connection, path: Path, damage: str
+) -> None:
+    (kept,) = reader.execute("SELECT digest FROM state").fetchone()
+    with closing(sqlite3.connect(path / "state.db", isolation_level=None)) as writer:
+        assert writer.execute(damage).rowcount == 1
+    assert digest_by(2, reader, path) != kept
+
+
+def test_a_large_state_is_read_wide_before_it_is_served(
+    config: ClusterConfig, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wide_scan, "WIDE_BYTES", 0)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    with WideScan(path / "state.db") as scan:
+        assert len(scan._processes) == 2
+    open_and_close(config)
+
+    with closing(sqlite3.connect(path / "state.db", isolation_level=None)) as writer:
+        writer.execute("UPDATE reservations SET units = '[]' WHERE reservation_id = 'order-7'")
+    with pytest.raises(StateDamaged, match="its rows do not have the digest"):
+        open_and_close(config)
+
+
+def open_and_close(config: ClusterConfig) -> None:
+    directory = DataDirectory(config.node_dir("n1"), config.cluster, "n1")
+    try:
+        directory.open_journal(read_only=True).close()
+        directory.open_state().close()
+    finally:
+        directory.close()
+
+
+def test_rows_that_cannot_be_read_are_an_error_of_the_database(path: Path, reader: sqlite3.Connection) -> None:
+    (root,) = reader.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'reservations'").fetchone()
+    (size,) = reader.execute("PRAGMA page_size").fetchone()
+    with closing(sqlite3.connect(path / "state.db", isolation_level=None)) as writer:
+        writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with (path / "state.db").open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xff" * size)
+    with pytest.raises(sqlite3.DatabaseError, match=r"rows cannot be read: .*malformed"):
+        digest_by(2, reader, path)
+
+
+def test_no_process_outlives_the_block(path: Path) -> None:
+    with WideScan(path / "state.db", 2) as scan:
+        processes = scan._processes
+    assert len(processes) == 2
+    assert all(process.returncode is not None for process in processes)
