@@ -68,6 +68,7 @@ class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
         self._dialling: dict[str, Connection] = {}
         self._strangers: set[Connection] = set()
         self._dial_after: dict[str, float] = {}
+        self._next_look = float("-inf")
         self._server = _listen(address)
         self._server.setblocking(False)
         self._poller: Poller | None = None
@@ -78,8 +79,11 @@ class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
         poller.subscribe(self._server.fileno(), self._accept, POLL_EVENT_TYPE.READ)
 
     def on_tick(self) -> None:
-        """Once a turn: dial whom this node is to dial, close what is overdue, give signs of life."""
+        """Once a turn: now and then dial whom this node is to dial, close what is overdue, give signs of life."""
         now = monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + timing.LOOK_AT_LINKS
         for name in self._addresses:
             if name < self._hello.node and self._may_dial(name, now):
                 self._dial(name, now)

@@ -40,6 +40,8 @@ class Peer(str, Node):  # type: ignore[misc]  # noqa: SLOT000  # pysyncobj has n
 class _Stamping:
     """A transport by which every message is stamped, those that PySyncObj's core sends too."""
 
+    ready = True  # ours is from the start; PySyncObj asks several times a turn
+
     def __init__(self, transport: Transport, stamp: Callable[[Message], Message]) -> None:
         self._transport = transport
         self._stamp = stamp

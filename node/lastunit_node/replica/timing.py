@@ -13,6 +13,7 @@ PROMISE: Final = 0.2  # a node that would vote for one candidate lets no other o
 STEP_DOWN: Final = 2 * ELECTION_MAX  # a leader without answers from a majority for so long is none
 ATTEMPT: Final = 2 * ELECTION_MAX  # a proposal without an outcome after so long is proposed again
 TRANSFER: Final = ELECTION_MAX  # how long proposals wait for a transfer of leadership
+LOOK_AT_LINKS: Final = 0.01  # between looks for connections to make, to close, to keep alive
 CONNECT_RETRY: Final = 0.1
 CONNECT_LIMIT: Final = 1.0  # to connect and to say hello
 KEEPALIVE: Final = 1.0  # a peer that was sent nothing for so long is sent a sign of life
