@@ -1,11 +1,16 @@
 """Batches commands into log entries: whatever arrives while a proposal is in flight becomes the next entry.
 
-No lingering: an idle batcher proposes at once. Two proposals are in flight at most, so that one entry is replicated
-while the one before is answered; but the second begins only when as much waits as the first carries, and enough to pay
-for an entry of its own. A batch whose attempt failed is proposed again, with back-off, a fresh nonce and its first
-stamp, until it is applied or nobody waits for it any more; ids make that safe. Its commands stay together, because the
-stamp is the entry's. A batch may overtake an earlier one whose attempt failed: commands that are under way at the same
-time have no order. Reads join each attempt that has not begun: the entry is then proposed after the read arrived
+No lingering by a clock: an idle batcher proposes at once. But an entry costs as much as five calls, and an event loop
+that is busy takes in one call at a time: so where several calls shared the last entry, the next one is not begun while
+each turn of the loop brings another call, nor for as many turns more, up to QUIET_TURNS.
+
+Two proposals are in flight at most, so that one entry is replicated while the one before is answered; but the second
+begins only when as much waits as the first carries, and enough to pay for an entry of its own. A batch whose attempt
+failed is proposed again, with back-off, a fresh nonce and its first stamp, until it is applied or nobody waits for it
+any more; ids make that safe. Its commands stay together, because the stamp is the entry's. A batch may overtake an
+earlier one whose attempt failed: commands that are under way at the same time have no order.
+
+Reads join each attempt that has not begun: the entry is then proposed after the read arrived
 (rule 11 in pysyncobj.md).
 """
 
@@ -23,9 +28,11 @@ from lastunit_node.frontend.work import Answers, Batch, Work
 from lastunit_node.replica.interface import DEFINITE, FailureReason, ProposalFailed, Replica
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import Command, Entry
+from lastunit_node.statemachine.limits import MAX_COMMANDS
 from lastunit_node.statemachine.results import Applied
 
 MAX_IN_FLIGHT: Final = 2  # batches: in an attempt, or between two
+QUIET_TURNS: Final = 8  # turns of the event loop, at most, in which no call came, before an entry that calls may share
 MIN_OVERLAP: Final = 16  # commands and reads that are worth an entry beside another; fewer cost more than they gain
 FIRST_PAUSE: Final = 0.01  # seconds between attempts, doubled up to LAST_PAUSE; each is cut by up to half, at random
 LAST_PAUSE: Final = 0.1
@@ -46,6 +53,7 @@ class Batcher:
         self._replica = replica
         self._rng = rng or random.SystemRandom()
         self._queue = WorkQueue()
+        self._shared = 0  # calls in the last batch
         self._batches: list[Batch] = []  # under way, oldest first
         self._idle: list[asyncio.Future[None]] = []  # of the tasks that have no batch
         self._attempts = asyncio.Semaphore(MAX_IN_FLIGHT)  # one is taken by each attempt, all of them by held()
@@ -107,6 +115,7 @@ class Batcher:
         try:
             while self._refusal is None:
                 await self._enough_waits()
+                await self._gathered()
                 await self._configured()
                 batch = self._next_batch()
                 self._batches.append(batch)
@@ -124,6 +133,17 @@ class Batcher:
             idle = asyncio.get_running_loop().create_future()
             self._idle.append(idle)
             await idle
+
+    async def _gathered(self) -> None:
+        """Let calls come in that the event loop is about to take: where many shared an entry, more are on the way.
+
+        A caller that is alone waits for nobody, and nobody waits for a clock.
+        """
+        quiet = 0
+        while quiet < min(self._shared - 1, QUIET_TURNS) and self._queue.weight < MAX_COMMANDS:
+            before = self._queue.weight
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if self._queue.weight == before else 0
 
     def _is_enough(self) -> bool:
         """Whether what waits is to become a batch now."""
@@ -147,6 +167,7 @@ class Batcher:
         assert status.parameters, "configured for good"
         batch = Batch(valid_until_tick=status.clock + max(1, status.parameters.retention_ticks // 2))
         batch.add(self._queue.take_commands())
+        self._shared = len(batch.works)
         return batch
 
     async def _see_through(self, batch: Batch) -> None:

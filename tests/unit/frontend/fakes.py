@@ -52,9 +52,9 @@ OUTCOMES = {
 }
 
 
-async def turns() -> None:
+async def turns(number: int = 10) -> None:
     """Let every task that can run do so."""
-    for _ in range(10):
+    for _ in range(number):
         await asyncio.sleep(0)
 
 

@@ -7,8 +7,9 @@ import grpc
 import pytest
 
 from lastunit_node.frontend import queue
-from lastunit_node.frontend.batcher import Batcher
+from lastunit_node.frontend.batcher import QUIET_TURNS, Batcher
 from lastunit_node.frontend.errors import CallError
+from lastunit_node.frontend.work import Answers
 from lastunit_node.replica.interface import DEFINITE, FailureReason
 from lastunit_node.statemachine.limits import MAX_COMMANDS
 from lastunit_node.statemachine.results import Result
@@ -38,6 +39,27 @@ class TestBatching:
         replica.let_go()
         await asyncio.gather(first, *rest)
         assert [names_in(replica, 0), names_in(replica, 1)] == [["a"], ["b", "c", "d", "e"]]
+
+    async def test_calls_that_come_turn_by_turn_share_an_entry_where_the_last_one_was_shared(
+        self, batcher: Batcher, replica: FakeReplica
+    ) -> None:
+        alone = [await run(batcher, name) for name in "ab"]
+        assert [answers.applied_index for answers in alone] == [1, 2]
+
+        await asyncio.gather(run(batcher, "c"), run(batcher, "d"), run(batcher, "e"))
+        late: list[asyncio.Task[Answers]] = []
+        for name in "fghi":
+            late.append(run(batcher, name))
+            await turns(2)
+        await asyncio.gather(*late)
+        assert [names_in(replica, number) for number in (2, 3)] == [["c", "d", "e"], ["f", "g", "h", "i"]]
+
+    async def test_nobody_waits_for_calls_that_do_not_come(self, batcher: Batcher, replica: FakeReplica) -> None:
+        await asyncio.gather(*(run(batcher, name) for name in "abcdefghijkl"))
+        late = run(batcher, "m")
+        await turns(QUIET_TURNS + 4)
+        assert late.done()
+        assert names_in(replica, 1) == ["m"]
 
     async def test_each_call_gets_the_results_of_its_own_commands(self, batcher: Batcher, replica: FakeReplica) -> None:
         replica.hold()
