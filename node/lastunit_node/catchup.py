@@ -26,8 +26,8 @@ _log = structlog.get_logger()
 
 LOOK_SECONDS: Final = 0.2
 RETRY_SECONDS: Final = 1.0
-SILENCE_SECONDS: Final = 30.0  # making a copy of a large state takes a while before its first byte
-COPY_SECONDS: Final = 120.0  # for all of it: the sender holds its log no longer
+SILENCE_SECONDS: Final = 30.0  # a sender gives a sign of life more often, also while it makes the copy
+COPY_SECONDS: Final = 1_800.0  # for all of it
 
 
 class ArrivedCopy(NamedTuple):
@@ -121,7 +121,10 @@ async def receive(parts: AsyncIterator[pb.CopyStateResponse], target: Path) -> C
 
     Raises CopyRefused for more bytes than were announced, NoRoom, and TimeoutError when nothing comes for long.
     """
-    header = (await _next(parts) or pb.CopyStateResponse()).header
+    first = await _next(parts)
+    while first is not None and first.WhichOneof("part") is None:
+        first = await _next(parts)
+    header = (first or pb.CopyStateResponse()).header
     info = CopyInfo(header.applied_index, header.applied_term, header.size, header.sha256)
     require_room(target.parent, info.size)
     received = 0

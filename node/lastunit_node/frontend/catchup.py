@@ -15,7 +15,8 @@ from lastunit_node.frontend.errors import copy_under_way, failed_precondition
 from lastunit_node.replica.interface import Replica
 
 CHUNK_BYTES: Final = 256 << 10
-HOLD_SECONDS: Final = 120.0  # the log behind a copy is kept so long, for it to arrive and the node to start again
+HOLD_SECONDS: Final = 120.0  # the log behind a copy is kept so long after it last got on: it has to be verified, too
+LIFE_SECONDS: Final = 5.0  # between signs of life while a copy is made
 
 
 class StateFiles(NamedTuple):
@@ -39,13 +40,19 @@ class CatchUpService(catchup_pb2_grpc.CatchUpServiceServicer):
         async with answering(context):
             self._check(request)
             async with self._under_way:
+                making = asyncio.create_task(asyncio.to_thread(make_copy, self._files.state, self._files.outgoing))
+                hold = _Hold(self._replica)
                 try:
-                    info = await self._make()
-                    yield pb.CopyStateResponse(header=pb.CopyHeader(**info._asdict()))
+                    while not (await asyncio.wait([making], timeout=LIFE_SECONDS))[0]:
+                        hold.renew()
+                        yield pb.CopyStateResponse()
+                    yield pb.CopyStateResponse(header=pb.CopyHeader(**_made(making)._asdict()))
                     with self._files.outgoing.open("rb") as file:
                         while chunk := file.read(CHUNK_BYTES):
+                            hold.renew()
                             yield pb.CopyStateResponse(chunk=chunk)
                 finally:
+                    await asyncio.wait([making])  # its thread cannot be stopped, and must not meet the next one's file
                     discard_copy(self._files.outgoing)
 
     def _check(self, request: pb.CopyStateRequest) -> None:
@@ -56,13 +63,26 @@ class CatchUpService(catchup_pb2_grpc.CatchUpServiceServicer):
         if self._under_way.locked():
             raise copy_under_way()
 
-    async def _make(self) -> CopyInfo:
-        self._replica.hold_log(self._replica.status().applied_index, HOLD_SECONDS)
-        making = asyncio.create_task(asyncio.to_thread(make_copy, self._files.state, self._files.outgoing))
-        try:
-            return await asyncio.shield(making)
-        except asyncio.CancelledError:
-            await asyncio.wait([making])  # its thread cannot be stopped, and must not meet the next one's file
-            raise
-        except NoRoom as problem:
-            raise failed_precondition("NO_ROOM", str(problem)) from problem
+
+def _made(making: "asyncio.Task[CopyInfo]") -> CopyInfo:
+    try:
+        return making.result()
+    except NoRoom as problem:
+        raise failed_precondition("NO_ROOM", str(problem)) from problem
+
+
+class _Hold:
+    """Keeps the log behind a copy for as long as the copy gets on."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._index = replica.status().applied_index
+        self._now = asyncio.get_running_loop().time
+        self._renewed = float("-inf")
+        self.renew()
+
+    def renew(self) -> None:
+        """It got on; looked at now and then."""
+        if self._now() - self._renewed >= LIFE_SECONDS:
+            self._renewed = self._now()
+            self._replica.hold_log(self._index, HOLD_SECONDS)

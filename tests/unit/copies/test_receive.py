@@ -54,6 +54,21 @@ async def test_a_stream_that_falls_silent_is_given_up(
         await receive(stream(*chunks, header=bool(chunks), for_ever=True), tmp_path / "copy")
 
 
+async def test_a_sender_that_is_still_making_the_copy_is_not_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catchup, "SILENCE_SECONDS", 0.2)
+
+    async def slow() -> AsyncIterator[pb.CopyStateResponse]:
+        for _ in range(5):
+            await asyncio.sleep(0.05)
+            yield pb.CopyStateResponse()
+        async for part in stream(b"abcdef"):
+            yield part
+
+    assert await receive(slow(), tmp_path / "copy") == INFO
+
+
 async def test_a_copy_that_would_fill_the_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Usage:
         free = 11
