@@ -32,7 +32,7 @@ from lastunit_node.statemachine.limits import MAX_COMMANDS
 from lastunit_node.statemachine.results import Applied
 
 MAX_IN_FLIGHT: Final = 2  # batches: in an attempt, or between two
-QUIET_TURNS: Final = 8  # turns of the event loop, at most, in which no call came, before an entry that calls may share
+QUIET_TURNS: Final = 16  # turns of the event loop, at most, in which no call came, before an entry that calls may share
 MIN_OVERLAP: Final = 16  # commands and reads that are worth an entry beside another; fewer cost more than they gain
 FIRST_PAUSE: Final = 0.01  # seconds between attempts, doubled up to LAST_PAUSE; each is cut by up to half, at random
 LAST_PAUSE: Final = 0.1
