@@ -116,6 +116,8 @@ class Batcher:
             while self._refusal is None:
                 await self._enough_waits()
                 await self._gathered()
+                if not self._is_enough():  # another task took it meanwhile
+                    continue
                 await self._configured()
                 batch = self._next_batch()
                 self._batches.append(batch)

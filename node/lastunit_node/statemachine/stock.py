@@ -97,18 +97,18 @@ class Stock:
     def take(self, shelf: Shelf, quantity: int, to: Place) -> Ranges:
         """Move the lowest-numbered available units; the caller has seen that there are enough."""
         self.move(shelf, quantity, _AVAILABLE, to)
-        taken: Ranges = ()
-        while True:
+        taken: list[UnitRange] = []
+        while quantity:
             _, first, end = shelf.front or self._open_front(shelf)
             last = first + quantity - 1
             if last < end:
                 shelf.front = AvailableRow(shelf.sku, last + 1, end)
-                return (*taken, UnitRange(first, last))
-            self._drop_front(shelf)
-            taken = (*taken, UnitRange(first, end))
-            quantity = last - end
-            if not quantity:
-                return taken
+            else:
+                last = end
+                self._drop_front(shelf)
+            taken.append(UnitRange(first, last))
+            quantity -= last - first + 1
+        return tuple(taken)
 
     def has_available(self, shelf: Shelf, named: UnitRange) -> bool:
         """Whether every one of these units is available."""

@@ -47,12 +47,14 @@ class TestBatching:
         assert [answers.applied_index for answers in alone] == [1, 2]
 
         await asyncio.gather(run(batcher, "c"), run(batcher, "d"), run(batcher, "e"))
-        late: list[asyncio.Task[Answers]] = []
-        for name in "fghi":
-            late.append(run(batcher, name))
-            await turns(2)
-        await asyncio.gather(*late)
-        assert [names_in(replica, number) for number in (2, 3)] == [["c", "d", "e"], ["f", "g", "h", "i"]]
+        for names in ("fghi", "jklm"):
+            late: list[asyncio.Task[Answers]] = []
+            for name in names:
+                late.append(run(batcher, name))
+                await turns(2)
+            await asyncio.gather(*late)
+        entries = [names_in(replica, number) for number in range(2, len(replica.proposals))]
+        assert entries == [list("cde"), list("fghi"), list("jklm")]
 
     async def test_nobody_waits_for_calls_that_do_not_come(self, batcher: Batcher, replica: FakeReplica) -> None:
         await asyncio.gather(*(run(batcher, name) for name in "abcdefghijkl"))
