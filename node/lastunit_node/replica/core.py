@@ -164,6 +164,8 @@ class ReplicaCore:
                 self._configured_at = now
                 self._raft.propose(encode_entry(Entry(0, 0, (self._configure,))), nobody_waits)
         elif machine.needs_ticks:
+            if machine.left_due_holds and self._raft.last_applied == self._raft.journal.last_index:
+                self._raft.propose(encode_entry(Entry(0, machine.clock, ())), nobody_waits)  # it sweeps, as every entry
             interval = machine.parameters.tick_ms / 1000
             if self._ticker.is_due(now, machine.clock, self._raft.term, interval):
                 self._raft.propose(encode_entry(Entry(0, machine.clock, (Tick(machine.clock),))), nobody_waits)

@@ -24,6 +24,7 @@ def step(state: State) -> None:
     limit = state.parameters.sweep_size
     due = state.reservations.due(state.clock, limit)
     _expire(state, due)
+    state.left_due_holds = len(due) == limit
     if _forget(state, limit) < limit and len(due) < limit:
         state.swept_at = state.clock
 

@@ -48,7 +48,8 @@ _HANDLERS: Final[dict[type, Callable[[State, Position, Any], Result]]] = {
     Configure: clock.configure,
     Admit: membership.admit,
 }
-_ON_RESERVATIONS: Final = (Reserve, PlaceOrder, Confirm, Release, ExtendHold, ReturnUnits)
+_ORDERS: Final = (Reserve, PlaceOrder)
+_ON_RESERVATIONS: Final = (*_ORDERS, Confirm, Release, ExtendHold, ReturnUnits)
 
 
 class StateMachine:
@@ -88,6 +89,11 @@ class StateMachine:
     def needs_ticks(self) -> bool:
         """Whether a hold, or an id to forget, waits for the clock."""
         return self._state.reservations.wait_for_the_clock() or self._state.changes.wait_for_the_clock()
+
+    @property
+    def left_due_holds(self) -> bool:
+        """Whether holds may be due still: the clock stands until entries have expired them."""
+        return self._state.left_due_holds
 
     def state_hash(self) -> StateHash:
         """Both hashes at the applied index."""
@@ -175,15 +181,19 @@ class StateMachine:
             return ()
         if isinstance(entry, Undecodable):
             return (Result(Outcome.MALFORMED, index),)
-        self._state.reservations.prefetch(
-            [command.reservation_id for command in entry.commands if isinstance(command, _ON_RESERVATIONS)]
-        )
+        self._prefetch(entry.commands)
         return tuple(
             [
                 self._answer_one(command, Position(FencingToken(term, index, position), entry.valid_until_tick))
                 for position, command in enumerate(entry.commands)
             ]
         )
+
+    def _prefetch(self, commands: tuple[Command | Malformed, ...]) -> None:
+        """Read what these commands will ask for in a few questions, not one by one."""
+        state = self._state
+        state.reservations.prefetch([one.reservation_id for one in commands if isinstance(one, _ON_RESERVATIONS)])
+        state.stock.prefetch([line.sku for one in commands if isinstance(one, _ORDERS) for line in one.lines])
 
     def _answer_one(self, command: Command | Malformed, at: Position) -> Result:
         if isinstance(command, Malformed):

@@ -6,7 +6,7 @@ time has come is EXPIRED for everyone who looks, whether or not the sweep has be
 
 import sqlite3
 from collections.abc import Iterable
-from json import loads
+from json import JSONDecoder
 from typing import Final
 
 from lastunit_node.statemachine.canonical import ordered_lines, unit_lines
@@ -17,6 +17,7 @@ from lastunit_node.statemachine.results import Reservation, ReservationState
 from lastunit_node.statemachine.table import Table
 from lastunit_node.statemachine.tables import HOLDS, RESERVATIONS, HoldRow, ReservationRow
 
+_DECODE: Final = JSONDecoder().raw_decode  # half the time of loads(), which looks for space around the value
 REFUSED: Final = 0
 HELD: Final = int(ReservationState.HELD)
 
@@ -35,7 +36,8 @@ def _encode_line(sku: str, ranges: Ranges) -> str:
 
 def units_of(row: ReservationRow) -> tuple[UnitLine, ...]:
     """The units that are held by or sold to it."""
-    return unit_lines(loads(row.units))
+    units, _ = _DECODE(row.units)
+    return unit_lines(units)
 
 
 def token_of(row: ReservationRow) -> FencingToken | None:
@@ -128,7 +130,7 @@ class Reservations:
     def first_due_of(self, sku: str, clock: int) -> ReservationRow | None:
         """The first hold of a sku whose time has come."""
         order = "ORDER BY expires_at_tick, token_term, token_index, token_position LIMIT 1"
-        found = self._holds.where(f"sku = ? AND expires_at_tick <= ? {order}", sku, clock)
+        found = self._holds.under(sku, f"expires_at_tick <= ? {order}", clock)
         return self._rows.get(found[0].reservation_id) if found else None
 
     def to_forget(self, clock: int, limit: int) -> list[ReservationRow]:

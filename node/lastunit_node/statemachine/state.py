@@ -41,6 +41,7 @@ class State:
         self.clock = 0 if clock is None else clock.ticks
         self.configured = self._parameters.get()
         self.swept_at = -1  # at this clock nothing is due: what an entry adds is due at a later tick
+        self.left_due_holds = False  # whether the last step may have: what paces proposals, not what decides
 
     @property
     def parameters(self) -> Parameters:

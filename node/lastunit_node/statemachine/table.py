@@ -2,7 +2,8 @@
 
 The database has the rows as of the last write_back(). Memory has those that changed since then, and, as long as there
 is room, those that were read or written before: what was sold a moment ago is what is confirmed or asked for next.
-A question by condition writes back first and then asks SQLite, which sees every row.
+A question by condition writes back first and then asks SQLite, which sees every row; one that is only about keys that
+begin alike writes back only if such a row changed.
 
 The machine is the database's only writer, so nothing here can be out of date; who changes the file behind its back is
 found by the digest (scan.py), not by this.
@@ -36,6 +37,7 @@ class Table(Generic[RowT]):
         self._width = schema.key
         self._rows: dict[Key, RowT | None] = {}  # as they stand; None: there is no such row
         self._changed: dict[Key, bool] = {}  # keys to write back, and whether the database has a row under them
+        self._begun: set[Key] = set()  # the first columns of those keys
         name, columns = schema.name, schema.columns
         key = " AND ".join(f"{column} = ?" for column in columns[: schema.key]) or "only_row = 1"
         places = ", ".join("?" * len(columns))
@@ -45,6 +47,7 @@ class Table(Generic[RowT]):
         changes = ", ".join(f"{column} = ?" for column in columns[schema.key :])
         self._update = f"UPDATE {name} SET {changes} WHERE {key}"  # noqa: S608
         self._delete = f"DELETE FROM {name} WHERE {key}"  # noqa: S608
+        self._under = f"{self._select} WHERE {columns[0]} = ? AND"
         self._prefetch = f"SELECT {', '.join(columns)} FROM json_each(?) CROSS JOIN {name} ON {columns[0]} = value"  # noqa: S608
 
     def get(self, *key: object) -> RowT | None:
@@ -70,6 +73,21 @@ class Table(Generic[RowT]):
         found = self._connection.execute(f"{self._select} WHERE {condition}", parameters)
         return [self._schema.make(row) for row in found.fetchall()]
 
+    def under(self, first: object, condition: str, *parameters: object) -> list[RowT]:
+        """Rows whose key begins with `first`, by a condition that ends in ORDER BY."""
+        if (first,) in self._begun:
+            self.write_back()
+        found = self._connection.execute(f"{self._under} {condition}", (first, *parameters))
+        return [self._schema.make(row) for row in found.fetchall()]
+
+    def lowest_under(self, firsts: Iterable[str]) -> list[RowT]:
+        """The lowest row under each of these beginnings of a key of two columns, those left out that changed."""
+        unchanged = [first for first in firsts if (first,) not in self._begun]
+        name, (first, second, *_) = self._schema.name, self._schema.columns
+        lowest = f"{second} = (SELECT min({second}) FROM {name} WHERE {first} = value)"  # noqa: S608 - our own constants
+        found = self._connection.execute(f"{self._prefetch} AND {lowest}", (dumps(unchanged),))
+        return [self._schema.make(row) for row in found.fetchall()]
+
     def count(self, condition: str) -> int:
         """How many rows are like this."""
         self.write_back()
@@ -83,6 +101,7 @@ class Table(Generic[RowT]):
             raise InvariantError(f"{self._schema.name} has a row {key!r} already")
         self._rows[key] = row
         self._changed.setdefault(key, False)
+        self._begun.add(key[:1])
         if self._digest is not None:
             self._digest.add(self._schema.name, row)
 
@@ -91,6 +110,7 @@ class Table(Generic[RowT]):
         key = old[: self._width]
         self._rows[key] = new
         self._changed.setdefault(key, True)
+        self._begun.add(key[:1])
         if self._digest is not None:
             self._digest.remove(self._schema.name, old)
             self._digest.add(self._schema.name, new)
@@ -105,6 +125,7 @@ class Table(Generic[RowT]):
         key = old[: self._width]
         self._rows[key] = None
         self._changed.setdefault(key, True)
+        self._begun.add(key[:1])
         if self._digest is not None:
             self._digest.remove(self._schema.name, old)
 
@@ -135,6 +156,7 @@ class Table(Generic[RowT]):
             else:
                 inserted.append(row)
         self._changed.clear()
+        self._begun.clear()
         self._touch(self._delete, deleted)
         self._touch(self._update, updated)
         if inserted:

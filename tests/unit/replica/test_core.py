@@ -1,6 +1,7 @@
 """ReplicaCore: what of its turn the thread around it relies on."""
 
-from contextlib import closing
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,14 @@ from support.raft_network import ListTransport, Network, VirtualTime
 
 from lastunit_node.replica.core import ReplicaCore
 from lastunit_node.replica.journal import SqliteJournal, create_journal
-from lastunit_node.statemachine.commands import Configure
+from lastunit_node.statemachine.codec import encode_entry
+from lastunit_node.statemachine.commands import Configure, Entry, Line, ReceiveStock, Reserve
 from lastunit_node.statemachine.database import Identity, open_state
+from lastunit_node.statemachine.limits import MAX_TICK
+
+TICK_MS = 100
+HOLDS = 30
+TURNS_A_TICK = 50
 
 
 class Link(ListTransport):
@@ -22,24 +29,92 @@ class Link(ListTransport):
         """Nobody to dial."""
 
 
+@contextmanager
+def replica(folder: Path, peers: Collection[str], sweep_size: int = 10) -> Iterator[ReplicaCore]:
+    """A node, n1, of a new cluster; of its peers it hears nothing."""
+    create_journal(folder / "journal.db", "cluster-id", "n1")
+    with closing(open_state(folder / "state.db", identity=Identity("cluster-id", "n1"))) as state:
+        core = ReplicaCore(
+            "n1",
+            peers,
+            link=Link(Network(folder, 0, VirtualTime()), "n1"),
+            journal=SqliteJournal(folder / "journal.db", "cluster-id", "n1"),
+            state=state,
+            configure=Configure(TICK_MS, 100, 100, 1_000, sweep_size),
+        )
+        yield core
+        core.close()
+
+
 def test_results_are_given_away_before_the_turn_waits_for_messages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or every answer would wait for the next message of a peer, or for the poll to time out."""
-    create_journal(tmp_path / "journal.db", "cluster-id", "n1")
-    with closing(open_state(tmp_path / "state.db", identity=Identity("cluster-id", "n1"))) as state:
-        core = ReplicaCore(
-            "n1",
-            ["n2", "n3"],
-            link=Link(Network(tmp_path, 0, VirtualTime()), "n1"),
-            journal=SqliteJournal(tmp_path / "journal.db", "cluster-id", "n1"),
-            state=state,
-            configure=Configure(100, 100, 100, 1_000, 10),
-        )
+    with replica(tmp_path, ["n2", "n3"]) as core:
         steps: list[str] = []
         monkeypatch.setattr(core._raft.poller, "poll", lambda _timeout: steps.append("poll"))
         core.before_each_poll(lambda: steps.append("results"))
         core.turn(0.0)
         core.turn(0.0)
-        core.close()
     assert steps == ["results", "poll"] * 2
+
+
+class Alone:
+    """In Raft's place: this node leads alone, and what it proposes is applied at the end of the turn."""
+
+    leads, term = True, 1
+
+    def __init__(self, core: ReplicaCore) -> None:
+        self._machine = core._machine
+        self._proposed: list[bytes] = []
+        self.journal = self  # nothing is in flight between two turns
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        """Seconds."""
+        return self.seconds
+
+    @property
+    def last_applied(self) -> int:
+        """Index of the last entry applied."""
+        return self._machine.applied_index
+
+    last_index = last_applied
+
+    def admissions_due(self) -> tuple[()]:
+        """Nobody is to be admitted."""
+        return ()
+
+    def propose(self, entry: bytes, _callback: object) -> None:
+        """Take an entry."""
+        self._proposed.append(entry)
+
+    def turn(self, _timeout: float) -> None:
+        """Apply what was proposed."""
+        for entry in self._proposed:
+            self._machine.apply(self.last_applied + 1, self.term, entry)
+        self._proposed.clear()
+
+    def known_match_indexes(self) -> tuple[()]:
+        """There are no followers."""
+        return ()
+
+
+def test_due_holds_are_swept_without_waiting_for_ticks(tmp_path: Path) -> None:
+    """The clock stands until all are gone: at one step a tick, very many would stop it for minutes."""
+    with replica(tmp_path, [], sweep_size=1) as core:
+        raft, core_raft = Alone(core), core._raft
+        core._raft = raft  # type: ignore[assignment]
+        core.turn()  # which configures the cluster
+        orders = tuple(Reserve(f"r{number}", (Line("vase", 1),), 1) for number in range(HOLDS))
+        raft.propose(
+            encode_entry(Entry(1, MAX_TICK, (ReceiveStock("delivery", (Line("vase", HOLDS),)), *orders))), None
+        )
+        clocks: list[int] = []
+        while not clocks or clocks[-1] < 3:
+            raft.seconds += TICK_MS / 1_000 / TURNS_A_TICK
+            core.turn()
+            clocks.append(core._machine.clock)
+        core._raft = core_raft
+    assert clocks.count(2) <= HOLDS + 2 * TURNS_A_TICK  # not HOLDS * TURNS_A_TICK
+    assert clocks.count(2) >= TURNS_A_TICK  # and no tick is early

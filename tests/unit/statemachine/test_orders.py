@@ -1,9 +1,20 @@
 """Reserve and PlaceOrder: all lines or nothing, lowest numbers first, every refusal by name."""
 
-from lastunit_node.statemachine.commands import FencingToken, Line, PlaceOrder, Reserve, UnitLine
+from lastunit_node.statemachine.codec import encode_entry
+from lastunit_node.statemachine.commands import (
+    Command,
+    Entry,
+    FencingToken,
+    Line,
+    PlaceOrder,
+    ReceiveStock,
+    Reserve,
+    UnitLine,
+)
+from lastunit_node.statemachine.machine import StateMachine
 from lastunit_node.statemachine.results import Outcome, Reservation, ReservationState, Shortage, StockLevel
 
-from .shop import TERM, Shop, ranges, units
+from .shop import FOREVER, TERM, Shop, ranges, units
 
 
 def test_an_order_takes_the_lowest_numbered_units(shop: Shop) -> None:
@@ -118,3 +129,42 @@ def test_a_hold_of_no_length_lasts_as_long_as_the_parameters_say(shop: Shop) -> 
 
 def test_a_hold_is_cut_to_the_cap(shop: Shop) -> None:
     assert shop.reserve("r1", hold_ticks=1_000_000, vase=1).expires_at_tick == 11
+
+
+def test_orders_of_many_skus_in_one_entry_are_read_in_one_go(shop: Shop) -> None:
+    """As fast with a million skus as with one: what an entry needs of levels and ranges is one question each."""
+    shop.hold("r1", vase=1)
+    shop.machine.commit()
+    shop.machine = StateMachine(shop.connection)  # its memory is empty
+    asked: list[str] = []
+    shop.connection.set_trace_callback(asked.append)
+    orders = [PlaceOrder(f"o{number}", (Line(sku, 1),)) for number, sku in enumerate(("vase", "bowl", "vase", "cup"))]
+    applied = shop.machine.apply(*next_entry(shop, *orders))
+    shop.connection.set_trace_callback(None)
+
+    assert [result.units for result in applied.results[:3]] == [
+        units("vase", (2, 2)),
+        units("bowl", (1, 1)),
+        units("vase", (3, 3)),
+    ]
+    assert applied.results[3].outcome is Outcome.UNKNOWN_SKU
+    for name in ("stock", "available_units"):
+        assert len([question for question in asked if f"ON {name}." in question or f" {name} ON" in question]) == 1
+        assert not [question for question in asked if f"FROM {name} WHERE" in question and "json_each" not in question]
+
+
+def test_what_an_entry_left_in_memory_is_seen_by_the_next(shop: Shop) -> None:
+    """Ranges that are not written back yet are not looked for in the database."""
+    shop.machine.commit()
+    shop.machine = StateMachine(shop.connection)
+    shop.machine.apply(*next_entry(shop, ReceiveStock("r9", (Line("vase", 5), Line("cup", 2)))))
+    orders = [PlaceOrder(f"o{sku}", (Line(sku, 2),)) for sku in ("cup", "bowl", "vase")]
+    applied = shop.machine.apply(*next_entry(shop, *orders))
+
+    assert [result.units for result in applied.results] == [units(sku, (1, 2)) for sku in ("cup", "bowl", "vase")]
+    assert shop.machine.scan_digest() == shop.machine.digest
+
+
+def next_entry(shop: Shop, *commands: Command) -> tuple[int, int, bytes]:
+    """What apply() is given, without the write-back and audit of the shop."""
+    return shop.machine.applied_index + 1, TERM, encode_entry(Entry(1, FOREVER, commands))
