@@ -115,7 +115,7 @@ class ClusterConfig(Strict):
     hold_ticks: Ticks = 6_000
     hold_cap_ticks: Ticks = 36_000
     retention_ticks: Ticks = 864_000
-    sweep_size: int = Field(default=200, ge=1, le=10_000)
+    sweep_size: int = Field(default=100, ge=1, le=10_000)
     _path: Path = PrivateAttr(default=Path("cluster.yml"))
 
     def model_post_init(self, context: Mapping[str, Path] | None, /) -> None:

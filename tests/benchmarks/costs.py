@@ -47,7 +47,7 @@ SHARED_COMMIT: Final = 10  # entries in one COMMIT of the state: what comes in 1
 FOLLOWERS: Final = 2
 ORDERS: Final = {1: 2_000, 100: 300}  # batches that are measured, by orders in a batch
 WARM_UP: Final = 100  # batches before that: the files have grown by then
-CONFIGURE: Final = Configure(100, 6_000, 36_000, 864_000, 500)
+CONFIGURE: Final = Configure(100, 6_000, 36_000, 864_000, 100)
 OWNER: Final = Identity("costs", "n1")
 
 

@@ -17,7 +17,7 @@ tick_ms: 100
 hold_ticks: 6000
 hold_cap_ticks: 36000
 retention_ticks: 864000
-sweep_size: 200
+sweep_size: 100
 """
 
 
@@ -43,7 +43,7 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert config.path == tmp_path / "cluster.yml"
     assert config.node("n2").raft == Address("127.0.0.1", 7202)
     assert config.endpoints() == ["127.0.0.1:7101", "127.0.0.1:7102", "127.0.0.1:7103"]
-    assert (config.tick_ms, config.sweep_size) == (100, 200)
+    assert (config.tick_ms, config.sweep_size) == (100, 100)
 
 
 def test_data_lies_beside_the_file_wherever_the_program_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def test_defaults_are_those_of_the_design(tmp_path: Path) -> None:
     nodes_only = "cluster: c\n" + "".join(line for line in GOOD.splitlines(keepends=True)[2:6])
     config = load(tmp_path, nodes_only)
     numbers = (config.tick_ms, config.hold_ticks, config.hold_cap_ticks, config.retention_ticks, config.sweep_size)
-    assert numbers == (100, 6_000, 36_000, 864_000, 200)
+    assert numbers == (100, 6_000, 36_000, 864_000, 100)
     assert config.data_dir == tmp_path / ".lastunit"
 
 
@@ -78,7 +78,7 @@ def test_the_effective_config_is_plain_data(tmp_path: Path) -> None:
         ("tick_ms: 100", "tick_ms: 100.0", "tick_ms: 100.0 is not valid; write a whole number"),
         ("tick_ms: 100", "tick_ms: true", "tick_ms: True is not valid; write a whole number"),
         ("tick_ms: 100", "tick_ms:", "tick_ms: None is not valid; write a whole number"),
-        ("sweep_size: 200", "sweep_size: 0", "sweep_size: 0 is too small; write at least 1"),
+        ("sweep_size: 100", "sweep_size: 0", "sweep_size: 0 is too small; write at least 1"),
         (
             "cluster: vases",
             "cluster: Vases",
