@@ -32,7 +32,7 @@ from lastunit_node.statemachine.errors import StateDamaged
 from lastunit_node.statemachine.integrity import check_state
 from lastunit_node.statemachine.tables import Watch, scan_digest
 from lastunit_node.wal.scan import WalScan, scan_wal
-from lastunit_node.wide_scan import WideScan
+from lastunit_node.wide_scan import WideScan, is_wide
 
 _log = structlog.get_logger()
 
@@ -208,6 +208,8 @@ class DataDirectory:
             _log.warning("the state goes back to its last whole commit; the journal has the rest", torn_frames=torn)
         with unreadable_is(StateDamaged, path):
             connection = open_state(path, identity=self.state_identity)
+            if is_wide(path):
+                _log.info("reading all of the state before it is served", megabytes=path.stat().st_size >> 20)
             with WideScan(path) as scan:
                 check_state(connection, path, scan.digest)
         return connection

@@ -21,13 +21,18 @@ from lastunit_node.statemachine.tables import scan_digest, scan_share
 WIDE_BYTES: Final = 64 << 20  # a smaller state is read in less time than processes take to start
 
 
+def is_wide(path: Path) -> bool:
+    """Whether a state is so large that reading it takes a while."""
+    return path.stat().st_size >= WIDE_BYTES
+
+
 class WideScan:
     """Processes that read a state from now on, until the end of the block. A small state is read only when asked."""
 
     def __init__(self, path: Path, shares: int | None = None) -> None:
         """shares: how many processes; by itself, one for each core if the state is large."""
         if shares is None:
-            shares = (os.cpu_count() or 1) if path.stat().st_size >= WIDE_BYTES else 1
+            shares = (os.cpu_count() or 1) if is_wide(path) else 1
         self._processes = [self._begin(path, share, shares) for share in range(shares)] if shares > 1 else []
 
     @staticmethod

@@ -113,7 +113,31 @@ LOGICAL_TABLES: Final[tuple[Schema[Any], ...]] = (
     RESERVATIONS,
     CHANGES,
 )
-_BY_ROWID: Final = (RESERVATIONS, CHANGES)
+BY_ROWID: Final[tuple[Schema[Any], ...]] = (RESERVATIONS, CHANGES)
+
+
+class Index(NamedTuple):
+    """A b-tree of its own beside a table that has rowids: what it holds before the rowid, and of which rows."""
+
+    table: str
+    name: str
+    columns: str
+    condition: str
+
+
+_FORGOTTEN_SOME_DAY: Final = "forget_at_tick IS NOT NULL"
+INDEXES: Final = (
+    Index("reservations", "sqlite_autoindex_reservations_1", "reservation_id", "TRUE"),
+    Index(
+        "reservations",
+        "reservations_by_expiry",
+        "expires_at_tick, token_term, token_index, token_position, state",
+        "state = 1",
+    ),
+    Index("reservations", "reservations_to_forget", "forget_at_tick, reservation_id", _FORGOTTEN_SOME_DAY),
+    Index("stock_changes", "sqlite_autoindex_stock_changes_1", "kind, change_id", "TRUE"),
+    Index("stock_changes", "stock_changes_to_forget", "forget_at_tick, kind, change_id", _FORGOTTEN_SOME_DAY),
+)
 
 
 def select(schema: Schema[Any]) -> str:
@@ -121,11 +145,16 @@ def select(schema: Schema[Any]) -> str:
     return f"SELECT {', '.join(schema.columns)} FROM {schema.name}"  # noqa: S608 - our own constants
 
 
+def _select_named(schema: Schema[Any]) -> str:
+    """SELECT of what the digest hashes: the table's name, and all columns."""
+    return f"SELECT '{schema.name}', {', '.join(schema.columns)} FROM {schema.name}"  # noqa: S608 - our own constants
+
+
 def scan_digest(connection: sqlite3.Connection, watch: Watch = iter) -> bytes:
     """The digest of the rows that really stand, recomputed; `watch` sees them go by."""
     digest = Digest()
     for schema in LOGICAL_TABLES:
-        digest.add_all(schema.name, watch(connection.execute(select(schema))))
+        digest.add_all(watch(connection.execute(_select_named(schema))))
     return digest.to_bytes()
 
 
@@ -133,9 +162,8 @@ def scan_share(connection: sqlite3.Connection, share: int, shares: int) -> bytes
     """The digest of one share of the rows, from 0; all shares joined are that of all rows."""
     digest = Digest()
     for number, schema in enumerate(LOGICAL_TABLES):
-        if schema in _BY_ROWID:
-            found = connection.execute(f"{select(schema)} WHERE rowid % ? = ?", (shares, share))
-            digest.add_all(schema.name, found)
+        if schema in BY_ROWID:
+            digest.add_all(connection.execute(f"{_select_named(schema)} WHERE rowid % ? = ?", (shares, share)))
         elif number % shares == share:
-            digest.add_all(schema.name, connection.execute(select(schema)))
+            digest.add_all(connection.execute(_select_named(schema)))
     return digest.to_bytes()
