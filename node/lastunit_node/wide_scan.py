@@ -1,4 +1,4 @@
-"""The digest of a large state, by all cores: a start reads every row before it serves one, and a row costs 3 us.
+"""The digest of a large state, by all cores: a start reads every row before it serves one, and a row costs 2 us.
 
 Each share of the rows is read by a process of its own, on a connection of its own, while this one lets SQLite look at
 pages and indexes. Nobody writes meanwhile: the data directory is locked.

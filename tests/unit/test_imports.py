@@ -28,7 +28,7 @@ OURS = {
 }
 # What a part may import of others', beside the standard library.
 THEIRS = {
-    "statemachine": {"msgpack"},
+    "statemachine": {"msgpack", "xxhash"},
     "wal": set(),
     "replica": {"msgpack", "pysyncobj", "structlog"},
     "lastunit_client": {"google", "grpc"},

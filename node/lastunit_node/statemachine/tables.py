@@ -163,7 +163,9 @@ def scan_share(connection: sqlite3.Connection, share: int, shares: int) -> bytes
     digest = Digest()
     for number, schema in enumerate(LOGICAL_TABLES):
         if schema in BY_ROWID:
-            digest.add_all(connection.execute(f"{_select_named(schema)} WHERE rowid % ? = ?", (shares, share)))
+            (last,) = connection.execute(f"SELECT ifnull(max(rowid), 0) FROM {schema.name}").fetchone()  # noqa: S608
+            bounds = (last * share // shares, last * (share + 1) // shares)
+            digest.add_all(connection.execute(f"{_select_named(schema)} WHERE rowid > ? AND rowid <= ?", bounds))
         elif number % shares == share:
             digest.add_all(connection.execute(_select_named(schema)))
     return digest.to_bytes()
