@@ -6,15 +6,18 @@ does not wait for its turn: it expires the due holds of its own skus first, as m
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from lastunit_node.statemachine.commands import Line, UnitRange
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.ranges import count, normalise
-from lastunit_node.statemachine.reservations import units_of
+from lastunit_node.statemachine.reservations import closed_row, units_of
 from lastunit_node.statemachine.results import ReservationState, Shortage
 from lastunit_node.statemachine.state import State
 from lastunit_node.statemachine.stock import Place
 from lastunit_node.statemachine.tables import ReservationRow
+
+_EXPIRED: Final = ReservationState.EXPIRED
 
 
 def step(state: State) -> None:
@@ -37,9 +40,12 @@ def is_behind(state: State) -> bool:
 def _expire(state: State, due: Iterable[ReservationRow]) -> None:
     """End holds whose time has come. Their units are available again, all of a sku in one go: most are in a row."""
     freed: dict[str, list[UnitRange]] = {}
+    forget_at_tick = state.end_of_retention()
     for row in due:
         units = units_of(row)
-        expired = row._replace(state=int(ReservationState.EXPIRED), units="[]", forget_at_tick=state.end_of_retention())
+        expired = closed_row(
+            row, _EXPIRED, units="[]", resolution=None, resolution_answer=None, forget_at_tick=forget_at_tick
+        )
         state.reservations.close_hold(row, expired, units)
         for line in units:
             freed.setdefault(line.sku, []).extend(line.ranges)

@@ -40,6 +40,33 @@ def units_of(row: ReservationRow) -> tuple[UnitLine, ...]:
     return unit_lines(units)
 
 
+def closed_row(
+    row: ReservationRow,
+    state: ReservationState,
+    *,
+    units: str,
+    resolution: bytes | None,
+    resolution_answer: bytes | None,
+    forget_at_tick: int | None,
+) -> ReservationRow:
+    """The row of a hold that has ended. Half the time of _replace()."""
+    return ReservationRow(
+        row.reservation_id,
+        int(state),
+        row.token_term,
+        row.token_index,
+        row.token_position,
+        row.created_at_tick,
+        row.expires_at_tick,
+        units,
+        row.request,
+        row.answer,
+        resolution,
+        resolution_answer,
+        forget_at_tick,
+    )
+
+
 def token_of(row: ReservationRow) -> FencingToken | None:
     """The token of its hold; None when it never had one."""
     if row.token_term is None or row.token_index is None or row.token_position is None:
