@@ -104,7 +104,7 @@ def keep_expired_units() -> None:
 
 @mutant("forget a refusal")
 def forget_refusals() -> None:
-    replace(orders, "_remember_refusal", lambda _remember: lambda _state, _order, refusal: refusal)
+    replace(orders, "_remember", lambda _remember: lambda _state, _reservation_id, _request, refusal: refusal)
 
 
 @mutant("reuse a token")

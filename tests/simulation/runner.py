@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
+from simulation.planting import CannotPlant
 from simulation.world import Report, World
 
 SEED_SECONDS = 300.0  # of real time
@@ -33,7 +34,7 @@ def run_seed(seed: int, nodes: int, *, trace: bool = False) -> Report:
 
 
 def run_seeds(seeds: Iterable[int], nodes: int, plant: Callable[[], None] | None = None) -> Iterator[Report]:
-    """Reports as they come. plant: done first in each seed's process."""
+    """Reports as they come. plant: done first in each seed's process; CannotPlant when it fails."""
     gc.freeze()
     todo = iter(seeds)
     jobs = [job for _ in range(os.cpu_count() or 1) if (job := _begin(todo, nodes, plant))]
@@ -66,7 +67,11 @@ def _begin(todo: Iterator[int], nodes: int, plant: Callable[[], None] | None) ->
 def _work(answer: Connection, seed: int, nodes: int, plant: Callable[[], None] | None) -> None:
     gc.disable()  # one short life; what it leaves goes with its process
     if plant is not None:
-        plant()
+        try:
+            plant()
+        except Exception as problem:  # whatever it is, it is no violation
+            answer.send(CannotPlant(f"{plant.__name__}: {problem!r}"))
+            return
     answer.send(run_seed(seed, nodes))
 
 
@@ -89,6 +94,8 @@ def _report(job: Job, nodes: int) -> Report:
 
 def _received(job: Job) -> Report:
     report = job.answer.recv()
+    if isinstance(report, CannotPlant):
+        raise report
     assert isinstance(report, Report)
     job.process.join()
     return report

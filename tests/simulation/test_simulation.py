@@ -64,3 +64,21 @@ def test_a_seed_has_its_measure_of_faults_commands_and_leaders() -> None:
     assert report["answered"] >= 300
     assert report["leaders"] >= 3
     assert report["faults"]["(while another lasted)"] > 0
+
+
+def test_a_bug_that_cannot_be_planted_was_not_found() -> None:
+    """Its process dies at once, and a process that dies is a violation otherwise."""
+    hunt = (
+        "from simulation import mutants, planting\n"
+        "def plant(): planting.replace(mutants, 'no_such_name', str)\n"
+        "mutants.hunt(planting.Mutant('a bug', plant, 3, 1), 1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", hunt],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(TESTS), "PYTHONHASHSEED": "0"},
+    )
+    assert done.returncode == 1
+    assert "CannotPlant: plant: AttributeError" in done.stderr
