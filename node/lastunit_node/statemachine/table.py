@@ -6,7 +6,7 @@ A question by condition writes back first and then asks SQLite, which sees every
 begin alike writes back only if such a row changed.
 
 The machine is the database's only writer, so nothing here can be out of date; who changes the file behind its back is
-found by the digest (scan.py), not by this.
+found by the digest (replica/scanner.py), not by this.
 """
 
 import sqlite3
