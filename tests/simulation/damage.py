@@ -20,6 +20,7 @@ _OF_STATE = (
     "UPDATE state SET applied_index = applied_index - 1",
     "UPDATE clock SET ticks = ticks + 1",
     "UPDATE stock SET received = received + 1, sold = sold + 1 WHERE sku = (SELECT max(sku) FROM stock)",
+    "UPDATE stock SET last = last - 1 WHERE last > first",
     "DELETE FROM available_units WHERE sku = (SELECT max(sku) FROM available_units)",
     "DELETE FROM reservations WHERE reservation_id = (SELECT max(reservation_id) FROM reservations)",
     "UPDATE reservations SET answer = x'00' WHERE reservation_id = (SELECT min(reservation_id) FROM reservations)",

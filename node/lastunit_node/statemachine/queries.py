@@ -7,7 +7,7 @@ from typing import Protocol
 
 from lastunit_node.statemachine.reservations import present
 from lastunit_node.statemachine.results import Reservation, ReservationState, StateHash, StockLevel
-from lastunit_node.statemachine.tables import RESERVATIONS, STOCK, ReservationRow, Watch, scan_digest, select
+from lastunit_node.statemachine.tables import RESERVATIONS, STOCK, ReservationRow, StockRow, Watch, scan_digest, select
 
 
 class Snapshot(Protocol):
@@ -57,12 +57,12 @@ class SqliteSnapshot:
     def stock(self, sku: str) -> StockLevel | None:
         """See Snapshot."""
         row = self._connection.execute(f"{select(STOCK)} WHERE sku = ?", (sku,)).fetchone()
-        return None if row is None else StockLevel(*row)
+        return None if row is None else StockRow(*row).level
 
     def list_stock(self, after: str, limit: int) -> list[StockLevel]:
         """See Snapshot."""
         page = f"{select(STOCK)} WHERE sku > ? ORDER BY sku LIMIT ?"
-        return [StockLevel(*row) for row in self._connection.execute(page, (after, limit))]
+        return [StockRow(*row).level for row in self._connection.execute(page, (after, limit))]
 
     def reservation(self, reservation_id: str) -> Reservation | None:
         """See Snapshot."""

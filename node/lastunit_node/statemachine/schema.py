@@ -2,8 +2,8 @@
 
 The logical rows (all tables but state, identity and holds) are what the digest covers. `state` is one row: how far
 the log is applied, both hashes, and a CRC over all of these. `holds` is an index by sku over the reservations that are
-HELD: derived, not hashed. Units are in exactly one place: a range in available_units, in removed_units, or in `units`
-of a reservation.
+HELD: derived, not hashed. Units are in exactly one place: first..last in stock, a range in available_units or in
+removed_units, or `units` of a reservation.
 
 Tables of slim rows have no rowid. The two with long rows have one: ids come in random order, and only the slim
 primary-key index is then written all over the place (half the time of a commit, measured). What an index holds can be
@@ -58,6 +58,7 @@ SCHEMA: Final = (
         term INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID
     """,
+    # A stock level, and the lowest range of available units, from which orders are served: most touch no other row.
     """
     CREATE TABLE stock (
         sku TEXT PRIMARY KEY,
@@ -66,9 +67,13 @@ SCHEMA: Final = (
         held INTEGER NOT NULL CHECK (held >= 0),
         sold INTEGER NOT NULL CHECK (sold >= 0),
         removed INTEGER NOT NULL CHECK (removed >= 0),
-        CHECK (received = available + held + sold + removed)
+        first INTEGER CHECK (first >= 1),
+        last INTEGER,
+        CHECK (received = available + held + sold + removed),
+        CHECK (ifnull(last - first + 1 BETWEEN 1 AND available, available = 0 AND first IS NULL AND last IS NULL))
     ) STRICT, WITHOUT ROWID
     """,
+    # Available ranges above that one.
     """
     CREATE TABLE available_units (
         sku TEXT NOT NULL,

@@ -1,8 +1,8 @@
 """Stock levels and available units: every move of units between available, held, sold and removed.
 
 Each sku in use has a Shelf: its level, and its lowest available range, the *front*, from which orders are served. Both
-run ahead of their rows while an entry is applied; settle() brings the rows up to date at its end, and checks them. All
-other ranges are rows only: who needs one of them closes the front first.
+stand in one row, so that an order touches no other; they run ahead of it while an entry is applied, and settle() brings
+it up to date at the end, and checks it. The available ranges above the front are rows of a table of their own.
 """
 
 import sqlite3
@@ -14,9 +14,8 @@ from lastunit_node.statemachine.commands import UnitRange
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.ranges import Ranges, count
-from lastunit_node.statemachine.results import StockLevel
 from lastunit_node.statemachine.table import Table
-from lastunit_node.statemachine.tables import AVAILABLE, STOCK, AvailableRow
+from lastunit_node.statemachine.tables import AVAILABLE, STOCK, AvailableRow, StockRow
 
 KEPT_SHELVES: Final = 4_096  # in memory between two entries
 
@@ -31,58 +30,56 @@ class Place(IntEnum):
 
 
 _AVAILABLE: Final = int(Place.AVAILABLE)  # an enum's attribute costs three times a global
+_NO_FRONT: Final = (None, None)
 
 
 class Shelf:
     """One sku in use."""
 
-    __slots__ = ("counts", "front", "received", "sku", "stored_front", "stored_level")
+    __slots__ = ("counts", "front", "received", "sku", "stored")
 
-    def __init__(self, sku: str, stored_level: StockLevel | None) -> None:
+    def __init__(self, sku: str, stored: StockRow | None) -> None:
         self.sku = sku
-        self.stored_level = stored_level  # None: the sku is new
-        self.received = 0 if stored_level is None else stored_level.received
-        self.counts = [0, 0, 0, 0] if stored_level is None else list(stored_level[2:])
-        self.front: AvailableRow | None = None
-        self.stored_front: AvailableRow | None = None  # the row that front stands for
+        self.stored = stored  # None: the sku is new
+        self.received = 0
+        self.counts = [0, 0, 0, 0]
+        self.front: UnitRange | None = None  # None: no units are available
+        if stored is not None:
+            _, self.received, *self.counts, first, last = stored
+            if first is not None and last is not None:
+                self.front = UnitRange(first, last)
 
     @property
     def available(self) -> int:
         """Units that can be ordered."""
         return self.counts[_AVAILABLE]
 
-    def level(self) -> StockLevel:
-        """The level as it stands."""
-        return StockLevel(self.sku, self.received, *self.counts)
+    def row(self) -> StockRow:
+        """The row as it should be."""
+        return StockRow(self.sku, self.received, *self.counts, *(self.front or _NO_FRONT))
 
 
 class Stock:
     """All shelves."""
 
     def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
-        self._levels = Table(connection, STOCK, digest)
+        self._rows = Table(connection, STOCK, digest)
         self._ranges = Table(connection, AVAILABLE, digest)
         self._shelves: dict[str, Shelf] = {}
         self._touched: dict[str, Shelf] = {}  # by the entry that is being applied
 
     def prefetch(self, skus: Iterable[str]) -> None:
         """Orders of these skus come next: read what they need in one go."""
-        unknown = [sku for sku in dict.fromkeys(skus) if sku not in self._shelves]
-        if len(unknown) < 2:
-            return
-        self._levels.prefetch(unknown)
-        for front in self._ranges.lowest_under(unknown):
-            shelf = self.known(front.sku)
-            shelf.front = shelf.stored_front = front
+        self._rows.prefetch([sku for sku in dict.fromkeys(skus) if sku not in self._shelves])
 
     def find(self, sku: str) -> Shelf | None:
         """The shelf of a sku; None when it never had any units."""
         shelf = self._shelves.get(sku)
         if shelf is None:
-            level = self._levels.get(sku)
-            if level is None:
+            row = self._rows.get(sku)
+            if row is None:
                 return None
-            shelf = self._shelves[sku] = Shelf(sku, level)
+            shelf = self._shelves[sku] = Shelf(sku, row)
         return shelf
 
     def known(self, sku: str) -> Shelf:
@@ -101,7 +98,6 @@ class Stock:
         new = UnitRange(shelf.received + 1, shelf.received + quantity)
         shelf.received += quantity
         shelf.counts[Place.AVAILABLE] += quantity
-        self._close_front(shelf)
         self._add(shelf, new)
         return new
 
@@ -110,40 +106,35 @@ class Stock:
         self.move(shelf, quantity, _AVAILABLE, to)
         taken: list[UnitRange] = []
         while quantity:
-            _, first, end = shelf.front or self._open_front(shelf)
+            if shelf.front is None:
+                raise InvariantError(f"{shelf.sku} has available units, but no ranges of them")
+            first, end = shelf.front
             last = first + quantity - 1
             if last < end:
-                shelf.front = AvailableRow(shelf.sku, last + 1, end)
+                shelf.front = UnitRange(last + 1, end)
             else:
                 last = end
-                self._drop_front(shelf)
+                shelf.front = self._next_front(shelf.sku)
             taken.append(UnitRange(first, last))
             quantity -= last - first + 1
         return tuple(taken)
 
     def has_available(self, shelf: Shelf, named: UnitRange) -> bool:
         """Whether every one of these units is available."""
-        self._close_front(shelf)
-        return self._range_around(shelf, named) is not None
+        return _is_within(shelf.front, named) or self._range_around(shelf, named) is not None
 
     def take_named(self, shelf: Shelf, ranges: Ranges, to: Place) -> None:
         """Move these units; the caller has seen that they are available."""
-        self._close_front(shelf)
         self.move(shelf, count(ranges), Place.AVAILABLE, to)
-        for first, last in ranges:
-            around = self._range_around(shelf, UnitRange(first, last))
-            if around is None:
-                raise InvariantError(f"units {first}-{last} of {shelf.sku} are not available")
-            self._ranges.delete(around)
-            if around.first < first:
-                self._ranges.insert(AvailableRow(shelf.sku, around.first, first - 1))
-            if last < around.last:
-                self._ranges.insert(AvailableRow(shelf.sku, last + 1, around.last))
+        for named in ranges:
+            if shelf.front is not None and _is_within(shelf.front, named):
+                self._take_from_front(shelf, shelf.front, named)
+            else:
+                self._take_above_front(shelf, named)
 
     def put_back(self, shelf: Shelf, ranges: Ranges, source: Place) -> None:
         """Move these units to available."""
         self.move(shelf, count(ranges), source, Place.AVAILABLE)
-        self._close_front(shelf)
         for freed in ranges:
             self._add(shelf, freed)
 
@@ -160,66 +151,85 @@ class Stock:
     def settle(self) -> None:
         """End of an entry: bring the rows up to date. Raises InvariantError when a shelf does not add up."""
         for shelf in self._touched.values():
-            self._settle_front(shelf)
-            level = shelf.level()
-            if level != shelf.stored_level:
-                self._store(shelf, level)
+            row = shelf.row()
+            if row != shelf.stored:
+                self._store(shelf, row)
         self._touched.clear()
         if len(self._shelves) > KEPT_SHELVES:
             self._shelves.clear()
 
     def write_back(self) -> None:
         """Bring the database up to date."""
-        self._levels.write_back()
+        self._rows.write_back()
         self._ranges.write_back()
 
-    def _store(self, shelf: Shelf, level: StockLevel) -> None:
-        if level.received != sum(shelf.counts) or min(shelf.counts) < 0:
-            raise InvariantError(f"units of {shelf.sku} are not conserved: {level!r}")
-        if level.available == 0 and self._lowest(shelf) is not None:
+    def _store(self, shelf: Shelf, row: StockRow) -> None:
+        if row.received != sum(shelf.counts) or min(shelf.counts) < 0:
+            raise InvariantError(f"units of {shelf.sku} are not conserved: {row!r}")
+        if row.available == 0 and shelf.front is not None:
             raise InvariantError(f"{shelf.sku} has no available units, but ranges of them")
-        if shelf.stored_level is None:
-            self._levels.insert(level)
-        else:
-            self._levels.replace(shelf.stored_level, level)
-        shelf.stored_level = level
-
-    def _lowest(self, shelf: Shelf) -> AvailableRow | None:
-        found = self._ranges.under(shelf.sku, "TRUE ORDER BY first LIMIT 1")
-        return found[0] if found else None
-
-    def _open_front(self, shelf: Shelf) -> AvailableRow:
-        front = self._lowest(shelf)
-        if front is None:
+        if row.available and shelf.front is None:
             raise InvariantError(f"{shelf.sku} has available units, but no ranges of them")
-        shelf.front = shelf.stored_front = front
-        return front
+        if shelf.stored is None:
+            self._rows.insert(row)
+        else:
+            self._rows.replace(shelf.stored, row)
+        shelf.stored = row
 
-    def _drop_front(self, shelf: Shelf) -> None:
-        """The front is used up."""
-        if shelf.stored_front is not None:
-            self._ranges.delete(shelf.stored_front)
-        shelf.front = shelf.stored_front = None
+    def _next_front(self, sku: str) -> UnitRange | None:
+        """The front is used up: the lowest range above it comes in its place, if there is one."""
+        found = self._ranges.under(sku, "TRUE ORDER BY first LIMIT 1")
+        if not found:
+            return None
+        (lowest,) = found
+        self._ranges.delete(lowest)
+        return UnitRange(lowest.first, lowest.last)
 
-    def _settle_front(self, shelf: Shelf) -> None:
-        """Bring the row of the front up to date."""
-        stored, front = shelf.stored_front, shelf.front
-        if stored is not None and front is not None and stored != front:
-            self._ranges.move(stored, front)
-            shelf.stored_front = front
+    def _take_from_front(self, shelf: Shelf, front: UnitRange, named: UnitRange) -> None:
+        below, above = UnitRange(front.first, named.first - 1), UnitRange(named.last + 1, front.last)
+        if _is_empty(below):
+            shelf.front = self._next_front(shelf.sku) if _is_empty(above) else above
+            return
+        shelf.front = below
+        self._insert(shelf.sku, above)
 
-    def _close_front(self, shelf: Shelf) -> None:
-        """Make all available ranges rows, and none of them the front: which is the lowest may be about to change."""
-        self._settle_front(shelf)
-        shelf.front = shelf.stored_front = None
+    def _take_above_front(self, shelf: Shelf, named: UnitRange) -> None:
+        around = self._range_around(shelf, named)
+        if around is None:
+            raise InvariantError(f"units {named.first}-{named.last} of {shelf.sku} are not available")
+        self._ranges.delete(around)
+        self._insert(shelf.sku, UnitRange(around.first, named.first - 1))
+        self._insert(shelf.sku, UnitRange(named.last + 1, around.last))
+
+    def _insert(self, sku: str, units: UnitRange) -> None:
+        """A range above the front, unless it is empty."""
+        if not _is_empty(units):
+            self._ranges.insert(AvailableRow(sku, *units))
 
     def _range_around(self, shelf: Shelf, wanted: UnitRange) -> AvailableRow | None:
-        """The available range that holds all wanted units."""
+        """The range above the front that holds all wanted units."""
         nearest = self._ranges.under(shelf.sku, "first <= ? ORDER BY first DESC LIMIT 1", wanted.first)
         return nearest[0] if nearest and wanted.last <= nearest[0].last else None
 
     def _add(self, shelf: Shelf, new: UnitRange) -> None:
         """Add a range, joined with the neighbours that it touches."""
+        front = shelf.front
+        if front is None:
+            shelf.front = new
+        elif new.last < front.first - 1:
+            self._ranges.insert(AvailableRow(shelf.sku, *front))
+            shelf.front = new
+        elif new.last == front.first - 1:
+            shelf.front = UnitRange(new.first, front.last)
+        elif new.first == front.last + 1:
+            shelf.front = UnitRange(front.first, self._joined(shelf, new).last)
+        elif new.first <= front.last:
+            raise InvariantError(f"units {new.first}-{new.last} of {shelf.sku} are already available")
+        else:
+            self._ranges.insert(AvailableRow(shelf.sku, *self._joined(shelf, new)))
+
+    def _joined(self, shelf: Shelf, new: UnitRange) -> UnitRange:
+        """The range, with the neighbours above the front that it touches: these are taken out."""
         first, last = new
         near = self._ranges.under(shelf.sku, "first <= ? ORDER BY first DESC LIMIT 2", last + 1)
         for row in near:
@@ -228,4 +238,12 @@ class Stock:
             if row.last == new.first - 1 or row.first == new.last + 1:
                 self._ranges.delete(row)
                 first, last = min(first, row.first), max(last, row.last)
-        self._ranges.insert(AvailableRow(shelf.sku, first, last))
+        return UnitRange(first, last)
+
+
+def _is_empty(units: UnitRange) -> bool:
+    return units.last < units.first
+
+
+def _is_within(units: UnitRange | None, named: UnitRange) -> bool:
+    return units is not None and units.first <= named.first and named.last <= units.last

@@ -80,14 +80,6 @@ class Table(Generic[RowT]):
         found = self._connection.execute(f"{self._under} {condition}", (first, *parameters))
         return [self._schema.make(row) for row in found.fetchall()]
 
-    def lowest_under(self, firsts: Iterable[str]) -> list[RowT]:
-        """The lowest row under each of these beginnings of a key of two columns, those left out that changed."""
-        unchanged = [first for first in firsts if (first,) not in self._begun]
-        name, (first, second, *_) = self._schema.name, self._schema.columns
-        lowest = f"{second} = (SELECT min({second}) FROM {name} WHERE {first} = value)"  # noqa: S608 - our own constants
-        found = self._connection.execute(f"{self._prefetch} AND {lowest}", (dumps(unchanged),))
-        return [self._schema.make(row) for row in found.fetchall()]
-
     def count(self, condition: str) -> int:
         """How many rows are like this."""
         self.write_back()

@@ -23,8 +23,26 @@ class AdmittedRow(NamedTuple):
     term: int
 
 
+class StockRow(NamedTuple):
+    """A stock level, and the lowest range of available units; None and None when there are none."""
+
+    sku: str
+    received: int
+    available: int
+    held: int
+    sold: int
+    removed: int
+    first: int | None
+    last: int | None
+
+    @property
+    def level(self) -> StockLevel:
+        """The level alone."""
+        return StockLevel(*self[:6])
+
+
 class AvailableRow(NamedTuple):
-    """Units first..last of a sku are available. Ranges are disjoint and never touch."""
+    """Units first..last of a sku are available, above those in its stock row. Ranges are disjoint and never touch."""
 
     sku: str
     first: int
@@ -96,7 +114,7 @@ class Schema(NamedTuple, Generic[RowT]):
 CLOCK: Final = Schema("clock", ClockRow._fields, 0, ClockRow._make)
 PARAMETERS: Final = Schema("parameters", Parameters._fields, 0, Parameters._make)
 ADMITTED: Final = Schema("admitted", AdmittedRow._fields, 1, AdmittedRow._make)
-STOCK: Final = Schema("stock", StockLevel._fields, 1, StockLevel._make)
+STOCK: Final = Schema("stock", StockRow._fields, 1, StockRow._make)
 AVAILABLE: Final = Schema("available_units", AvailableRow._fields, 2, AvailableRow._make)
 REMOVED: Final = Schema("removed_units", RemovedRow._fields, 2, RemovedRow._make)
 RESERVATIONS: Final = Schema("reservations", ReservationRow._fields, 1, ReservationRow._make)

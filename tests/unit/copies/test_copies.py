@@ -79,7 +79,7 @@ def test_a_copy_that_ends_early_is_refused(copy: tuple[Path, CopyInfo]) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE stock SET available = available - 1, sold = sold + 1",
+        "UPDATE stock SET received = received + 1, sold = sold + 1",
         "DELETE FROM reservations WHERE reservation_id = 'order-3'",
         "UPDATE state SET applied_index = 7",
     ],

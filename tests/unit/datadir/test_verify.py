@@ -45,7 +45,7 @@ def test_whole_data(config: ClusterConfig) -> None:
             "state",
             "do not have the",
         ),
-        ("state.db", "DELETE FROM available_units", "state", "do not have the digest"),
+        ("state.db", "UPDATE stock SET last = last - 1", "state", "do not have the digest"),
         ("state.db", "UPDATE clock SET ticks = 7", "state", "do not have the digest"),
         ("state.db", "UPDATE state SET applied_index = 22", "state", "row of applied index"),
         ("state.db", "UPDATE state SET chain = zeroblob(16)", "state", "row of applied index"),

@@ -39,8 +39,8 @@ def test_all_shares_together_have_the_digest_that_was_kept(reader: sqlite3.Conne
         "UPDATE reservations SET units = '[]' WHERE reservation_id = 'order-7'",
         "UPDATE reservations SET units = '[]' WHERE reservation_id = 'order-8'",
         "DELETE FROM stock_changes",
-        "UPDATE stock SET available = available - 1, sold = sold + 1 WHERE sku = 'vase'",
-        "UPDATE available_units SET last = last - 1 WHERE sku = 'lamp'",
+        "UPDATE stock SET received = received + 1, sold = sold + 1 WHERE sku = 'vase'",
+        "UPDATE stock SET last = last - 1 WHERE sku = 'lamp'",
     ],
 )
 def test_a_row_that_changed_is_found_whichever_share_it_is_in(

@@ -158,15 +158,16 @@ def audit(connection: sqlite3.Connection) -> None:
         places.setdefault(sku, Counter()).update(range(first, last + 1))
         counted = totals.setdefault(sku, {})
         counted[place] = counted.get(place, 0) + last - first + 1
-    for sku, received, *level in connection.execute("SELECT * FROM stock ORDER BY sku"):
+    levels = "SELECT sku, received, available, held, sold, removed FROM stock ORDER BY sku"
+    for sku, received, *level in connection.execute(levels):
         assert places.pop(sku) == Counter(range(1, received + 1)), f"units of {sku}"
         assert [totals[sku].get(place, 0) for place in ("available", "held", "sold", "removed")] == level, sku
     assert not places
-    assert _touching(connection) == [], "available ranges that were not joined"
+    assert _not_in_order(connection) == [], "available ranges that were not joined, or below the front"
 
 
 def _ranges(connection: sqlite3.Connection) -> list[tuple[str, str, int, int]]:
-    found = [("available", *row) for row in connection.execute("SELECT sku, first, last FROM available_units")]
+    found = [("available", *row) for row in available_ranges(connection)]
     found += [("removed", *row) for row in connection.execute("SELECT sku, first, last FROM removed_units")]
     for state, text in connection.execute("SELECT state, units FROM reservations"):
         place = "held" if state == 1 else "sold"
@@ -174,10 +175,18 @@ def _ranges(connection: sqlite3.Connection) -> list[tuple[str, str, int, int]]:
     return found
 
 
-def _touching(connection: sqlite3.Connection) -> list[tuple[str, int]]:
-    return list(
-        connection.execute(
-            "SELECT low.sku, low.last FROM available_units low"
-            " JOIN available_units high ON low.sku = high.sku AND high.first = low.last + 1"
-        )
-    )
+def available_ranges(connection: sqlite3.Connection) -> list[tuple[str, int, int]]:
+    """Available units: for each sku its front, and then what is above it."""
+    fronts = connection.execute("SELECT sku, first, last FROM stock WHERE first IS NOT NULL").fetchall()
+    return sorted(fronts) + connection.execute("SELECT * FROM available_units ORDER BY sku, first").fetchall()
+
+
+def _not_in_order(connection: sqlite3.Connection) -> list[tuple[str, int, int]]:
+    """Ranges with no gap to the one that stands before them."""
+    last: dict[str, int] = {}
+    wrong = []
+    for sku, first, end in available_ranges(connection):
+        if first <= last.get(sku, -1) + 1:
+            wrong.append((sku, first, end))
+        last[sku] = end
+    return wrong

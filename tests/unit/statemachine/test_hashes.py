@@ -84,6 +84,7 @@ def test_the_same_row_of_another_table_has_another_hash() -> None:
     "damage",
     [
         "UPDATE stock SET received = received + 1, sold = sold + 1 WHERE sku = 'vase'",
+        "UPDATE stock SET last = last - 1 WHERE sku = 'bowl'",
         "UPDATE available_units SET last = last - 1 WHERE sku = 'vase'",
         "UPDATE removed_units SET adjustment_id = 'other'",
         "UPDATE reservations SET units = '[]' WHERE reservation_id = 'o1'",
@@ -97,7 +98,7 @@ def test_the_same_row_of_another_table_has_another_hash() -> None:
 def test_a_scan_finds_a_row_that_changed_behind_our_back(shop: Shop, damage: str) -> None:
     shop.order("o1", vase=2)
     shop.order("o2", vase=99)
-    shop.remove("broken", "vase", 1)
+    shop.remove_units("broken", "vase", (5, 5))
     assert shop.machine.scan_digest() == shop.machine.digest
 
     assert shop.connection.execute(damage).rowcount > 0

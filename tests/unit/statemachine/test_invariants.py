@@ -13,18 +13,18 @@ from .shop import FOREVER, TERM, Shop, lines
 ORDER = PlaceOrder("o1", lines({"vase": 5}))
 REMOVE = AdjustStock("a1", "vase", 1, (), "")
 RELEASE = Release("r1", FencingToken(TERM, 3, 0))
+BEYOND = "INSERT INTO available_units VALUES ('vase', 20, 20);"
+HELD_BEYOND = "UPDATE reservations SET units = '[[\"vase\",[[20,21]]]]' WHERE reservation_id = 'r1'"
 
 
 @pytest.mark.parametrize(
     ("damage", "command", "says"),
     [
-        ("UPDATE available_units SET last = 4 WHERE sku = 'vase'", ORDER, "has available units, but no ranges"),
-        (
-            "UPDATE available_units SET last = 11 WHERE sku = 'vase'",
-            ORDER._replace(lines=lines({"vase": 8})),
-            "but ranges",
-        ),
-        ("INSERT INTO available_units VALUES ('vase', 1, 1)", RELEASE, "units 1-2 of vase are already available"),
+        ("UPDATE stock SET last = 4 WHERE sku = 'vase'", ORDER, "has available units, but no ranges"),
+        ("UPDATE stock SET last = 7 WHERE sku = 'vase'", ORDER, "has available units, but no ranges"),
+        (BEYOND, ORDER._replace(lines=lines({"vase": 8})), "but ranges"),
+        ("UPDATE stock SET first = 1, last = 8 WHERE sku = 'vase'", RELEASE, "units 1-2 of vase are already available"),
+        (BEYOND + HELD_BEYOND, RELEASE, "units 20-21 of vase are already available"),
         ("UPDATE stock SET held = 0, sold = 2 WHERE sku = 'vase'", RELEASE, "2 units of vase leave HELD, which has 0"),
         ("DELETE FROM stock WHERE sku = 'vase'", RELEASE, "vase has units but no stock level"),
         ("DELETE FROM holds", RELEASE, "a row of holds is gone"),
@@ -67,9 +67,9 @@ def test_an_index_that_is_not_the_next_stops_the_machine(shop: Shop) -> None:
 
 def test_a_failed_entry_is_never_committed(shop: Shop) -> None:
     shop.machine.commit()
-    shop.connection.execute("DELETE FROM available_units")
+    shop.connection.execute(BEYOND)
     with pytest.raises(InvariantError):
-        shop.order("o1", vase=1)
+        shop.order("o1", vase=10)
 
     with pytest.raises(InvariantError, match="after index 2 stopped"):
         shop.machine.commit()

@@ -25,7 +25,8 @@ def test_freed_units_join_their_neighbours(shop: Shop) -> None:
     for number in (0, 4, 2, 1, 3):
         shop.release(f"r{number}", tokens[number])
 
-    assert shop.rows("SELECT first, last FROM available_units WHERE sku = 'vase'") == [(1, 10)]
+    assert shop.rows("SELECT first, last FROM stock WHERE sku = 'vase'") == [(1, 10)]
+    assert shop.rows("SELECT * FROM available_units") == []
 
 
 def test_units_may_be_taken_freed_and_taken_in_one_entry(shop: Shop) -> None:

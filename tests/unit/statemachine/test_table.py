@@ -158,12 +158,3 @@ def test_a_question_about_one_beginning_of_keys_sees_its_rows_and_writes_back_no
     assert stored(connection) == [ROW]
     assert rows.under("bowl", "TRUE ORDER BY first") == [("bowl", 1, 2)]
     assert stored(connection) == [("bowl", 1, 2), ROW]
-
-
-def test_the_lowest_rows_leave_out_beginnings_that_changed(rows: Table[AvailableRow]) -> None:
-    for row in (ROW, AvailableRow("vase", 8, 9), AvailableRow("bowl", 4, 4), AvailableRow("lamp", 2, 3)):
-        rows.insert(row)
-    rows.write_back()
-    rows.insert(AvailableRow("bowl", 1, 2))
-
-    assert sorted(rows.lowest_under(["vase", "bowl", "lamp", "cup"])) == [("lamp", 2, 3), ROW]
