@@ -7,11 +7,11 @@ are; its own digest is held against its rows, so that neither a damaged transfer
 import hashlib
 import os
 import shutil
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine.database import Identity, open_state
 from lastunit_node.statemachine.errors import StateDamaged, StateFormatError, StateIdentityError
 from lastunit_node.statemachine.integrity import check_state
@@ -44,11 +44,12 @@ def make_copy(state: Path, target: Path) -> CopyInfo:
     discard_copy(target)
     require_room(target.parent, sum(file.stat().st_size for file in (state, wal_of(state)) if file.exists()))
     with (
-        closing(sqlite3.connect(f"{state.absolute().as_uri()}?mode=ro", uri=True)) as source,
-        closing(sqlite3.connect(target, isolation_level=None)) as copy,
+        closing(sqlite.connect(state, "ro")) as source,
+        closing(sqlite.connect(target)) as copy,
     ):
         copy.execute("PRAGMA synchronous = OFF")  # who receives it makes it durable
-        source.backup(copy)  # page by page, in one read transaction: a twentieth of the time that VACUUM INTO takes
+        with copy.backup("main", source, "main") as pages:
+            pages.step(-1)  # all, in one read transaction: a twentieth of the time that VACUUM INTO takes
         copy.execute("PRAGMA journal_mode = DELETE")  # one file is all of it
     index, term = _position(target)
     return CopyInfo(index, term, target.stat().st_size, file_hash(target))
@@ -68,9 +69,9 @@ def discard_copy(path: Path) -> None:
 
 
 def _position(path: Path) -> tuple[int, int]:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    connection = sqlite.connect(path, "ro")
     try:
-        index, term = connection.execute("SELECT applied_index, applied_term FROM state").fetchone()
+        index, term = sqlite.only_row(connection, "SELECT applied_index, applied_term FROM state")
     finally:
         connection.close()
     return index, term
@@ -102,7 +103,7 @@ def adopt_copy(path: Path, lasting: Path, info: CopyInfo, identity: Identity) ->
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()
-    except (sqlite3.DatabaseError, StateDamaged, StateFormatError, StateIdentityError) as problem:
+    except (sqlite.Error, StateDamaged, StateFormatError, StateIdentityError) as problem:
         raise CopyRefused(f"{path} is not the state it is said to be: {problem}") from problem
     _sync(path)
     path.rename(lasting)
@@ -111,7 +112,7 @@ def adopt_copy(path: Path, lasting: Path, info: CopyInfo, identity: Identity) ->
 
 def _sign(path: Path, identity: Identity) -> None:
     """Write the new owner's name over the old one's; the cluster must be the same."""
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = sqlite.connect(path, "rw")
     try:
         connection.execute("UPDATE identity SET node = ? WHERE cluster_id = ?", (identity.node, identity.cluster_id))
     finally:

@@ -1,12 +1,14 @@
 """What stops a node, or keeps it from starting, in one line for its operator: what happened, and what to do."""
 
 import errno
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import apsw
+
+from lastunit_node import sqlite
 from lastunit_node.replica.journal import JournalDamaged
 from lastunit_node.statemachine.errors import StateDamaged
 
@@ -19,12 +21,12 @@ FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 FAILED: Final = frozenset({errno.EIO, errno.EROFS, errno.EACCES})
 SQLITE_FAILED: Final = frozenset(
     {
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_NOMEM,
+        apsw.SQLITE_IOERR,
+        apsw.SQLITE_CANTOPEN,
+        apsw.SQLITE_READONLY,
+        apsw.SQLITE_PERM,
+        apsw.SQLITE_BUSY,
+        apsw.SQLITE_NOMEM,
     }
 )
 
@@ -55,27 +57,21 @@ def has_disk_failed(problem: BaseException) -> bool:
     """Whether the operating system would not read or write, for want of room or otherwise: the data is not to blame."""
     if isinstance(problem, OSError):
         return problem.errno in FULL | FAILED
-    return _is_full(problem) or _sqlite_code(problem) in SQLITE_FAILED
+    return _is_full(problem) or sqlite.result_code(problem) in SQLITE_FAILED
 
 
 def _is_full(problem: BaseException) -> bool:
     if isinstance(problem, OSError):
         return problem.errno in FULL
-    return _sqlite_code(problem) == sqlite3.SQLITE_FULL
-
-
-def _sqlite_code(problem: BaseException) -> int | None:
-    """The primary result code of an error of SQLite's; None for errors of the module or of anybody else."""
-    code = getattr(problem, "sqlite_errorcode", None)
-    return code & 0xFF if isinstance(problem, sqlite3.Error) and code is not None else None
+    return sqlite.result_code(problem) == apsw.SQLITE_FULL
 
 
 @contextmanager
 def unreadable_is(damaged: type[JournalDamaged | StateDamaged], path: Path) -> Iterator[None]:
-    """While a file is opened: what SQLite can make no sense of is damage; a disk that fails stays sqlite3.Error."""
+    """While a file is opened: what SQLite can make no sense of is damage; a disk that fails stays sqlite.Error."""
     try:
         yield
-    except sqlite3.Error as problem:
+    except sqlite.Error as problem:
         if has_disk_failed(problem):
             raise
         raise damaged(f"{path} is damaged: {problem}") from problem

@@ -14,7 +14,6 @@ disk must not vote as if it were new (pysyncobj.md, rule 9).
 import fcntl
 import json
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from typing import Final
 
 import structlog
 
+from lastunit_node import sqlite
 from lastunit_node.damage import REJOIN, unreadable_is
 from lastunit_node.replica.journal import JournalDamaged, SqliteJournal, create_journal
 from lastunit_node.statemachine.database import Identity as StateIdentity
@@ -158,7 +158,7 @@ class DataDirectory:
     def open_journal(self, *, read_only: bool = False) -> SqliteJournal:
         """The journal, found whole; it names the state.
 
-        Raises JournalDamaged, JournalFormatError, DirectoryRefused, sqlite3.Error of the disk.
+        Raises JournalDamaged, JournalFormatError, DirectoryRefused, sqlite.Error of the disk.
         """
         path = self._path / JOURNAL
         with unreadable_is(JournalDamaged, path):
@@ -197,10 +197,10 @@ class DataDirectory:
         """Where a copy of this node's state is made."""
         return self._path / "copy-outgoing.db"
 
-    def open_state(self) -> sqlite3.Connection:
+    def open_state(self) -> sqlite.Connection:
         """The state, for writing, found whole.
 
-        Raises StateDamaged, StateFormatError, StateIdentityError, sqlite3.Error of the disk.
+        Raises StateDamaged, StateFormatError, StateIdentityError, sqlite.Error of the disk.
         """
         path = self.state_path
         torn = self.scan_state_wal().unused
@@ -214,11 +214,11 @@ class DataDirectory:
                 check_state(connection, path, scan.digest)
         return connection
 
-    def open_reader(self) -> sqlite3.Connection:
+    def open_reader(self) -> sqlite.Connection:
         """The state, for snapshots only."""
         return open_reader(self.state_path)
 
-    def inspect_state(self, watch: Watch) -> sqlite3.Connection:
+    def inspect_state(self, watch: Watch) -> sqlite.Connection:
         """The state, for snapshots only, found whole. Raises as open_state does."""
         path = self.state_path
         self.scan_state_wal()

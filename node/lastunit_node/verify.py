@@ -5,12 +5,12 @@ Checked in this order: whose data it is; the journal's -wal, pages, CRCs, and th
 """
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Final, NamedTuple
 
+from lastunit_node import sqlite
 from lastunit_node.config import ClusterConfig
 from lastunit_node.damage import explain
 from lastunit_node.datadir import DataDirectory, DirectoryInUse, DirectoryRefused
@@ -29,7 +29,7 @@ PROBLEMS: Final = (
     StateFormatError,
     StateIdentityError,
     StartRefused,
-    sqlite3.Error,
+    sqlite.Error,
 )
 
 Facts = dict[str, int | str]

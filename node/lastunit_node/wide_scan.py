@@ -5,7 +5,6 @@ pages and indexes. Nobody writes meanwhile: the data directory is locked.
 """
 
 import os
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine.database import open_reader
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.tables import scan_digest, scan_share
@@ -52,15 +52,15 @@ class WideScan:
             if process.stdout is not None:
                 process.stdout.close()
 
-    def digest(self, connection: sqlite3.Connection) -> bytes:
-        """The digest of all rows. Raises sqlite3.Error when they cannot be read."""
+    def digest(self, connection: sqlite.Connection) -> bytes:
+        """The digest of all rows. Raises sqlite.Error when they cannot be read."""
         if not self._processes:
             return scan_digest(connection)
         digest = Digest()
         for process in self._processes:
             told, _ = process.communicate()
             if process.returncode:
-                raise sqlite3.DatabaseError(f"rows cannot be read: {told.strip() or process.returncode}")
+                raise sqlite.Error(f"rows cannot be read: {told.strip() or process.returncode}")
             digest.join(bytes.fromhex(told))
         return digest.to_bytes()
 
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with closing(open_reader(path)) as reader:
             sys.stdout.write(scan_share(reader, share, shares).hex())
-    except sqlite3.Error as problem:
+    except sqlite.Error as problem:
         sys.stdout.write(str(problem))
         return 1
     return 0

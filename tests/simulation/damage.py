@@ -1,10 +1,10 @@
 """Damage to the files of a node that is down, of kinds that a start must find and refuse."""
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 from random import Random
 
+from lastunit_node import sqlite
 from lastunit_node.datadir import JOURNAL
 
 _ENTRY = "idx = (SELECT idx FROM entry ORDER BY idx LIMIT 1 OFFSET (SELECT count(*) * {place} / 100 FROM entry))"
@@ -32,12 +32,13 @@ _OF_STATE = (
 def damage(folder: Path, rng: Random) -> str:
     """Do some; what was done."""
     journal = folder / JOURNAL
-    with closing(sqlite3.connect(journal)) as connection:
-        state = folder / str(connection.execute("SELECT state_file FROM owner").fetchone()[0])
+    with closing(sqlite.connect(journal)) as connection:
+        state = folder / str(sqlite.only_row(connection, "SELECT state_file FROM owner")[0])
     kinds = [(journal, statement) for statement in _OF_JOURNAL] + [(state, statement) for statement in _OF_STATE]
     for file, statement in rng.sample(kinds, len(kinds)):
         done = statement.format(place=rng.randrange(100))
-        with closing(sqlite3.connect(file, isolation_level=None)) as connection:
-            if connection.execute(done).rowcount:
+        with closing(sqlite.connect(file)) as connection:
+            connection.execute(done)
+            if connection.changes():
                 return f"{'journal' if file.name == JOURNAL else 'state'}: {done}"
     raise AssertionError("every journal has a vote")

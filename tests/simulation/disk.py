@@ -7,13 +7,13 @@ what a power loss would do is done here.
 """
 
 import shutil
-import sqlite3
 import struct
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from random import Random
 
+from lastunit_node import sqlite
 from lastunit_node.datadir import JOURNAL, LOCK, STATE, DataDirectory, format_directory
 from lastunit_node.replica.journal import SqliteJournal
 from lastunit_node.replica.owner import UPDATE_OWNER, Owner
@@ -56,7 +56,7 @@ class Disk:
     """The files of one node, in a new folder after each crash."""
 
     journal: CrashableJournal
-    state: sqlite3.Connection
+    state: sqlite.Connection
     directory: DataDirectory
     damage: str | None = None  # what was done to the files that a start must find
 
@@ -64,7 +64,7 @@ class Disk:
         self._parent, self._node, self._rng = folder, node, rng
         self._checkpoint_pages = checkpoint_pages
         self._crashes = 0
-        self._open: list[sqlite3.Connection] = []
+        self._open: list[sqlite.Connection] = []
         self._checkpointed: dict[bytes, int] = {}  # frames that are in the database file too, by the -wal's salts
         self._format(founding=True)
 
@@ -72,7 +72,7 @@ class Disk:
         """As the real commands do, but for the instance, which is of this seed."""
         format_directory(self.folder, CLUSTER, CLUSTER_ID, self._node, founding=founding)
         owner = Owner(CLUSTER_ID, self._node, f"{self._rng.getrandbits(64):016x}", int(founding))
-        with closing(sqlite3.connect(self.folder / JOURNAL, isolation_level=None)) as connection:
+        with closing(sqlite.connect(self.folder / JOURNAL)) as connection:
             connection.execute(UPDATE_OWNER, owner.row())
         for name in (JOURNAL, STATE):
             make_pages_small(self.folder / name)
@@ -89,7 +89,7 @@ class Disk:
     def folder(self) -> Path:
         return self._parent / f"{self._node}.{self._crashes}"
 
-    def open(self) -> tuple[CrashableJournal, sqlite3.Connection]:
+    def open(self) -> tuple[CrashableJournal, sqlite.Connection]:
         """As the real node does. Raises the real refusals."""
         self.directory = DataDirectory(self.folder, CLUSTER, self._node)
         try:
@@ -115,7 +115,7 @@ class Disk:
         self._tame(journal._connection)
         return journal
 
-    def _tame(self, connection: sqlite3.Connection) -> None:
+    def _tame(self, connection: sqlite.Connection) -> None:
         self._open.append(connection)
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(f"PRAGMA wal_autocheckpoint = {self._checkpoint_pages}")
@@ -133,7 +133,7 @@ class Disk:
     def fill(self) -> None:
         """No room for another page: SQLite itself says so when it needs one."""
         for connection in self._open:
-            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            (pages,) = sqlite.only_row(connection, "PRAGMA page_count")
             connection.execute(f"PRAGMA max_page_count = {pages}")
 
     def crash(self, *, power: bool) -> int:
@@ -180,7 +180,7 @@ def side_file(database: Path, suffix: str) -> Path:
 
 
 def make_pages_small(database: Path) -> None:
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+    with closing(sqlite.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("VACUUM")

@@ -1,8 +1,9 @@
 """What strikes a node in the middle of its work: it dies, or its disk fails, at the so manieth step from now."""
 
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+import apsw
 
 MESSAGE, WRITE, COPY = "message", "write", "copy"  # steps: one leaves; before and after a transaction; of a catch-up
 
@@ -15,13 +16,12 @@ class Crash(BaseException):
         self.kind, self.power = kind, power
 
 
-class DiskFailed(sqlite3.OperationalError):
+class DiskFailed(apsw.IOError):
     """What SQLite raises when the operating system would not write (EIO)."""
 
     def __init__(self) -> None:
         super().__init__("disk I/O error")
-        self.sqlite_errorcode = sqlite3.SQLITE_IOERR
-        self.sqlite_errorname = "SQLITE_IOERR"
+        self.result = apsw.SQLITE_IOERR
 
 
 @dataclass

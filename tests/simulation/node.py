@@ -1,6 +1,5 @@
 """One node through all its lives: the real ReplicaCore, turn by turn, until it is killed, and then again."""
 
-import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from random import Random
 
 from unit.statemachine.shop import audit
 
+from lastunit_node import sqlite
 from lastunit_node.catchup import ArrivedCopy
 from lastunit_node.damage import DAMAGE, explain, has_disk_failed
 from lastunit_node.datadir import DirectoryRefused
@@ -161,7 +161,7 @@ class SimulatedNode:
         except Crash as crash:
             self.on_death(self, crash.kind, crash.power)
             return False
-        except sqlite3.Error as problem:
+        except sqlite.Error as problem:
             if not self.disk_is_bad or not has_disk_failed(problem):
                 raise
             self.on_death(self, explain(problem, self.disk.folder).partition(":")[0].partition(" in ")[0], False)

@@ -1,13 +1,12 @@
 """SQLite over a file layer that records what it writes, so that a power loss can be tried at every moment of it.
 
-Our code opens its files with sqlite3.connect; while `recorded` is on, that gives a connection of apsw's SQLite (another
-build of it, of the same file format) which passes every write, truncation, sync and deletion by a Recorder. The disk
-that a crash leaves is then rebuilt from these: what was synced is there; what was not may be, or not, or half.
+Our code opens its files with sqlite.connect; while `recorded` is on, that gives a connection which passes every write,
+truncation, sync and deletion by a Recorder. The disk that a crash leaves is then rebuilt from these: what was synced is
+there; what was not may be, or not, or half.
 """
 
 import itertools
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 import apsw
 import pytest
 
+from lastunit_node import sqlite
 from lastunit_node.replica import journal
 from lastunit_node.wal import grow
 from lastunit_node.wal.scan import wal_of
@@ -143,58 +143,15 @@ class _Vfs(apsw.VFS):
             super().xDelete(filename, syncdir)
 
 
-class _Cursor:
-    """As much of sqlite3.Cursor as our code uses."""
-
-    def __init__(self, cursor: apsw.Cursor, rowcount: int) -> None:
-        self.fetchone = cursor.fetchone
-        self.fetchall = cursor.fetchall
-        self.rowcount = rowcount
-        self._cursor = cursor
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._cursor)
-
-    def close(self) -> None:
-        self._cursor.close()
-
-
-class _Connection:
-    """As much of sqlite3.Connection, in autocommit mode, as our code uses."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
-        self.close = connection.close
-
-    @property
-    def in_transaction(self) -> bool:
-        return not self._connection.get_autocommit()
-
-    def execute(self, sql: str, parameters: Iterable[Any] = ()) -> _Cursor:
-        return self._counted(lambda: self._connection.execute(sql, tuple(parameters)))
-
-    def executemany(self, sql: str, rows: Iterable[Iterable[Any]]) -> _Cursor:
-        return self._counted(lambda: self._connection.executemany(sql, [tuple(row) for row in rows]))
-
-    def executescript(self, sql: str) -> _Cursor:
-        return self.execute(sql)
-
-    def _counted(self, run: Callable[[], apsw.Cursor]) -> _Cursor:
-        before = self._connection.total_changes()
-        cursor = run()
-        return _Cursor(cursor, self._connection.total_changes() - before)
-
-
 @contextmanager
 def recorded(recorder: Recorder, *, checkpoint_pages: int) -> Iterator[None]:
-    """sqlite3.connect records; checkpoints come by themselves after so many pages, as in life after 1,000."""
+    """sqlite.connect records; checkpoints come by themselves after so many pages, as in life after 1,000."""
     vfs = _Vfs(recorder)
-    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
 
-    def connect(path: str | Path, **_: object) -> _Connection:
-        connection = apsw.Connection(str(path), flags=flags, vfs=vfs.name)
+    def connect(path: str | Path, mode: str = "rwc") -> apsw.Connection:
+        connection = apsw.Connection(str(path), flags=sqlite.FLAGS[mode], vfs=vfs.name)
         connection.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages}")
-        return _Connection(connection)
+        return connection
 
     def grow_wal(database: Path) -> None:
         wal = wal_of(database)
@@ -203,7 +160,7 @@ def recorded(recorder: Recorder, *, checkpoint_pages: int) -> Iterator[None]:
         recorder.ops += [Op("write", wal.name, size, wal.read_bytes()[size:]), Op("sync", wal.name)]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlite3, "connect", connect)
+        patch.setattr(sqlite, "connect", connect)
         patch.setattr(journal, "grow_wal", grow_wal)
         yield
     vfs.unregister()

@@ -1,10 +1,10 @@
 """Real -wal files, and what happens to files: bytes flipped, ends torn off, checksums in the other byte order."""
 
-import sqlite3
 import struct
 from collections.abc import Sequence
 from pathlib import Path
 
+from lastunit_node import sqlite
 from lastunit_node.wal.layout import FRAME_HEADER_BYTES, HEADER_BYTES
 
 PAGE = 512
@@ -23,7 +23,7 @@ def write_log(path: Path, transactions: Sequence[int], *, earlier: int = 0) -> L
 
     earlier: transactions of a log before it, in the same file, whose frames lie behind its end.
     """
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = sqlite.connect(path)
     connection.execute(f"PRAGMA page_size = {PAGE}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
@@ -41,7 +41,7 @@ def write_log(path: Path, transactions: Sequence[int], *, earlier: int = 0) -> L
     return data
 
 
-def insert(connection: sqlite3.Connection, pages: int) -> None:
+def insert(connection: sqlite.Connection, pages: int) -> None:
     """One transaction."""
     connection.execute("BEGIN")
     for _ in range(pages):
@@ -65,8 +65,8 @@ def frames_used_by_sqlite(path: Path, data: bytes) -> int:
     """How many frames SQLite finds in a -wal. The database stays as it is."""
     database = path.read_bytes()
     wal_of(path).write_bytes(data)
-    connection = sqlite3.connect(path, isolation_level=None)
-    (_, used, _) = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    connection = sqlite.connect(path)
+    (_, used, _) = sqlite.only_row(connection, "PRAGMA wal_checkpoint(PASSIVE)")
     connection.close()
     path.write_bytes(database)
     return int(used)

@@ -16,18 +16,20 @@ CLIENT = ROOT / "client" / "lastunit_client"
 
 # What a part may import of ours. A part is a package or a module of lastunit_node, or the whole of another package.
 OURS = {
-    "statemachine": {"statemachine"},
+    "sqlite": set(),
+    "statemachine": {"statemachine", "sqlite"},
     "wal": {"wal"},
-    "replica": {"replica", "statemachine", "wal"},
+    "replica": {"replica", "statemachine", "sqlite", "wal"},
     "frontend": {"frontend", "replica.interface", "statemachine", "copies", "lastunit"},
-    "copies": {"statemachine", "wal", "wide_scan"},
-    "wide_scan": {"statemachine"},
+    "copies": {"statemachine", "sqlite", "wal", "wide_scan"},
+    "wide_scan": {"statemachine", "sqlite"},
     "cli": {"cli", "config", "lastunit", "lastunit_client"},
     "lastunit_client": {"lastunit_client", "lastunit"},
     "config": {"config_errors", "strict_yaml"},
 }
 # What a part may import of others', beside the standard library.
 THEIRS = {
+    "sqlite": {"apsw"},
     "statemachine": {"msgpack", "xxhash"},
     "wal": set(),
     "replica": {"msgpack", "pysyncobj", "structlog"},

@@ -4,13 +4,13 @@ Startup holds the state against the journal (pysyncobj.md, rule 4): the state mu
 with it on the term of its applied index; what follows is replayed. Anything else is a refusal to start that says why.
 """
 
-import sqlite3
 from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
 from pysyncobj.config import FAIL_REASON
 from pysyncobj.poller import Poller
 
+from lastunit_node import sqlite
 from lastunit_node.replica import timing
 from lastunit_node.replica.admission import admission_entry
 from lastunit_node.replica.compaction import Compactor
@@ -112,7 +112,7 @@ class ReplicaCore:
         *,
         link: Link,
         journal: SqliteJournal,
-        state: sqlite3.Connection,
+        state: sqlite.Connection,
         configure: Configure,
     ) -> None:
         """Join journal and state. Raises StartRefused."""

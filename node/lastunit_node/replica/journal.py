@@ -11,7 +11,6 @@ The commit index is not kept here at all (pysyncobj.md, rule 4). What may be tri
 """
 
 import secrets
-import sqlite3
 import struct
 import zlib
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from typing import Final
 
 from pysyncobj.journal import Journal
 
+from lastunit_node import sqlite
 from lastunit_node.replica.entry_cache import EntryCache, LogEntry
 from lastunit_node.replica.owner import INSERT_OWNER, OWNER_TABLE, SELECT_OWNER, UPDATE_OWNER, Owner
 from lastunit_node.wal.grow import grow_wal
@@ -73,10 +73,10 @@ def create_journal(
     """
     if path.exists():
         raise FileExistsError(path)
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = sqlite.connect(path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
+    connection.execute(f"BEGIN IMMEDIATE; {_SCHEMA}")
     owner = Owner(cluster_id, node, instance or secrets.token_hex(8), int(founding))
     connection.execute(INSERT_OWNER, owner.row())
     connection.execute("INSERT INTO entry VALUES (0, 0, ?, ?)", (SENTINEL_BYTES, entry_crc(0, 0, SENTINEL_BYTES)))
@@ -94,7 +94,7 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
     """
 
     def __init__(self, path: Path, cluster_id: str, node: str, *, read_only: bool = False) -> None:
-        """Open this node's journal. Raises JournalDamaged, JournalFormatError, sqlite3.Error.
+        """Open this node's journal. Raises JournalDamaged, JournalFormatError, sqlite.Error.
 
         read_only: only look; neither the boot nor a change is written.
         """
@@ -103,8 +103,7 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
             raise JournalDamaged(f"{path} is missing")
         if damage := scan_wal(path, synchronous="FULL").damage:
             raise JournalDamaged(damage)
-        uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
-        self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite.connect(path, "ro" if read_only else "rw")
         try:
             self._open(cluster_id, node, read_only=read_only)
         except BaseException:
@@ -138,10 +137,8 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
 
     def _check_format(self) -> None:
         try:
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        except sqlite3.OperationalError:
-            raise  # the disk
-        except sqlite3.DatabaseError as problem:
+            (version,) = sqlite.only_row(self._connection, "PRAGMA user_version")
+        except sqlite.UNREADABLE as problem:
             raise JournalDamaged(f"{self._path} is not a journal: {problem}") from problem
         if version > FORMAT_VERSION:
             raise JournalFormatError(
@@ -190,7 +187,7 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
 
     def check_pages(self) -> None:
         """Let SQLite look at pages and indexes. Raises JournalDamaged."""
-        (verdict,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
+        (verdict,) = sqlite.only_row(self._connection, "PRAGMA integrity_check(1)")
         if verdict != "ok":
             raise JournalDamaged(f"{self._path} is damaged: SQLite finds: {verdict}")
 
@@ -279,7 +276,7 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
             return
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
-        (freed,) = execute("SELECT sum(length(bytes)) FROM entry WHERE idx < ?", (target,)).fetchone()
+        ((freed,),) = execute("SELECT sum(length(bytes)) FROM entry WHERE idx < ?", (target,))
         execute("DELETE FROM entry WHERE idx < ?", (target,))
         self._change_owner(first_index=target)
         execute("COMMIT")
@@ -312,7 +309,7 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
         self._load()
 
     def sync(self) -> None:
-        """Make everything so far durable, in one transaction. Raises sqlite3.Error: the node must stop."""
+        """Make everything so far durable, in one transaction. Raises sqlite.Error: the node must stop."""
         if self._durable == self.last_index and self._cut_from is None and not self._vote_unsynced:
             return
         execute = self._connection.execute

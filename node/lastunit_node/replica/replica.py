@@ -7,7 +7,6 @@ thread goes to on_fatal, which is expected to end the process: a replica that fa
 
 import asyncio
 import bisect
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from operator import itemgetter
 
 from pysyncobj.config import FAIL_REASON
 
+from lastunit_node import sqlite
 from lastunit_node.replica import timing
 from lastunit_node.replica.core import REASONS, ReplicaCore
 from lastunit_node.replica.interface import FailureReason, ProposalFailed, Role, ScanFailed, Status, TransferFailed
@@ -34,7 +34,7 @@ class ThreadedReplica:
     def __init__(
         self,
         core: ReplicaCore,
-        open_reader: Callable[[], sqlite3.Connection],
+        open_reader: Callable[[], sqlite.Connection],
         on_fatal: Callable[[BaseException], None],
     ) -> None:
         """open_reader makes a read-only connection to the state; on_fatal is called on any thread."""

@@ -5,12 +5,12 @@ rests between pieces, so that Python's one lock is free for orders most of the t
 """
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from typing import Any, Final
 
+from lastunit_node import sqlite
 from lastunit_node.replica.interface import ScanFailed, ScanUnderWay
 from lastunit_node.statemachine.queries import read_snapshot
 from lastunit_node.statemachine.results import Scan
@@ -26,7 +26,7 @@ class _GivenUp(Exception):
 class Scanner:
     """Used on the event loop. open_reader makes a read-only connection to the state."""
 
-    def __init__(self, open_reader: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, open_reader: Callable[[], sqlite.Connection]) -> None:
         self._open_reader = open_reader
         self._given_up = threading.Event()
         self._under_way: asyncio.Task[Scan] | None = None
@@ -43,7 +43,7 @@ class Scanner:
         except asyncio.CancelledError:
             self._given_up.set()
             raise
-        except sqlite3.Error as problem:
+        except sqlite.Error as problem:
             raise ScanFailed(f"the rows of the state cannot be read: {problem}") from problem
 
     def _scan(self) -> Scan:

@@ -1,8 +1,8 @@
 """Receipts, adjustments and returns: what their ids were used for, and what they answer when they come again."""
 
-import sqlite3
 from enum import Enum
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine.canonical import decode_answer, encode_answer
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.results import Outcome, Result
@@ -21,7 +21,7 @@ class Kind(Enum):
 class Changes:
     """All remembered stock changes."""
 
-    def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
+    def __init__(self, connection: sqlite.Connection, digest: Digest) -> None:
         self._rows = Table(connection, CHANGES, digest)
         self._waiting = self._rows.count("forget_at_tick IS NOT NULL")
 

@@ -4,10 +4,10 @@ The writer connection is in autocommit mode: StateMachine begins and commits. WA
 file whole under power loss, and may lose its last transactions then; the journal has them, and apply replays.
 """
 
-import sqlite3
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine.errors import StateDamaged, StateFormatError, StateIdentityError
 from lastunit_node.statemachine.hashing import HASH_BYTES, Digest, state_crc
 from lastunit_node.statemachine.schema import APPLICATION_ID, FORMAT_VERSION, SCHEMA
@@ -23,12 +23,12 @@ class Identity(NamedTuple):
     node: str
 
 
-def open_state(path: Path, *, identity: Identity) -> sqlite3.Connection:
+def open_state(path: Path, *, identity: Identity) -> sqlite.Connection:
     """The one writer connection of a state database; the file is made when it does not exist.
 
     Raises StateFormatError, StateIdentityError and StateDamaged with a message for the operator.
     """
-    connection = _connect(f"{path.absolute().as_uri()}?mode=rwc")
+    connection = sqlite.connect(path)
     try:
         _check_format(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
@@ -43,20 +43,20 @@ def open_state(path: Path, *, identity: Identity) -> sqlite3.Connection:
     return connection
 
 
-def check_owner(connection: sqlite3.Connection, path: Path, identity: Identity) -> None:
+def check_owner(connection: sqlite.Connection, path: Path, identity: Identity) -> None:
     """Raise StateFormatError or StateIdentityError unless the database is ours and this node's."""
     _check_format(connection, path)
     _check_identity(connection, path, identity)
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
+def open_reader(path: Path) -> sqlite.Connection:
     """A read-only connection for snapshots, beside the writer."""
-    connection = _connect(f"{path.absolute().as_uri()}?mode=ro")
+    connection = sqlite.connect(path, "ro")
     connection.execute("PRAGMA query_only = ON")
     return connection
 
 
-def create_schema(connection: sqlite3.Connection, identity: Identity) -> None:
+def create_schema(connection: sqlite.Connection, identity: Identity) -> None:
     """Make all tables and the fresh state, in one transaction."""
     connection.execute("BEGIN IMMEDIATE")
     for statement in SCHEMA:
@@ -75,23 +75,16 @@ def create_schema(connection: sqlite3.Connection, identity: Identity) -> None:
     connection.execute("COMMIT")
 
 
-def _connect(uri: str) -> sqlite3.Connection:
-    """Any thread may use the connection, one at a time: whose turn it is, is the replica's business."""
-    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+def _version(connection: sqlite.Connection) -> int:
+    return int(sqlite.only_row(connection, "PRAGMA user_version")[0])
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _check_format(connection: sqlite3.Connection, path: Path) -> None:
+def _check_format(connection: sqlite.Connection, path: Path) -> None:
     try:
         version = _version(connection)
-        owner = connection.execute("PRAGMA application_id").fetchone()[0]
-        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    except sqlite3.OperationalError:
-        raise  # the disk
-    except sqlite3.DatabaseError as error:
+        (owner,) = sqlite.only_row(connection, "PRAGMA application_id")
+        (tables,) = sqlite.only_row(connection, "SELECT count(*) FROM sqlite_schema")
+    except sqlite.UNREADABLE as error:
         raise StateDamaged(f"{path} is damaged: it cannot be read as a state database: {error}") from error
     if (version or tables) and owner != APPLICATION_ID:
         raise StateFormatError(f"{path} is a database, but not a state database of lastunit")
@@ -101,7 +94,7 @@ def _check_format(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _check_identity(connection: sqlite3.Connection, path: Path, identity: Identity) -> None:
+def _check_identity(connection: sqlite.Connection, path: Path, identity: Identity) -> None:
     row = connection.execute("SELECT cluster_id, node FROM identity").fetchone()
     if row is None:
         raise StateDamaged(f"{path} is damaged: it does not say whose it is")

@@ -7,19 +7,18 @@ holds by sku against the reservations.
 A row costs about 3 us, 0.3 s for 100,000 reservations, most of it for the digest; wide_scan.py shares that work.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine import tables
 from lastunit_node.statemachine.errors import StateDamaged
 from lastunit_node.statemachine.hashing import state_crc
 from lastunit_node.statemachine.schema import SCHEMA
 
-Scan = Callable[[sqlite3.Connection], bytes]  # gives the digest of all rows
+Scan = Callable[[sqlite.Connection], bytes]  # gives the digest of all rows
 
 _AT_A_TIME: Final = 10_000  # rows in memory
 
@@ -30,8 +29,8 @@ _HELD: Final = (
 )
 
 
-def check_state(connection: sqlite3.Connection, path: Path, scan: Scan = tables.scan_digest) -> None:
-    """Raise StateDamaged unless the database is whole, sqlite3.Error if it cannot be read; `scan` reads the rows."""
+def check_state(connection: sqlite.Connection, path: Path, scan: Scan = tables.scan_digest) -> None:
+    """Raise StateDamaged unless the database is whole, sqlite.Error if it cannot be read; `scan` reads the rows."""
     connection.execute("BEGIN")
     try:
         problem = (
@@ -46,25 +45,24 @@ def check_state(connection: sqlite3.Connection, path: Path, scan: Scan = tables.
         raise StateDamaged(f"{path} is damaged: {problem}")
 
 
-def _problem_of_definitions(connection: sqlite3.Connection) -> str | None:
+def _problem_of_definitions(connection: sqlite.Connection) -> str | None:
     definitions = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")
     if {_in_one_line(sql) for (sql,) in definitions} != {_in_one_line(statement) for statement in SCHEMA}:
         return "its tables are not as they were made"
     return None
 
 
-def _problem_of_pages(connection: sqlite3.Connection) -> str | None:
+def _problem_of_pages(connection: sqlite.Connection) -> str | None:
     """What SQLite finds; where a table is one b-tree with its key, that its rows are in order too."""
     ordered = [schema.name for schema in (*tables.LOGICAL_TABLES, tables.HOLDS) if schema not in tables.BY_ROWID]
     for check in ("quick_check(1)", *(f"integrity_check({name})" for name in ordered)):
-        with closing(connection.execute(f"PRAGMA {check}")) as found:
-            (verdict,) = found.fetchone()
+        (verdict,) = sqlite.only_row(connection, f"PRAGMA {check}")
         if verdict != "ok":
             return f"SQLite finds: {verdict}"
     return None
 
 
-def _problem_of_indexes(connection: sqlite3.Connection) -> str | None:
+def _problem_of_indexes(connection: sqlite.Connection) -> str | None:
     for index in tables.INDEXES:
         held = f"{index.columns}, rowid"
         by_index = f"SELECT {held} FROM {index.table} INDEXED BY {index.name} WHERE {index.condition}"  # noqa: S608
@@ -93,7 +91,7 @@ def _is_in_order(rows: list[tuple[Any, ...]]) -> bool:
         return False
 
 
-def _problem_of_rows(connection: sqlite3.Connection, scan: Scan) -> str | None:
+def _problem_of_rows(connection: sqlite.Connection, scan: Scan) -> str | None:
     state = connection.execute("SELECT applied_index, applied_term, chain, digest, crc FROM state").fetchone()
     if state is None or state[4] != state_crc(*state[:4]):
         return "its row of applied index and hashes is not as it was written"

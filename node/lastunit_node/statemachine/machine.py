@@ -1,14 +1,14 @@
 """The conductor: applies log entries one by one, in index order, and keeps both hashes.
 
-apply() is total: it answers to any bytes. What escapes it is sqlite3.Error (the disk) and InvariantError (a broken
+apply() is total: it answers to any bytes. What escapes it is sqlite.Error (the disk) and InvariantError (a broken
 promise), and after either the machine refuses to go on: the node stops, and replays from its last commit.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine import clock, expiry, holds, membership, orders, supply, tables
 from lastunit_node.statemachine.canonical import encode_results
 from lastunit_node.statemachine.codec import DecodedEntry, Malformed, NoOp, Undecodable, decode_entry
@@ -55,9 +55,9 @@ _ON_RESERVATIONS: Final = (*_ORDERS, Confirm, Release, ExtendHold, ReturnUnits)
 class StateMachine:
     """The inventory of one node, on the writer connection of its state database."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite.Connection) -> None:
         self._connection = connection
-        row = connection.execute("SELECT applied_index, applied_term, chain, digest FROM state").fetchone()
+        row = sqlite.only_row(connection, "SELECT applied_index, applied_term, chain, digest FROM state")
         self.applied_index: int = row[0]
         self.applied_term: int = row[1]
         self.chain: bytes = row[2]
@@ -107,7 +107,7 @@ class StateMachine:
     def apply(self, index: int, term: int, entry: bytes) -> Applied:
         """Apply the entry at applied_index + 1 and answer its commands.
 
-        What it changes reaches the database with commit() at the latest. Raises InvariantError and sqlite3.Error.
+        What it changes reaches the database with commit() at the latest. Raises InvariantError and sqlite.Error.
         """
         self._refuse_after_failure()
         if index != self.applied_index + 1:
@@ -124,7 +124,7 @@ class StateMachine:
     def commit(self) -> None:
         """Commit what was applied, with applied index and hashes, in one transaction. Nothing to do: does nothing.
 
-        Raises InvariantError and sqlite3.Error.
+        Raises InvariantError and sqlite.Error.
         """
         self._refuse_after_failure()
         if self.committed_index == self.applied_index:
@@ -148,7 +148,7 @@ class StateMachine:
         """Make everything committed durable; whether that is done. False while a reader holds it back: try again."""
         self._refuse_after_failure()
         assert self.committed_index == self.applied_index
-        busy, in_log, checkpointed = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        busy, in_log, checkpointed = sqlite.only_row(self._connection, "PRAGMA wal_checkpoint(PASSIVE)")
         return bool(busy == 0 and in_log == checkpointed)
 
     @contextmanager
@@ -156,7 +156,7 @@ class StateMachine:
         """What goes wrong in here leaves a machine that refuses to go on."""
         try:
             yield
-        except (InvariantError, sqlite3.IntegrityError) as error:
+        except (InvariantError, sqlite.ConstraintError) as error:
             self._failed = True
             raise InvariantError(f"at index {index}: {error}") from error
         except BaseException:

@@ -1,10 +1,10 @@
 """Reads of the state: one snapshot, one applied index. Used by GetStock and its like; never by apply."""
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine.reservations import present
 from lastunit_node.statemachine.results import Reservation, ReservationState, StateHash, StockLevel
 from lastunit_node.statemachine.tables import RESERVATIONS, STOCK, ReservationRow, StockRow, Watch, scan_digest, select
@@ -48,11 +48,11 @@ _PAGE = "reservation_id > :after ORDER BY reservation_id LIMIT :limit"
 class SqliteSnapshot:
     """A Snapshot on a reader connection with an open transaction; the first SELECT fixed it."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite.Connection) -> None:
         self._connection = connection
-        row = connection.execute("SELECT applied_index, ticks FROM state, clock").fetchone()
-        self.applied_index: int = row[0]
-        self.clock: int = row[1]
+        self.applied_index: int
+        self.clock: int
+        self.applied_index, self.clock = sqlite.only_row(connection, "SELECT applied_index, ticks FROM state, clock")
 
     def stock(self, sku: str) -> StockLevel | None:
         """See Snapshot."""
@@ -81,7 +81,7 @@ class SqliteSnapshot:
 
     def state_hash(self) -> StateHash:
         """Both hashes as they were kept."""
-        return StateHash(*self._connection.execute("SELECT applied_index, chain, digest FROM state").fetchone())
+        return StateHash(*sqlite.only_row(self._connection, "SELECT applied_index, chain, digest FROM state"))
 
     def scan_digest(self, watch: Watch) -> bytes:
         """The digest recomputed from every row; `watch` sees them go by. Takes seconds: never on an event loop."""
@@ -89,7 +89,7 @@ class SqliteSnapshot:
 
 
 @contextmanager
-def read_snapshot(reader: sqlite3.Connection) -> Iterator[SqliteSnapshot]:
+def read_snapshot(reader: sqlite.Connection) -> Iterator[SqliteSnapshot]:
     """One consistent read on a connection of open_reader; it holds back checkpoints, so close it soon."""
     reader.execute("BEGIN")
     try:

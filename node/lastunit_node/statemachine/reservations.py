@@ -4,11 +4,11 @@ A row with state REFUSED is the memory of a refused order: it is no reservation,
 time has come is EXPIRED for everyone who looks, whether or not the sweep has been there.
 """
 
-import sqlite3
 from collections.abc import Iterable
 from json import JSONDecoder
 from typing import Final
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine.canonical import ordered_lines, unit_lines
 from lastunit_node.statemachine.commands import FencingToken, UnitLine
 from lastunit_node.statemachine.hashing import Digest
@@ -102,7 +102,7 @@ def present(row: ReservationRow | None, clock: int) -> Reservation | None:
 class Reservations:
     """All reservation rows, and the index of holds by sku beside them."""
 
-    def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
+    def __init__(self, connection: sqlite.Connection, digest: Digest) -> None:
         self._rows = Table(connection, RESERVATIONS, digest)
         self._holds = Table(connection, HOLDS, None)
         self._waiting = self._rows.count("state = 1") + self._rows.count("forget_at_tick IS NOT NULL")

@@ -1,8 +1,8 @@
 """The state that commands act on, and the log position they act from."""
 
-import sqlite3
 from typing import NamedTuple
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine.changes import Changes
 from lastunit_node.statemachine.commands import FencingToken
 from lastunit_node.statemachine.errors import InvariantError
@@ -28,7 +28,7 @@ class Position(NamedTuple):
 class State:
     """Everything that commands read and change. The database behind it is brought up to date by write_back()."""
 
-    def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
+    def __init__(self, connection: sqlite.Connection, digest: Digest) -> None:
         self.stock = Stock(connection, digest)
         self.removed = Table(connection, REMOVED, digest)
         self.reservations = Reservations(connection, digest)

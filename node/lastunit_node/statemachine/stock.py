@@ -5,11 +5,11 @@ stand in one row, so that an order touches no other; they run ahead of it while 
 it up to date at the end, and checks it. The available ranges above the front are rows of a table of their own.
 """
 
-import sqlite3
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine.commands import UnitRange
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
@@ -62,7 +62,7 @@ class Shelf:
 class Stock:
     """All shelves."""
 
-    def __init__(self, connection: sqlite3.Connection, digest: Digest) -> None:
+    def __init__(self, connection: sqlite.Connection, digest: Digest) -> None:
         self._rows = Table(connection, STOCK, digest)
         self._ranges = Table(connection, AVAILABLE, digest)
         self._shelves: dict[str, Shelf] = {}

@@ -9,11 +9,11 @@ The machine is the database's only writer, so nothing here can be out of date; w
 found by the digest (replica/scanner.py), not by this.
 """
 
-import sqlite3
 from collections.abc import Iterable
 from json import dumps
 from typing import Any, Final, Generic
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.tables import RowT, Schema, select
@@ -30,7 +30,7 @@ class Table(Generic[RowT]):
     digest: kept in step with every write; None for a table that only serves as an index, which the digest leaves out.
     """
 
-    def __init__(self, connection: sqlite3.Connection, schema: Schema[RowT], digest: Digest | None) -> None:
+    def __init__(self, connection: sqlite.Connection, schema: Schema[RowT], digest: Digest | None) -> None:
         self._connection = connection
         self._schema = schema
         self._digest = digest
@@ -83,7 +83,7 @@ class Table(Generic[RowT]):
     def count(self, condition: str) -> int:
         """How many rows are like this."""
         self.write_back()
-        (found,) = self._connection.execute(f"SELECT count(*) FROM {self._schema.name} WHERE {condition}").fetchone()  # noqa: S608
+        (found,) = sqlite.only_row(self._connection, f"SELECT count(*) FROM {self._schema.name} WHERE {condition}")  # noqa: S608
         return int(found)
 
     def insert(self, row: RowT) -> None:
@@ -124,7 +124,7 @@ class Table(Generic[RowT]):
     def write_back(self) -> None:
         """Bring the database up to date, in the transaction that is open, or in a new one.
 
-        Raises InvariantError when its rows are not those that were read, sqlite3.IntegrityError when a new row has no
+        Raises InvariantError when its rows are not those that were read, sqlite.ConstraintError when a new row has no
         room.
         """
         if self._changed:
@@ -155,5 +155,9 @@ class Table(Generic[RowT]):
             self._connection.executemany(self._insert, inserted)
 
     def _touch(self, statement: str, parameters: list[Key]) -> None:
-        if parameters and self._connection.executemany(statement, parameters).rowcount != len(parameters):
+        if not parameters:
+            return
+        before = self._connection.total_changes()
+        self._connection.executemany(statement, parameters)
+        if self._connection.total_changes() - before != len(parameters):
             raise InvariantError(f"a row of {self._schema.name} is gone: one of {parameters[:3]!r}")

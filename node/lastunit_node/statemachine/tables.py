@@ -1,9 +1,9 @@
 """The rows of the state and their tables, as code sees them (schema.py has them as SQLite does)."""
 
-import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.results import Parameters, StockLevel
 
@@ -168,7 +168,7 @@ def _select_named(schema: Schema[Any]) -> str:
     return f"SELECT '{schema.name}', {', '.join(schema.columns)} FROM {schema.name}"  # noqa: S608 - our own constants
 
 
-def scan_digest(connection: sqlite3.Connection, watch: Watch = iter) -> bytes:
+def scan_digest(connection: sqlite.Connection, watch: Watch = iter) -> bytes:
     """The digest of the rows that really stand, recomputed; `watch` sees them go by."""
     digest = Digest()
     for schema in LOGICAL_TABLES:
@@ -176,12 +176,12 @@ def scan_digest(connection: sqlite3.Connection, watch: Watch = iter) -> bytes:
     return digest.to_bytes()
 
 
-def scan_share(connection: sqlite3.Connection, share: int, shares: int) -> bytes:
+def scan_share(connection: sqlite.Connection, share: int, shares: int) -> bytes:
     """The digest of one share of the rows, from 0; all shares joined are that of all rows."""
     digest = Digest()
     for number, schema in enumerate(LOGICAL_TABLES):
         if schema in BY_ROWID:
-            (last,) = connection.execute(f"SELECT ifnull(max(rowid), 0) FROM {schema.name}").fetchone()  # noqa: S608
+            (last,) = sqlite.only_row(connection, f"SELECT ifnull(max(rowid), 0) FROM {schema.name}")  # noqa: S608
             bounds = (last * share // shares, last * (share + 1) // shares)
             digest.add_all(connection.execute(f"{_select_named(schema)} WHERE rowid > ? AND rowid <= ?", bounds))
         elif number % shares == share:

@@ -13,7 +13,6 @@ import itertools
 import json
 import random
 import shutil
-import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from lastunit_node import sqlite
 from lastunit_node.config import ClusterConfig
 from lastunit_node.datadir import DataDirectory, format_directory
 from lastunit_node.statemachine.codec import encode_entry
@@ -127,7 +127,7 @@ def orders(skus: int, reservations: int) -> Iterator[tuple[Command, ...]]:
 class Writer:
     """Applies entries to a new state, one after the other; every command must be accepted."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite.Connection) -> None:
         self.machine = StateMachine(connection)
         self._connection = connection
 
@@ -155,9 +155,9 @@ class Writer:
         """Commit, and move everything out of the -wal; the bytes of the database."""
         self.machine.commit()
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        (size,) = self._connection.execute(
-            "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
-        ).fetchone()
+        (size,) = sqlite.only_row(
+            self._connection, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        )
         return int(size)
 
 
@@ -179,7 +179,7 @@ def lay_out(config: ClusterConfig, folder: Path, loaded: Loaded, tell: Tell) -> 
 
 def sign(state: Path, node: str) -> None:
     """Make a state the node's own: its identity is in no hash."""
-    with closing(sqlite3.connect(state, isolation_level=None)) as connection:
+    with closing(sqlite.connect(state)) as connection:
         connection.execute("UPDATE identity SET node = ?", (node,))
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

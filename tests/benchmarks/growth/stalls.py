@@ -1,7 +1,6 @@
 """How long nobody gets an answer while journals are trimmed, and while very many holds expire at once."""
 
 import asyncio
-import sqlite3
 import time
 from contextlib import closing
 from typing import Any, Final
@@ -11,6 +10,7 @@ from support.real_cluster import client, leader_of, only, reader_endpoint
 from benchmarks.growth.load import TIMEOUT, NextSku, steady_load
 from benchmarks.growth.loader import Tell
 from lastunit_client import AsyncInventoryClient
+from lastunit_node import sqlite
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.datadir import JOURNAL
 
@@ -24,8 +24,8 @@ LOOK_SECONDS: Final = 0.05
 def journal_start(cluster: LocalCluster, node: str) -> int:
     """Index of the oldest entry in the journal of a node that runs."""
     path = (cluster.config.node_dir(node) / JOURNAL).absolute()
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-        return int(connection.execute("SELECT min(idx) FROM entry").fetchone()[0])
+    with closing(sqlite.connect(path, "ro")) as connection:
+        return int(sqlite.only_row(connection, "SELECT min(idx) FROM entry")[0])
 
 
 async def while_trimming(cluster: LocalCluster, next_sku: NextSku, seconds: float) -> dict[str, Any]:

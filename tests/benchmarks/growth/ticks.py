@@ -3,7 +3,6 @@
 Every entry expires up to sweep_size holds before its own commands, so this is how long one keeps a node's thread.
 """
 
-import sqlite3
 import statistics
 import time
 import uuid
@@ -11,6 +10,7 @@ from contextlib import closing
 from typing import Any, Final
 
 from benchmarks.growth.loader import ORDERS_PER_ENTRY, TERM, Tell
+from lastunit_node import sqlite
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.datadir import DataDirectory
 from lastunit_node.statemachine.codec import encode_entry
@@ -26,7 +26,7 @@ COMMIT_ENTRIES: Final = 10
 class Sweep:
     """A state machine whose holds all expire at one tick."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite.Connection) -> None:
         self.machine = StateMachine(connection)
 
     def apply(self, *commands: Command) -> float:

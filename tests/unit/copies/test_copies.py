@@ -1,10 +1,10 @@
 """A copy of the state is used only when it is whole, and then it is the same state."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
 
+from lastunit_node import sqlite
 from lastunit_node.copies import CopyInfo, CopyRefused, adopt_copy, make_copy
 from lastunit_node.statemachine.codec import NO_OP, encode_entry
 from lastunit_node.statemachine.commands import Configure, Entry, Line, PlaceOrder, ReceiveStock
@@ -86,7 +86,7 @@ def test_a_copy_that_ends_early_is_refused(copy: tuple[Path, CopyInfo]) -> None:
 )
 def test_a_source_that_was_damaged_is_refused(source: StateMachine, tmp_path: Path, damage: str) -> None:
     """Its bytes arrive as they were sent; it is the rows that do not add up."""
-    with sqlite3.connect(tmp_path / "source.db") as behind_its_back:
+    with sqlite.connect(tmp_path / "source.db") as behind_its_back:
         behind_its_back.execute(damage)
     behind_its_back.close()
     info = make_copy(tmp_path / "source.db", tmp_path / "copy.db")

@@ -2,13 +2,13 @@
 
 import errno
 import random
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.wal_files import flipped
 
+from lastunit_node import sqlite
 from lastunit_node.config import ClusterConfig
 from lastunit_node.damage import explain, has_disk_failed
 from lastunit_node.datadir import DataDirectory
@@ -20,12 +20,12 @@ from lastunit_node.statemachine.tables import LOGICAL_TABLES, select
 DIRECTORY = Path("/data/n1")
 
 
-def sqlite_error(*statements: str) -> sqlite3.Error:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+def sqlite_error(*statements: str) -> sqlite.Error:
+    connection = sqlite.connect(":memory:")
     *before, last = statements
     for statement in before:
         connection.execute(statement)
-    with pytest.raises(sqlite3.Error) as caught:
+    with pytest.raises(sqlite.Error) as caught:
         connection.execute(last)
     connection.close()
     return caught.value
@@ -72,7 +72,7 @@ def test_a_flipped_byte_of_a_state_is_found_or_harmless(config: ClusterConfig, p
             refused += 1
         else:
             assert found == whole, position
-    assert refused > 200
+    assert refused > 100  # a third of what is not zero is what the schema's first page held before it was split
 
 
 def rows(config: ClusterConfig) -> list[object]:

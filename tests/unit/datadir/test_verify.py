@@ -1,12 +1,12 @@
 """`lastunit-node verify`: whole data is found whole, and every kind of damage is found and named."""
 
 import json
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from lastunit_node import sqlite
 from lastunit_node.config import ClusterConfig
 from lastunit_node.datadir import DataDirectory
 from lastunit_node.main import main
@@ -20,7 +20,7 @@ def verified(config: ClusterConfig) -> dict[str, Finding]:
 
 
 def change(file: Path, statement: str) -> None:
-    with closing(sqlite3.connect(file)) as connection, connection:
+    with closing(sqlite.connect(file)) as connection, connection:
         connection.execute(statement)
 
 

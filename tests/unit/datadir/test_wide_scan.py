@@ -1,13 +1,12 @@
 """A large state is read by several processes: what they find together is what one would find."""
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from lastunit_node import wide_scan
+from lastunit_node import sqlite, wide_scan
 from lastunit_node.config import ClusterConfig
 from lastunit_node.datadir import DataDirectory
 from lastunit_node.statemachine.database import open_reader
@@ -17,19 +16,19 @@ from lastunit_node.wide_scan import WideScan
 
 
 @pytest.fixture
-def reader(path: Path) -> Iterator[sqlite3.Connection]:
+def reader(path: Path) -> Iterator[sqlite.Connection]:
     with closing(open_reader(path / "state.db")) as connection:
         yield connection
 
 
-def digest_by(shares: int, reader: sqlite3.Connection, path: Path) -> bytes:
+def digest_by(shares: int, reader: sqlite.Connection, path: Path) -> bytes:
     with WideScan(path / "state.db", shares) as scan:
         return scan.digest(reader)
 
 
 @pytest.mark.parametrize("shares", [1, 2, 3])
-def test_all_shares_together_have_the_digest_that_was_kept(reader: sqlite3.Connection, path: Path, shares: int) -> None:
-    (kept,) = reader.execute("SELECT digest FROM state").fetchone()
+def test_all_shares_together_have_the_digest_that_was_kept(reader: sqlite.Connection, path: Path, shares: int) -> None:
+    (kept,) = sqlite.only_row(reader, "SELECT digest FROM state")
     assert digest_by(shares, reader, path) == scan_digest(reader) == kept
 
 
@@ -44,11 +43,12 @@ def test_all_shares_together_have_the_digest_that_was_kept(reader: sqlite3.Conne
     ],
 )
 def test_a_row_that_changed_is_found_whichever_share_it_is_in(
-    reader: sqlite3.Connection, path: Path, damage: str
+    reader: sqlite.Connection, path: Path, damage: str
 ) -> None:
-    (kept,) = reader.execute("SELECT digest FROM state").fetchone()
-    with closing(sqlite3.connect(path / "state.db", isolation_level=None)) as writer:
-        assert writer.execute(damage).rowcount == 1
+    (kept,) = sqlite.only_row(reader, "SELECT digest FROM state")
+    with closing(sqlite.connect(path / "state.db")) as writer:
+        writer.execute(damage)
+        assert writer.changes() == 1
     assert digest_by(2, reader, path) != kept
 
 
@@ -61,7 +61,7 @@ def test_a_large_state_is_read_wide_before_it_is_served(
         assert len(scan._processes) == 2
     open_and_close(config)
 
-    with closing(sqlite3.connect(path / "state.db", isolation_level=None)) as writer:
+    with closing(sqlite.connect(path / "state.db")) as writer:
         writer.execute("UPDATE reservations SET units = '[]' WHERE reservation_id = 'order-7'")
     with pytest.raises(StateDamaged, match="its rows do not have the digest"):
         open_and_close(config)
@@ -76,15 +76,15 @@ def open_and_close(config: ClusterConfig) -> None:
         directory.close()
 
 
-def test_rows_that_cannot_be_read_are_an_error_of_the_database(path: Path, reader: sqlite3.Connection) -> None:
-    (root,) = reader.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'reservations'").fetchone()
-    (size,) = reader.execute("PRAGMA page_size").fetchone()
-    with closing(sqlite3.connect(path / "state.db", isolation_level=None)) as writer:
+def test_rows_that_cannot_be_read_are_an_error_of_the_database(path: Path, reader: sqlite.Connection) -> None:
+    (root,) = sqlite.only_row(reader, "SELECT rootpage FROM sqlite_schema WHERE name = 'reservations'")
+    (size,) = sqlite.only_row(reader, "PRAGMA page_size")
+    with closing(sqlite.connect(path / "state.db")) as writer:
         writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with (path / "state.db").open("r+b") as file:
         file.seek((root - 1) * size)
         file.write(b"\xff" * size)
-    with pytest.raises(sqlite3.DatabaseError, match=r"rows cannot be read: .*malformed"):
+    with pytest.raises(sqlite.Error, match=r"rows cannot be read: .*malformed"):
         digest_by(2, reader, path)
 
 

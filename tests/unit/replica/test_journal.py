@@ -1,10 +1,10 @@
 """The journal: what was synced survives, what was damaged is never served."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
 
+from lastunit_node import sqlite
 from lastunit_node.replica import entry_cache
 from lastunit_node.replica.journal import JournalDamaged, JournalFormatError, SqliteJournal, create_journal
 
@@ -168,7 +168,7 @@ def test_damage_is_found_when_the_journal_is_opened(path: Path, damage: str, mes
     fill(journal, 3)
     journal.setCurrentTerm(1, "n1")
     crashed(journal)
-    with sqlite3.connect(path) as connection:
+    with sqlite.connect(path) as connection:
         connection.execute(damage)
     connection.close()
     with pytest.raises(JournalDamaged, match=message):
@@ -193,7 +193,7 @@ def test_a_missing_a_foreign_and_a_newer_file_are_refused(path: Path, tmp_path: 
     (tmp_path / "text.db").write_text("not a database at all, but long enough to be looked at" * 50)
     with pytest.raises(JournalDamaged, match="is not a journal"):
         SqliteJournal(tmp_path / "text.db", *OWNER)
-    connection = sqlite3.connect(path)
+    connection = sqlite.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(JournalFormatError, match="upgrade lastunit"):

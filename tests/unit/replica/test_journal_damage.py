@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import pytest
 from support.memory_folder import memory_folder
 from support.wal_files import flipped, wal_of
 
+from lastunit_node import sqlite
 from lastunit_node.damage import unreadable_is
 from lastunit_node.replica.entry_cache import LogEntry
 from lastunit_node.replica.journal import JournalDamaged, JournalFormatError, SqliteJournal, create_journal
@@ -193,7 +193,7 @@ def test_looking_writes_nothing(killed: Killed) -> None:
     looks = [SqliteJournal(path, *OWNER, read_only=True) for _ in range(2)]
     assert looks[0].boot == looks[1].boot
     looks[0].check_pages()
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+    with pytest.raises(sqlite.Error, match="readonly"):
         looks[0].setCurrentTerm(99, None)
     for look in looks:
         look._connection.close()

@@ -4,10 +4,10 @@ shop.order("o1", vase=2) applies one entry with one command and gives its result
 every entry, each unit must be in exactly one place, the levels must say so, and the digest must be that of the rows.
 """
 
-import sqlite3
 from collections import Counter
 from json import loads
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import (
     AdjustStock,
@@ -49,8 +49,8 @@ def units(sku: str, *pairs: tuple[int, int]) -> tuple[UnitLine, ...]:
     return (UnitLine(sku, ranges(*pairs)),)
 
 
-def memory_database() -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+def memory_database() -> sqlite.Connection:
+    connection = sqlite.connect(":memory:")
     create_schema(connection, Identity("cluster", "n1"))
     return connection
 
@@ -150,7 +150,7 @@ class Shop:
         return list(self.connection.execute(statement))
 
 
-def audit(connection: sqlite3.Connection) -> None:
+def audit(connection: sqlite.Connection) -> None:
     """Every unit 1..received of every sku is in exactly one place, and the levels count them rightly."""
     places: dict[str, Counter[int]] = {}
     totals: dict[str, dict[str, int]] = {}
@@ -166,7 +166,7 @@ def audit(connection: sqlite3.Connection) -> None:
     assert _not_in_order(connection) == [], "available ranges that were not joined, or below the front"
 
 
-def _ranges(connection: sqlite3.Connection) -> list[tuple[str, str, int, int]]:
+def _ranges(connection: sqlite.Connection) -> list[tuple[str, str, int, int]]:
     found = [("available", *row) for row in available_ranges(connection)]
     found += [("removed", *row) for row in connection.execute("SELECT sku, first, last FROM removed_units")]
     for state, text in connection.execute("SELECT state, units FROM reservations"):
@@ -175,13 +175,15 @@ def _ranges(connection: sqlite3.Connection) -> list[tuple[str, str, int, int]]:
     return found
 
 
-def available_ranges(connection: sqlite3.Connection) -> list[tuple[str, int, int]]:
+def available_ranges(connection: sqlite.Connection) -> list[tuple[str, int, int]]:
     """Available units: for each sku its front, and then what is above it."""
-    fronts = connection.execute("SELECT sku, first, last FROM stock WHERE first IS NOT NULL").fetchall()
-    return sorted(fronts) + connection.execute("SELECT * FROM available_units ORDER BY sku, first").fetchall()
+    ranges: list[tuple[str, int, int]] = []
+    ranges += connection.execute("SELECT sku, first, last FROM stock WHERE first IS NOT NULL ORDER BY sku")
+    ranges += connection.execute("SELECT sku, first, last FROM available_units ORDER BY sku, first")
+    return ranges
 
 
-def _not_in_order(connection: sqlite3.Connection) -> list[tuple[str, int, int]]:
+def _not_in_order(connection: sqlite.Connection) -> list[tuple[str, int, int]]:
     """Ranges with no gap to the one that stands before them."""
     last: dict[str, int] = {}
     wrong = []

@@ -1,11 +1,11 @@
 """Opening a state database: ours, this node's, of a format we read; else a message that says what is wrong."""
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine.database import Identity, open_reader, open_state
 from lastunit_node.statemachine.errors import StateDamaged, StateFormatError, StateIdentityError
 from lastunit_node.statemachine.schema import APPLICATION_ID, FORMAT_VERSION
@@ -51,7 +51,7 @@ def test_the_state_of_another_node_or_cluster_is_refused(path: Path, identity: I
 
 
 def test_a_newer_format_is_refused(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(sqlite.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {FORMAT_VERSION + 1}")
 
     with pytest.raises(StateFormatError, match=f"state format {FORMAT_VERSION + 1}; .* reads up to {FORMAT_VERSION}"):
@@ -59,7 +59,7 @@ def test_a_newer_format_is_refused(path: Path) -> None:
 
 
 def test_a_database_of_someone_else_is_refused(tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "notes.db")) as connection:
+    with closing(sqlite.connect(tmp_path / "notes.db")) as connection:
         connection.execute("CREATE TABLE notes (text)")
 
     with pytest.raises(StateFormatError, match="not a state database of lastunit"):
@@ -76,13 +76,13 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 def test_a_reader_cannot_write(path: Path) -> None:
     with (
         closing(open_reader(path)) as reader,
-        pytest.raises(sqlite3.OperationalError, match="readonly"),
+        pytest.raises(sqlite.Error, match="readonly"),
     ):
         reader.execute("UPDATE state SET applied_index = 1")
 
 
 def test_a_reader_of_a_missing_file_makes_none(tmp_path: Path) -> None:
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(sqlite.Error):
         open_reader(tmp_path / "state.db")
 
     assert not (tmp_path / "state.db").exists()

@@ -1,12 +1,12 @@
 """A state database that is not what the state machine wrote is found before it is served."""
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine import integrity, tables
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import Command, Configure, Entry, Line, PlaceOrder, ReceiveStock, Reserve
@@ -44,7 +44,7 @@ def commands() -> Iterator[Command]:
 
 
 def check(path: Path) -> None:
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    with closing(sqlite.connect(path)) as connection:
         check_state(connection, path)
 
 
@@ -69,19 +69,20 @@ def test_every_index_beside_a_table_is_looked_at() -> None:
 def test_an_index_is_read_from_its_own_pages(index: tables.Index) -> None:
     """A row that is looked up in the table would hide what the index says."""
     with closing(memory_database()) as connection:
-        (plan,) = connection.execute(
+        plan = sqlite.only_row(
+            connection,
             f"EXPLAIN QUERY PLAN SELECT {index.columns}, rowid FROM {index.table} INDEXED BY {index.name}"
-            f" WHERE {index.condition}"
-        ).fetchall()
+            f" WHERE {index.condition}",
+        )
     assert f"USING COVERING INDEX {index.name}" in plan[3]
 
 
 @pytest.mark.parametrize("name", [index.name for index in tables.INDEXES if index.table == "reservations"])
 def test_an_index_out_of_order(path: Path, name: str) -> None:
     """What is sought in it is not found, though it is there."""
-    with closing(sqlite3.connect(path)) as connection:
-        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
-        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with closing(sqlite.connect(path)) as connection:
+        (page,) = sqlite.only_row(connection, "SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,))
+        (size,) = sqlite.only_row(connection, "PRAGMA page_size")
     data, start = bytearray(path.read_bytes()), (page - 1) * size
     assert data[start] == LEAF_OF_INDEX
     one, other = (start + CELL_POINTERS + 2 * number for number in (3, 9))
@@ -94,12 +95,12 @@ def test_an_index_out_of_order(path: Path, name: str) -> None:
 @pytest.mark.parametrize(("name", "condition"), [(index.name, index.condition) for index in tables.INDEXES[1:3]])
 def test_an_index_that_missed_a_change(path: Path, name: str, condition: str) -> None:
     """All rows are there, as the digest has them; but a hold never expires, or an id is never forgotten."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    with closing(sqlite.connect(path)) as connection:
         connection.execute("PRAGMA writable_schema = ON")
-        row = connection.execute("SELECT * FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
+        row = sqlite.only_row(connection, "SELECT * FROM sqlite_schema WHERE name = ?", (name,))
         connection.execute("DELETE FROM sqlite_schema WHERE name = ?", (name,))
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:  # which knows of no such index
-        (rowid,) = connection.execute(f"SELECT max(rowid) FROM reservations WHERE {condition}").fetchone()
+    with closing(sqlite.connect(path)) as connection:  # which knows of no such index
+        (rowid,) = sqlite.only_row(connection, f"SELECT max(rowid) FROM reservations WHERE {condition}")
         connection.execute("UPDATE reservations SET rowid = 1000 WHERE rowid = ?", (rowid,))
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", row)

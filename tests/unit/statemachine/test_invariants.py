@@ -1,9 +1,8 @@
 """A broken promise stops the machine, with the index in the message, and nothing of that entry is committed."""
 
-import sqlite3
-
 import pytest
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import AdjustStock, Command, Entry, FencingToken, PlaceOrder, Release, Tick
 from lastunit_node.statemachine.machine import InvariantError, StateMachine
@@ -35,7 +34,7 @@ HELD_BEYOND = "UPDATE reservations SET units = '[[\"vase\",[[20,21]]]]' WHERE re
 def test_damage_stops_the_machine_and_names_the_index(shop: Shop, damage: str, command: Command, says: str) -> None:
     shop.hold("r1", vase=2)
     shop.machine.commit()
-    shop.connection.executescript(damage)
+    shop.connection.execute(damage)
     machine = StateMachine(shop.connection)
 
     with pytest.raises(InvariantError, match=f"^at index 4: .*{says}"):
@@ -82,5 +81,5 @@ def test_an_io_error_escapes_as_it_is(shop: Shop) -> None:
     shop.machine.commit()
     shop.connection.execute("PRAGMA query_only = ON")
 
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(sqlite.Error):
         shop.order("o1", vase=1)

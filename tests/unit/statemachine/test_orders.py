@@ -1,5 +1,7 @@
 """Reserve and PlaceOrder: all lines or nothing, lowest numbers first, every refusal by name."""
 
+import apsw
+
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import (
     Command,
@@ -137,10 +139,10 @@ def test_orders_of_many_skus_in_one_entry_are_read_in_one_go(shop: Shop) -> None
     shop.machine.commit()
     shop.machine = StateMachine(shop.connection)  # its memory is empty
     asked: list[str] = []
-    shop.connection.set_trace_callback(asked.append)
+    shop.connection.trace_v2(apsw.SQLITE_TRACE_STMT, lambda question: asked.append(question["sql"]))
     orders = [PlaceOrder(f"o{number}", (Line(sku, 1),)) for number, sku in enumerate(("vase", "bowl", "vase", "cup"))]
     applied = shop.machine.apply(*next_entry(shop, *orders))
-    shop.connection.set_trace_callback(None)
+    shop.connection.trace_v2(0)
 
     assert [result.units for result in applied.results[:3]] == [
         units("vase", (2, 2)),

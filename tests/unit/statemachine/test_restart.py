@@ -1,12 +1,12 @@
 """A log, applied in any grouping of transactions and with restarts anywhere, gives one state."""
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine.codec import NO_OP, encode_entry
 from lastunit_node.statemachine.commands import (
     Admit,
@@ -53,7 +53,7 @@ LOG = [
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+def database(tmp_path: Path) -> Iterator[sqlite.Connection]:
     with closing(open_state(tmp_path / "state.db", identity=IDENTITY)) as connection:
         yield connection
 
@@ -112,7 +112,7 @@ def test_a_restart_continues_where_the_last_commit_ended(tmp_path: Path) -> None
         assert machine.apply(9, TERM + 1, LOG[8]) == Applied(9, TERM + 1, 1, ())
 
 
-def test_a_commit_without_anything_applied_does_nothing(database: sqlite3.Connection) -> None:
+def test_a_commit_without_anything_applied_does_nothing(database: sqlite.Connection) -> None:
     machine = StateMachine(database)
     machine.commit()
     machine.apply(1, TERM, NO_OP)

@@ -1,11 +1,11 @@
 """Rows in memory before SQLite: what is seen by key, by condition and in the database, and what is written back."""
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine import table
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.table import Table
@@ -17,21 +17,21 @@ ROW = AvailableRow("vase", 1, 5)
 
 
 @pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
+def connection() -> Iterator[sqlite.Connection]:
     with closing(memory_database()) as connection:
         yield connection
 
 
 @pytest.fixture
-def rows(connection: sqlite3.Connection) -> Table[AvailableRow]:
+def rows(connection: sqlite.Connection) -> Table[AvailableRow]:
     return Table(connection, AVAILABLE, None)
 
 
-def stored(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+def stored(connection: sqlite.Connection) -> list[tuple[object, ...]]:
     return connection.execute("SELECT * FROM available_units ORDER BY sku, first").fetchall()
 
 
-def test_a_row_is_seen_before_it_is_written(connection: sqlite3.Connection, rows: Table[AvailableRow]) -> None:
+def test_a_row_is_seen_before_it_is_written(connection: sqlite.Connection, rows: Table[AvailableRow]) -> None:
     rows.insert(ROW)
 
     assert rows.get("vase", 1) == ROW
@@ -46,31 +46,31 @@ def test_a_question_by_condition_sees_what_was_not_written_yet(rows: Table[Avail
     assert rows.count("sku = 'vase'") == 1
 
 
-def test_what_is_changed_often_is_written_once(connection: sqlite3.Connection, rows: Table[AvailableRow]) -> None:
+def test_what_is_changed_often_is_written_once(connection: sqlite.Connection, rows: Table[AvailableRow]) -> None:
     rows.insert(ROW)
     rows.write_back()
-    before = connection.total_changes
+    before = connection.total_changes()
     last = ROW
     for units in range(6, 100):
         rows.replace(last, last := ROW._replace(last=units))
     rows.write_back()
 
     assert stored(connection) == [last]
-    assert connection.total_changes - before == 1
+    assert connection.total_changes() - before == 1
 
 
 def test_what_came_and_went_in_between_is_never_written(
-    connection: sqlite3.Connection, rows: Table[AvailableRow]
+    connection: sqlite.Connection, rows: Table[AvailableRow]
 ) -> None:
     rows.insert(ROW)
     rows.delete(ROW)
     rows.write_back()
 
     assert rows.get("vase", 1) is None
-    assert connection.total_changes == memory_changes()
+    assert connection.total_changes() == memory_changes()
 
 
-def test_a_row_that_went_may_come_again(connection: sqlite3.Connection, rows: Table[AvailableRow]) -> None:
+def test_a_row_that_went_may_come_again(connection: sqlite.Connection, rows: Table[AvailableRow]) -> None:
     rows.insert(ROW)
     rows.write_back()
     again = ROW._replace(last=9)
@@ -81,7 +81,7 @@ def test_a_row_that_went_may_come_again(connection: sqlite3.Connection, rows: Ta
     assert stored(connection) == [again]
 
 
-def test_a_row_that_is_there_cannot_come_again(connection: sqlite3.Connection, rows: Table[AvailableRow]) -> None:
+def test_a_row_that_is_there_cannot_come_again(connection: sqlite.Connection, rows: Table[AvailableRow]) -> None:
     rows.insert(ROW)
     with pytest.raises(InvariantError, match="has a row"):
         rows.insert(ROW)
@@ -89,13 +89,13 @@ def test_a_row_that_is_there_cannot_come_again(connection: sqlite3.Connection, r
     rows.write_back()
     other = Table(connection, AVAILABLE, None)
     other.insert(ROW)
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(sqlite.ConstraintError):
         other.write_back()
 
 
 @pytest.mark.parametrize("change", ["replace", "delete"])
 def test_a_row_that_is_gone_from_the_database_is_missed(
-    connection: sqlite3.Connection, rows: Table[AvailableRow], change: str
+    connection: sqlite.Connection, rows: Table[AvailableRow], change: str
 ) -> None:
     rows.insert(ROW)
     rows.write_back()
@@ -110,7 +110,7 @@ def test_a_row_that_is_gone_from_the_database_is_missed(
 
 
 def test_memory_forgets_what_is_written_when_it_is_full(
-    connection: sqlite3.Connection, rows: Table[AvailableRow], monkeypatch: pytest.MonkeyPatch
+    connection: sqlite.Connection, rows: Table[AvailableRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(table, "KEPT_ROWS", 10)
     for number in range(1, 12):
@@ -130,7 +130,7 @@ def test_memory_is_bounded_where_nothing_is_changed(rows: Table[AvailableRow], m
         assert len(rows._rows) <= table.KEPT_ROWS
 
 
-def test_names_read_in_one_go_are_found_in_memory(connection: sqlite3.Connection) -> None:
+def test_names_read_in_one_go_are_found_in_memory(connection: sqlite.Connection) -> None:
     columns = "reservation_id, state, created_at_tick, expires_at_tick, units"
     connection.execute(f"INSERT INTO reservations ({columns}) VALUES ('a', 2, 0, 0, '[]'), ('b', 2, 0, 0, '[]')")
     reservations = Table(connection, RESERVATIONS, None)
@@ -144,11 +144,11 @@ def test_names_read_in_one_go_are_found_in_memory(connection: sqlite3.Connection
 def memory_changes() -> int:
     """Changes that making the database took."""
     with closing(memory_database()) as fresh:
-        return fresh.total_changes
+        return fresh.total_changes()
 
 
 def test_a_question_about_one_beginning_of_keys_sees_its_rows_and_writes_back_no_others(
-    connection: sqlite3.Connection, rows: Table[AvailableRow]
+    connection: sqlite.Connection, rows: Table[AvailableRow]
 ) -> None:
     rows.insert(ROW)
     rows.write_back()
