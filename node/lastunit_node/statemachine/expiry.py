@@ -11,7 +11,7 @@ from typing import Final
 from lastunit_node.statemachine.commands import Line, UnitRange
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.ranges import count, normalise
-from lastunit_node.statemachine.reservations import closed_row, units_of
+from lastunit_node.statemachine.reservations import closed_row, kept_answer, units_of
 from lastunit_node.statemachine.results import ReservationState, Shortage
 from lastunit_node.statemachine.state import State
 from lastunit_node.statemachine.stock import Place
@@ -44,7 +44,13 @@ def _expire(state: State, due: Iterable[ReservationRow]) -> None:
     for row in due:
         units = units_of(row)
         expired = closed_row(
-            row, _EXPIRED, units="[]", resolution=None, resolution_answer=None, forget_at_tick=forget_at_tick
+            row,
+            _EXPIRED,
+            units="[]",
+            answer=kept_answer(row, units),
+            resolution=None,
+            resolution_answer=None,
+            forget_at_tick=forget_at_tick,
         )
         state.reservations.close_hold(row, expired, units)
         for line in units:

@@ -8,10 +8,10 @@ was refused.
 from typing import Final
 
 from lastunit_node.statemachine import expiry
-from lastunit_node.statemachine.canonical import decode_answer, encode_answer, place_order_request, reserve_request
+from lastunit_node.statemachine.canonical import encode_answer, place_order_request, reserve_request
 from lastunit_node.statemachine.commands import Line, PlaceOrder, Reserve, UnitLine
 from lastunit_node.statemachine.ranges import sum_lines
-from lastunit_node.statemachine.reservations import HELD, REFUSED, encode_units, present
+from lastunit_node.statemachine.reservations import HELD, REFUSED, encode_units, first_answer, present
 from lastunit_node.statemachine.results import Outcome, Reservation, ReservationState, Result
 from lastunit_node.statemachine.state import Position, State
 from lastunit_node.statemachine.stock import Place
@@ -59,9 +59,9 @@ def _answer_again(state: State, at: Position, row: ReservationRow, request: byte
     reservation = present(row, state.clock)
     if row.request is None:  # released before it was ever used
         return at.answer(Outcome.ALREADY_RELEASED, reservation)
-    if row.answer is None or row.request != request:
+    if row.request != request:
         return at.answer(Outcome.ID_REUSED, reservation)
-    return decode_answer(row.answer)._replace(reservation=reservation)
+    return first_answer(row)._replace(reservation=reservation)
 
 
 def _refusal(state: State, at: Position, lines: tuple[Line, ...]) -> Result | None:
@@ -112,7 +112,7 @@ def _hold(state: State, at: Position, command: Reserve, lines: tuple[Line, ...],
         expires_at_tick,
         encode_units(units),
         request,
-        encode_answer(answer),
+        None,  # says no more than the row
     )
     state.reservations.add_hold(row, units)
     reservation = Reservation(
@@ -132,7 +132,7 @@ def _sell(state: State, at: Position, command: PlaceOrder, lines: tuple[Line, ..
         0,
         encode_units(units),
         request,
-        encode_answer(answer),
+        None,  # says no more than the row
     )
     state.reservations.add(row)
     return Result(*answer)

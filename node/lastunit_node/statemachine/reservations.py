@@ -9,11 +9,12 @@ from json import JSONDecoder
 from typing import Final
 
 from lastunit_node import sqlite
-from lastunit_node.statemachine.canonical import ordered_lines, unit_lines
+from lastunit_node.statemachine.canonical import decode_answer, encode_answer, ordered_lines, unit_lines
 from lastunit_node.statemachine.commands import FencingToken, UnitLine
+from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.ranges import Ranges
-from lastunit_node.statemachine.results import Reservation, ReservationState
+from lastunit_node.statemachine.results import Outcome, Reservation, ReservationState, Result
 from lastunit_node.statemachine.table import Table
 from lastunit_node.statemachine.tables import HOLDS, RESERVATIONS, HoldRow, ReservationRow
 
@@ -40,11 +41,30 @@ def units_of(row: ReservationRow) -> tuple[UnitLine, ...]:
     return unit_lines(units)
 
 
+def first_answer(row: ReservationRow) -> Result:
+    """What the command that took the id was answered. Rows keep it only where they no longer say it themselves."""
+    return _said_by(row, units_of(row)) if row.answer is None else decode_answer(row.answer)
+
+
+def _said_by(row: ReservationRow, units: tuple[UnitLine, ...]) -> Result:
+    """The first answer to a hold or a sale whose units and expiry are still what they were then."""
+    if row.token_index is None:
+        raise InvariantError(f"reservation {row.reservation_id} has neither a token nor an answer")
+    outcome = Outcome.RESERVED if row.expires_at_tick else Outcome.ORDER_PLACED
+    return Result(outcome, row.token_index, token_of(row), row.expires_at_tick, units, replayed=True)
+
+
+def kept_answer(row: ReservationRow, units: tuple[UnitLine, ...]) -> bytes:
+    """The first answer, for a row whose units or expiry are about to change; `units` are those that it has."""
+    return encode_answer(_said_by(row, units)) if row.answer is None else row.answer
+
+
 def closed_row(
     row: ReservationRow,
     state: ReservationState,
     *,
     units: str,
+    answer: bytes | None,
     resolution: bytes | None,
     resolution_answer: bytes | None,
     forget_at_tick: int | None,
@@ -60,7 +80,7 @@ def closed_row(
         row.expires_at_tick,
         units,
         row.request,
-        row.answer,
+        answer,
         resolution,
         resolution_answer,
         forget_at_tick,
@@ -137,8 +157,8 @@ class Reservations:
 
     def move_expiry(self, old: ReservationRow, expires_at_tick: int) -> ReservationRow:
         """Let a hold expire at another tick; the row as it now stands."""
-        new = old._replace(expires_at_tick=expires_at_tick)
         units = units_of(old)
+        new = old._replace(expires_at_tick=expires_at_tick, answer=kept_answer(old, units))
         self._unindex_hold(old, units)
         self._rows.replace(old, new)
         self._index_hold(new, units)

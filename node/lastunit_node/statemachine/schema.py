@@ -93,7 +93,8 @@ SCHEMA: Final = (
     """,
     # state: 0 for a remembered refusal, else a ReservationState. The token's columns are NULL for an id that was never
     # held or sold. units: JSON, [[sku, [[first, last], ...]], ...]. request and answer: what took the id, and its first
-    # result; resolution and its answer: the Confirm or Release that closed it (canonical.py).
+    # result; NULL as long as units and expiry are still those of that result, for then the row says it. resolution and
+    # its answer: the Confirm or Release that closed it (canonical.py).
     """
     CREATE TABLE reservations (
         reservation_id TEXT PRIMARY KEY,

@@ -9,7 +9,7 @@ from lastunit_node.statemachine.canonical import adjust_request, receive_request
 from lastunit_node.statemachine.changes import Kind
 from lastunit_node.statemachine.commands import AdjustStock, Line, ReceiveStock, ReturnUnits, UnitLine, UnitRange
 from lastunit_node.statemachine.ranges import Ranges, contains, join_unit_lines, normalise, subtract, sum_lines
-from lastunit_node.statemachine.reservations import encode_units, present, state_of, units_of
+from lastunit_node.statemachine.reservations import encode_units, kept_answer, present, state_of, units_of
 from lastunit_node.statemachine.results import Outcome, ReservationState, Result
 from lastunit_node.statemachine.state import Position, State
 from lastunit_node.statemachine.stock import Place, Shelf
@@ -117,4 +117,5 @@ def _put_back(state: State, row: ReservationRow, sold: dict[str, Ranges], return
         state.stock.put_back(state.stock.known(sku), ranges, Place.SOLD)
         sold[sku] = subtract(sold[sku], ranges)
     left = tuple(UnitLine(sku, ranges) for sku, ranges in sold.items() if ranges)
-    state.reservations.update(row, row._replace(units=encode_units(left)))
+    kept = row._replace(units=encode_units(left), answer=kept_answer(row, units_of(row)))
+    state.reservations.update(row, kept)

@@ -34,6 +34,7 @@ class Table(Generic[RowT]):
         self._connection = connection
         self._schema = schema
         self._digest = digest
+        self._seed = schema.seed
         self._width = schema.key
         self._rows: dict[Key, RowT | None] = {}  # as they stand; None: there is no such row
         self._changed: dict[Key, bool] = {}  # keys to write back, and whether the database has a row under them
@@ -95,7 +96,7 @@ class Table(Generic[RowT]):
         self._changed.setdefault(key, False)
         self._begun.add(key[:1])
         if self._digest is not None:
-            self._digest.add(self._schema.name, row)
+            self._digest.add(self._seed, row)
 
     def replace(self, old: RowT, new: RowT) -> None:
         """Put `new`, of the same primary key, in the place of `old`."""
@@ -104,8 +105,8 @@ class Table(Generic[RowT]):
         self._changed.setdefault(key, True)
         self._begun.add(key[:1])
         if self._digest is not None:
-            self._digest.remove(self._schema.name, old)
-            self._digest.add(self._schema.name, new)
+            self._digest.remove(self._seed, old)
+            self._digest.add(self._seed, new)
 
     def move(self, old: RowT, new: RowT) -> None:
         """Put `new`, of any primary key that is free, in the place of `old`."""
@@ -119,7 +120,7 @@ class Table(Generic[RowT]):
         self._changed.setdefault(key, True)
         self._begun.add(key[:1])
         if self._digest is not None:
-            self._digest.remove(self._schema.name, old)
+            self._digest.remove(self._seed, old)
 
     def write_back(self) -> None:
         """Bring the database up to date, in the transaction that is open, or in a new one.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from lastunit_node import sqlite
-from lastunit_node.statemachine.hashing import Digest
+from lastunit_node.statemachine.hashing import Digest, seed_of
 from lastunit_node.statemachine.results import Parameters, StockLevel
 
 
@@ -110,6 +110,11 @@ class Schema(NamedTuple, Generic[RowT]):
     key: int
     make: Callable[[Iterable[Any]], RowT]
 
+    @property
+    def seed(self) -> int:
+        """Of the hashes of its rows."""
+        return seed_of(self.name)
+
 
 CLOCK: Final = Schema("clock", ClockRow._fields, 0, ClockRow._make)
 PARAMETERS: Final = Schema("parameters", Parameters._fields, 0, Parameters._make)
@@ -163,16 +168,11 @@ def select(schema: Schema[Any]) -> str:
     return f"SELECT {', '.join(schema.columns)} FROM {schema.name}"  # noqa: S608 - our own constants
 
 
-def _select_named(schema: Schema[Any]) -> str:
-    """SELECT of what the digest hashes: the table's name, and all columns."""
-    return f"SELECT '{schema.name}', {', '.join(schema.columns)} FROM {schema.name}"  # noqa: S608 - our own constants
-
-
 def scan_digest(connection: sqlite.Connection, watch: Watch = iter) -> bytes:
     """The digest of the rows that really stand, recomputed; `watch` sees them go by."""
     digest = Digest()
     for schema in LOGICAL_TABLES:
-        digest.add_all(watch(connection.execute(_select_named(schema))))
+        digest.add_all(schema.seed, watch(connection.execute(select(schema))))
     return digest.to_bytes()
 
 
@@ -183,7 +183,8 @@ def scan_share(connection: sqlite.Connection, share: int, shares: int) -> bytes:
         if schema in BY_ROWID:
             (last,) = sqlite.only_row(connection, f"SELECT ifnull(max(rowid), 0) FROM {schema.name}")  # noqa: S608
             bounds = (last * share // shares, last * (share + 1) // shares)
-            digest.add_all(connection.execute(f"{_select_named(schema)} WHERE rowid > ? AND rowid <= ?", bounds))
+            rows = connection.execute(f"{select(schema)} WHERE rowid > ? AND rowid <= ?", bounds)
+            digest.add_all(schema.seed, rows)
         elif number % shares == share:
-            digest.add_all(connection.execute(_select_named(schema)))
+            digest.add_all(schema.seed, connection.execute(select(schema)))
     return digest.to_bytes()

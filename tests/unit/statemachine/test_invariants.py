@@ -47,6 +47,15 @@ def _apply_and_commit(machine: StateMachine, command: Command) -> None:
     machine.commit()
 
 
+def test_an_id_that_cannot_be_answered_again_stops_the_machine(shop: Shop) -> None:
+    shop.order("o1", vase=99)
+    shop.machine.commit()
+    shop.connection.execute("UPDATE reservations SET answer = NULL")
+    shop.machine = StateMachine(shop.connection)
+    with pytest.raises(InvariantError, match="reservation o1 has neither a token nor an answer"):
+        shop.order("o1", vase=99)
+
+
 def test_two_due_holds_of_the_same_units_stop_the_machine(shop: Shop) -> None:
     shop.hold("r1", vase=2)
     shop.hold("r2", vase=2)
