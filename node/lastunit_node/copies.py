@@ -98,7 +98,7 @@ def adopt_copy(path: Path, lasting: Path, info: CopyInfo, identity: Identity) ->
         connection = open_state(path, identity=identity)
         try:
             with WideScan(path) as scan:
-                check_state(connection, path, scan.digest)
+                check_state(connection, path, scan.digest, scan.problem_of_indexes)
             _check_position(StateMachine(connection), info, path)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:

@@ -211,7 +211,7 @@ class DataDirectory:
             if is_wide(path):
                 _log.info("reading all of the state before it is served", megabytes=path.stat().st_size >> 20)
             with WideScan(path) as scan:
-                check_state(connection, path, scan.digest)
+                check_state(connection, path, scan.digest, scan.problem_of_indexes)
         return connection
 
     def open_reader(self) -> sqlite.Connection:

@@ -1,7 +1,7 @@
-"""The digest of a large state, by all cores: a start reads every row before it serves one, and a row costs 2 us.
+"""A large state, read by all cores: a start reads every row before it serves one, and a row costs 2 us.
 
-Each share of the rows is read by a process of its own, on a connection of its own, while this one lets SQLite look at
-pages and indexes. Nobody writes meanwhile: the data directory is locked.
+Each share of the rows, and the indexes, are read by a process of their own, on a connection of its own, while this one
+lets SQLite look at the pages. Nobody writes meanwhile: the data directory is locked.
 """
 
 import os
@@ -16,6 +16,7 @@ from typing import Final, Self
 from lastunit_node import sqlite
 from lastunit_node.statemachine.database import open_reader
 from lastunit_node.statemachine.hashing import Digest
+from lastunit_node.statemachine.integrity import problem_of_indexes
 from lastunit_node.statemachine.tables import scan_digest, scan_share
 
 WIDE_BYTES: Final = 64 << 20  # a smaller state is read in less time than processes take to start
@@ -33,12 +34,14 @@ class WideScan:
         """shares: how many processes; by itself, one for each core if the state is large."""
         if shares is None:
             shares = (os.cpu_count() or 1) if is_wide(path) else 1
-        self._processes = [self._begin(path, share, shares) for share in range(shares)] if shares > 1 else []
+        is_alone = shares <= 1
+        self._indexes = None if is_alone else _begin(path)
+        self._shares = [] if is_alone else [_begin(path, str(share), str(shares)) for share in range(shares)]
 
-    @staticmethod
-    def _begin(path: Path, share: int, shares: int) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-P", "-m", __name__, str(path), str(share), str(shares)]
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    @property
+    def processes(self) -> "list[subprocess.Popen[str]]":
+        """All of them."""
+        return self._shares if self._indexes is None else [self._indexes, *self._shares]
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +49,7 @@ class WideScan:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for process in self._processes:
+        for process in self.processes:
             process.kill()
             process.wait()
             if process.stdout is not None:
@@ -54,23 +57,37 @@ class WideScan:
 
     def digest(self, connection: sqlite.Connection) -> bytes:
         """The digest of all rows. Raises sqlite.Error when they cannot be read."""
-        if not self._processes:
+        if not self._shares:
             return scan_digest(connection)
         digest = Digest()
-        for process in self._processes:
-            told, _ = process.communicate()
-            if process.returncode:
-                raise sqlite.Error(f"rows cannot be read: {told.strip() or process.returncode}")
-            digest.join(bytes.fromhex(told))
+        for process in self._shares:
+            digest.join(bytes.fromhex(_told_by(process)))
         return digest.to_bytes()
+
+    def problem_of_indexes(self, connection: sqlite.Connection) -> str | None:
+        """Which index does not fit its table. Raises sqlite.Error when they cannot be read."""
+        return problem_of_indexes(connection) if self._indexes is None else _told_by(self._indexes) or None
+
+
+def _begin(path: Path, *share: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-P", "-m", __name__, str(path), *share]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
+
+def _told_by(process: "subprocess.Popen[str]") -> str:
+    told, _ = process.communicate()
+    if process.returncode:
+        raise sqlite.Error(f"rows cannot be read: {told.strip() or process.returncode}")
+    return told
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the digest of one share of the rows; or why it cannot be had, and return 1."""
-    path, share, shares = Path(arguments[0]), int(arguments[1]), int(arguments[2])
+    """Print the digest of one share of the rows; without a share, which index is damaged. Why not, and return 1."""
+    path, *share = arguments
     try:
-        with closing(open_reader(path)) as reader:
-            sys.stdout.write(scan_share(reader, share, shares).hex())
+        with closing(open_reader(Path(path))) as reader:
+            told = scan_share(reader, *map(int, share)).hex() if share else problem_of_indexes(reader)
+            sys.stdout.write(told or "")
     except sqlite.Error as problem:
         sys.stdout.write(str(problem))
         return 1

@@ -19,6 +19,7 @@ from lastunit_node.statemachine.hashing import state_crc
 from lastunit_node.statemachine.schema import SCHEMA
 
 Scan = Callable[[sqlite.Connection], bytes]  # gives the digest of all rows
+Look = Callable[[sqlite.Connection], str | None]  # gives what is wrong
 
 _AT_A_TIME: Final = 10_000  # rows in memory
 
@@ -29,14 +30,31 @@ _HELD: Final = (
 )
 
 
-def check_state(connection: sqlite.Connection, path: Path, scan: Scan = tables.scan_digest) -> None:
-    """Raise StateDamaged unless the database is whole, sqlite.Error if it cannot be read; `scan` reads the rows."""
+def problem_of_indexes(connection: sqlite.Connection) -> str | None:
+    """Which index does not fit its table."""
+    for index in tables.INDEXES:
+        held = f"{index.columns}, rowid"
+        by_index = f"SELECT {held} FROM {index.table} INDEXED BY {index.name} WHERE {index.condition}"  # noqa: S608
+        by_table = f"SELECT {held} FROM {index.table} NOT INDEXED WHERE {index.condition}"  # noqa: S608
+        indexed, is_in_order = _sum_in_order(connection.execute(by_index))
+        if not is_in_order or indexed != sum(map(hash, connection.execute(by_table))):
+            return f"{index.name} does not fit its table"
+    return None
+
+
+def check_state(
+    connection: sqlite.Connection, path: Path, scan: Scan = tables.scan_digest, look: Look = problem_of_indexes
+) -> None:
+    """Raise StateDamaged unless the database is whole, sqlite.Error if it cannot be read.
+
+    `scan` reads the rows and `look` the indexes: most of the work.
+    """
     connection.execute("BEGIN")
     try:
         problem = (
             _problem_of_definitions(connection)
             or _problem_of_pages(connection)
-            or _problem_of_indexes(connection)
+            or look(connection)
             or _problem_of_rows(connection, scan)
         )
     finally:
@@ -59,17 +77,6 @@ def _problem_of_pages(connection: sqlite.Connection) -> str | None:
         (verdict,) = sqlite.only_row(connection, f"PRAGMA {check}")
         if verdict != "ok":
             return f"SQLite finds: {verdict}"
-    return None
-
-
-def _problem_of_indexes(connection: sqlite.Connection) -> str | None:
-    for index in tables.INDEXES:
-        held = f"{index.columns}, rowid"
-        by_index = f"SELECT {held} FROM {index.table} INDEXED BY {index.name} WHERE {index.condition}"  # noqa: S608
-        by_table = f"SELECT {held} FROM {index.table} NOT INDEXED WHERE {index.condition}"  # noqa: S608
-        indexed, is_in_order = _sum_in_order(connection.execute(by_index))
-        if not is_in_order or indexed != sum(map(hash, connection.execute(by_table))):
-            return f"{index.name} does not fit its table"
     return None
 
 

@@ -58,13 +58,28 @@ def test_a_large_state_is_read_wide_before_it_is_served(
     monkeypatch.setattr(wide_scan, "WIDE_BYTES", 0)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     with WideScan(path / "state.db") as scan:
-        assert len(scan._processes) == 2
+        assert len(scan.processes) == 3
     open_and_close(config)
 
     with closing(sqlite.connect(path / "state.db")) as writer:
         writer.execute("UPDATE reservations SET units = '[]' WHERE reservation_id = 'order-7'")
     with pytest.raises(StateDamaged, match="its rows do not have the digest"):
         open_and_close(config)
+
+
+@pytest.mark.parametrize("shares", [1, 2])
+def test_an_index_that_missed_a_change_is_found(path: Path, shares: int) -> None:
+    name = "reservations_by_expiry"
+    with closing(sqlite.connect(path / "state.db")) as writer:
+        row = sqlite.only_row(writer, "SELECT * FROM sqlite_schema WHERE name = ?", (name,))
+        writer.execute("PRAGMA writable_schema = ON")
+        writer.execute("DELETE FROM sqlite_schema WHERE name = ?", (name,))
+    with closing(sqlite.connect(path / "state.db")) as writer:  # which knows of no such index
+        writer.execute("UPDATE reservations SET rowid = 1000 WHERE state = 1")
+        writer.execute("PRAGMA writable_schema = ON")
+        writer.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", row)
+    with closing(open_reader(path / "state.db")) as reader, WideScan(path / "state.db", shares) as scan:
+        assert scan.problem_of_indexes(reader) == f"{name} does not fit its table"
 
 
 def open_and_close(config: ClusterConfig) -> None:
@@ -90,6 +105,6 @@ def test_rows_that_cannot_be_read_are_an_error_of_the_database(path: Path, reade
 
 def test_no_process_outlives_the_block(path: Path) -> None:
     with WideScan(path / "state.db", 2) as scan:
-        processes = scan._processes
-    assert len(processes) == 2
+        processes = scan.processes
+    assert len(processes) == 3
     assert all(process.returncode is not None for process in processes)
