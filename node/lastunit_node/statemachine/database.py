@@ -92,6 +92,10 @@ def _check_format(connection: sqlite.Connection, path: Path) -> None:
         raise StateFormatError(
             f"{path} has state format {version}; this software reads up to {FORMAT_VERSION}: start a newer one"
         )
+    if 0 < version < FORMAT_VERSION:
+        raise StateFormatError(
+            f"{path} has state format {version}; this software reads {FORMAT_VERSION} only: start the one that made it"
+        )
 
 
 def _check_identity(connection: sqlite.Connection, path: Path, identity: Identity) -> None:

@@ -58,6 +58,15 @@ def test_a_newer_format_is_refused(path: Path) -> None:
         open_state(path, identity=IDENTITY)
 
 
+def test_an_older_format_is_refused(path: Path) -> None:
+    """Its tables are others: that is no damage."""
+    with closing(sqlite.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION - 1}")
+
+    with pytest.raises(StateFormatError, match=f"state format {FORMAT_VERSION - 1}; .* start the one that made it"):
+        open_state(path, identity=IDENTITY)
+
+
 def test_a_database_of_someone_else_is_refused(tmp_path: Path) -> None:
     with closing(sqlite.connect(tmp_path / "notes.db")) as connection:
         connection.execute("CREATE TABLE notes (text)")
