@@ -87,4 +87,8 @@ def summarise(reports: list[Report], nodes: int, wall_seconds: float) -> dict[st
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
@@ -66,6 +67,7 @@ def _begin(todo: Iterator[int], nodes: int, plant: Callable[[], None] | None) ->
 
 def _work(answer: Connection, seed: int, nodes: int, plant: Callable[[], None] | None) -> None:
     gc.disable()  # one short life; what it leaves goes with its process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who began it, which ends it
     if plant is not None:
         try:
             plant()
