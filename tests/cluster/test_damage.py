@@ -54,6 +54,8 @@ async def one_killed(make_cluster: MakeCluster) -> LocalCluster:
     async with client(cluster) as seller:
         await seller.receive_stock({"vase": 1_000}, receipt_id="delivery")
     await place_orders(cluster, "before", 40)
+    async with only(cluster, "n1") as reader:
+        await reader.get_stock("vase")  # its state has them all, and has committed them
     await asyncio.to_thread(cluster.kill, "n1")
     return cluster
 
