@@ -1,8 +1,8 @@
 """SQLite as this node uses it: apsw's, in autocommit mode, one thread at a time.
 
 The standard library's module gives up and takes back the interpreter's lock for every column of every row. Measured on
-reservations, of 13 columns: a row read 1.3 us against 0.4 here, a row inserted 3.7 against 1.9. That is a third of a
-start with a large state, and most of what a COMMIT of the state costs.
+reservations, of 13 columns: a row read 1.3 us against 0.4 here, a row inserted 3.7 against 1.9. That was a third of a
+start with a large state, and of a COMMIT of the state.
 
 Every connection of a node is made here. Two builds of SQLite in one process, with the same file open, take each other's
 locks away (https://www.sqlite.org/howtocorrupt.html, 2.2.1).

@@ -2,9 +2,9 @@
 
 Six looks, each for what the others do not see: the tables' definitions; SQLite's own, at its pages; the indexes against
 their tables, for which SQLite would look every row up (18 s for 5 million reservations; two passes, each in its own
-order, take 4); the CRC of the one row that says how far the log is applied; the digest, over every logical row; the
+order, take 3); the CRC of the one row that says how far the log is applied; the digest, over every logical row; the
 holds by sku against the reservations.
-A row costs about 3 us, 0.3 s for 100,000 reservations, most of it for the digest; wide_scan.py shares that work.
+A row costs about 2 us, 0.2 s for 100,000 reservations, half of it for the digest; wide_scan.py shares that work.
 """
 
 from collections.abc import Callable, Iterator

@@ -108,11 +108,6 @@ class Table(Generic[RowT]):
             self._digest.remove(self._seed, old)
             self._digest.add(self._seed, new)
 
-    def move(self, old: RowT, new: RowT) -> None:
-        """Put `new`, of any primary key that is free, in the place of `old`."""
-        self.delete(old)
-        self.insert(new)
-
     def delete(self, old: RowT) -> None:
         """Take `old` away."""
         key = old[: self._width]
