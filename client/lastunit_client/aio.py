@@ -139,7 +139,7 @@ class AsyncInventoryClient:
     async def checkout(
         self,
         lines: Lines,
-        pay: Callable[[Reservation], Awaitable[PaymentT]],
+        pay: Callable[[CommandResult], Awaitable[PaymentT]],
         *,
         reservation_id: str | None = None,
         hold_ticks: int = 0,
@@ -149,7 +149,7 @@ class AsyncInventoryClient:
     async def checkout(
         self,
         lines: Lines,
-        pay: Callable[[Reservation], PaymentT | Awaitable[PaymentT]],
+        pay: Callable[[CommandResult], PaymentT | Awaitable[PaymentT]],
         *,
         reservation_id: str | None = None,
         hold_ticks: int = 0,
@@ -158,15 +158,15 @@ class AsyncInventoryClient:
     async def checkout(
         self,
         lines: Lines,
-        pay: Callable[[Reservation], PaymentT | Awaitable[PaymentT]],
+        pay: Callable[[CommandResult], PaymentT | Awaitable[PaymentT]],
         *,
         reservation_id: str | None = None,
         hold_ticks: int = 0,
     ) -> Checkout[PaymentT]:
-        """Reserve, pay(reservation), then confirm; release when the payment fails. See the table in checkout.py.
+        """Reserve, pay(reserved), then confirm; release when the payment fails. See the table in checkout.py.
 
         pay: a coroutine function, or a plain one that does not block the event loop. It raises, or returns False, when
-        nothing was paid. May be called again for an id whose first run died: pay idempotently, by reservation_id.
+        nothing was paid. May be called again for an id whose first run died: pay idempotently, by request_id.
         Raises PaidButExpired (refund) and PaidButUnconfirmed (ask), beside what pay and the commands raise.
         """
         return await run_checkout(_Steps(self, lines, reservation_id, hold_ticks), pay)

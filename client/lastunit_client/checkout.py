@@ -33,7 +33,7 @@ from typing import Generic, Protocol, TypeVar, overload
 
 from lastunit_client.errors import LastUnitError, PaidButExpired, PaidButUnconfirmed, ProtocolError
 from lastunit_client.fencing import FencingToken
-from lastunit_client.models import CommandResult, Reservation, ReservationState
+from lastunit_client.models import CommandResult, ReservationState
 
 PaymentT = TypeVar("PaymentT")
 
@@ -85,55 +85,64 @@ class Steps(Protocol):
 
 
 @overload
-async def run_checkout(steps: Steps, pay: Callable[[Reservation], Awaitable[PaymentT]]) -> Checkout[PaymentT]: ...
+async def run_checkout(steps: Steps, pay: Callable[[CommandResult], Awaitable[PaymentT]]) -> Checkout[PaymentT]: ...
 
 
 @overload
 async def run_checkout(
-    steps: Steps, pay: Callable[[Reservation], PaymentT | Awaitable[PaymentT]]
+    steps: Steps, pay: Callable[[CommandResult], PaymentT | Awaitable[PaymentT]]
 ) -> Checkout[PaymentT]: ...
 
 
 async def run_checkout(
-    steps: Steps, pay: Callable[[Reservation], PaymentT | Awaitable[PaymentT]]
+    steps: Steps, pay: Callable[[CommandResult], PaymentT | Awaitable[PaymentT]]
 ) -> Checkout[PaymentT]:
     """Take the steps in order; see the module's table. The one algorithm behind both clients' checkout()."""
     reserved = await steps.reserve()
     if not reserved.accepted:
         return Checkout(CheckoutOutcome.REFUSED, reserved)
-    reservation, token = _held(reserved)
-    if reservation.state is ReservationState.CONFIRMED:
+    token = _token(reserved)
+    state = _state(reserved)
+    if state is ReservationState.CONFIRMED:
         return Checkout(CheckoutOutcome.PLACED, reserved)
-    if reservation.state is not ReservationState.HELD:
+    if state is not ReservationState.HELD:
         return Checkout(CheckoutOutcome.OVER, reserved)
     try:
-        payment = await _paid(pay, reservation)
+        payment = await _paid(pay, reserved)
     except Exception:
-        await _release(steps, reservation, token)
+        await _release(steps, reserved, token)
         raise
     if payment is False:
-        released = await _release(steps, reservation, token)
+        released = await _release(steps, reserved, token)
         return Checkout(CheckoutOutcome.PAYMENT_FAILED, reserved, payment, released=released)
     confirmed = await _confirm(steps, reserved, token, payment)
     return Checkout(CheckoutOutcome.PLACED, reserved, payment, confirmed=confirmed)
 
 
-def _held(reserved: CommandResult) -> tuple[Reservation, FencingToken]:
-    """The reservation and the token of an accepted reserve."""
-    if reserved.reservation is None or reserved.token is None:
-        raise ProtocolError("RESERVED came without its reservation", definite=False, request_id=reserved.request_id)
-    return reserved.reservation, reserved.token
+def _token(reserved: CommandResult) -> FencingToken:
+    if reserved.token is None:
+        raise ProtocolError("RESERVED came without its token", definite=False, request_id=reserved.request_id)
+    return reserved.token
 
 
-async def _paid(pay: Callable[[Reservation], PaymentT | Awaitable[PaymentT]], reservation: Reservation) -> PaymentT:
-    payment = pay(reservation)
+def _state(reserved: CommandResult) -> ReservationState:
+    """Of the reservation, now. A first answer has none beside it: its hold stands."""
+    if reserved.reservation is not None:
+        return reserved.reservation.state
+    if reserved.replayed:
+        raise ProtocolError("a replay came without its reservation", definite=False, request_id=reserved.request_id)
+    return ReservationState.HELD
+
+
+async def _paid(pay: Callable[[CommandResult], PaymentT | Awaitable[PaymentT]], reserved: CommandResult) -> PaymentT:
+    payment = pay(reserved)
     return await payment if inspect.isawaitable(payment) else payment
 
 
-async def _release(steps: Steps, reservation: Reservation, token: FencingToken) -> CommandResult | None:
+async def _release(steps: Steps, reserved: CommandResult, token: FencingToken) -> CommandResult | None:
     """Free the units; without an answer the hold expires by itself, so that is no reason to fail."""
     with contextlib.suppress(LastUnitError):
-        return await steps.release(reservation.reservation_id, token)
+        return await steps.release(reserved.request_id, token)
     return None
 
 

@@ -147,7 +147,8 @@ class CommandResult:
     expires_at_tick: int  # of RESERVED and EXTENDED, else 0
     units: tuple[UnitLine, ...]  # held, sold, received, removed or returned by this command
     shortages: tuple[Shortage, ...]  # of OUT_OF_STOCK: every sku that fell short
-    reservation: Reservation | None  # as it stands now, where there is one; None on a first ORDER_PLACED: see units
+    reservation: Reservation | None  # as it stands now, where there is one; None on a first accepted reserve, confirm
+    # or place_order, which says it all
 
     @property
     def accepted(self) -> bool:

@@ -132,15 +132,15 @@ class InventoryClient:
     def checkout(
         self,
         lines: Lines,
-        pay: Callable[[Reservation], PaymentT],
+        pay: Callable[[CommandResult], PaymentT],
         *,
         reservation_id: str | None = None,
         hold_ticks: int = 0,
     ) -> Checkout[PaymentT]:
-        """Reserve, pay(reservation), then confirm; release when the payment fails. See the table in checkout.py.
+        """Reserve, pay(reserved), then confirm; release when the payment fails. See the table in checkout.py.
 
         pay: a plain function, called in this thread. It raises, or returns False, when nothing was paid. May be called
-        again for an id whose first run died: pay idempotently, by reservation_id. Raises PaidButExpired (refund) and
+        again for an id whose first run died: pay idempotently, by request_id. Raises PaidButExpired (refund) and
         PaidButUnconfirmed (ask), beside what pay and the commands raise.
         """
         return _run_blocking(run_checkout(_BlockingSteps(self, lines, reservation_id, hold_ticks), pay))

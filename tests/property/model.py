@@ -41,6 +41,7 @@ AVAILABLE = "(available)"  # owners that are no reservation's id
 REMOVED = "(removed)"
 KINDS = {AdjustStock: "adjustment", ReceiveStock: "receipt", ReturnUnits: "return"}
 HELD, CONFIRMED, RELEASED, EXPIRED = ReservationState
+SAY_IT_ALL = (Outcome.RESERVED, Outcome.CONFIRMED, Outcome.ORDER_PLACED)
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ class Model:
                 result = self.change(command, at)
             case _:
                 result = self.order(command, at)
-        if result.outcome is Outcome.ORDER_PLACED and not result.replayed:
+        if result.outcome in SAY_IT_ALL and not result.replayed:
             return result  # it says it all
         name = getattr(command, "reservation_id", "")
         return result._replace(reservation=self.reservation(name))

@@ -4,6 +4,6 @@ Same log, same state, same results, bit for bit, on every node and on every repl
 of a network, a wall clock, a random number or a thread.
 
 Reading order: commands, results, limits, validation, codec, canonical (values and their bytes); ranges, schema,
-database, hashing, tables (rows); stock, reservations, changes, state (what the rows mean); orders, holds, supply,
-clock, expiry (one command family each); machine (the conductor); queries (reads).
+database, hashing, tables (rows); stock, reservations, remembered, changes, state (what the rows mean); orders, holds,
+supply, clock, expiry (one command family each); machine (the conductor); queries (reads).
 """

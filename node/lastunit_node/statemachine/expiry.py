@@ -8,10 +8,11 @@ does not wait for its turn: it expires the due holds of its own skus first, as m
 from collections.abc import Iterable
 from typing import Final
 
+from lastunit_node.statemachine import remembered
 from lastunit_node.statemachine.commands import Line, UnitRange
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.ranges import count, normalise
-from lastunit_node.statemachine.reservations import closed_row, kept_answer, units_of
+from lastunit_node.statemachine.reservations import closed_row, units_of
 from lastunit_node.statemachine.results import ReservationState, Shortage
 from lastunit_node.statemachine.state import State
 from lastunit_node.statemachine.stock import Place
@@ -47,12 +48,10 @@ def _expire(state: State, due: Iterable[ReservationRow]) -> None:
             row,
             _EXPIRED,
             units="[]",
-            answer=kept_answer(row, units),
-            resolution=None,
-            resolution_answer=None,
+            answer=remembered.kept_answer(row, units),
             forget_at_tick=forget_at_tick,
         )
-        state.reservations.close_hold(row, expired, units)
+        state.reservations.change_hold(row, expired, units)
         for line in units:
             freed.setdefault(line.sku, []).extend(line.ranges)
     for sku, ranges in freed.items():

@@ -5,34 +5,30 @@ ALREADY_RELEASED or EXPIRED; STALE_TOKEN; EXCEEDS_HOLD. None of these refusals i
 still be resolved by a right call. A Confirm that names every unit is the same call as one that names none.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
-from lastunit_node.statemachine.canonical import (
-    confirm_request,
-    decode_answer,
-    encode_answer,
-    ordered_lines,
-    release_request,
-)
+from lastunit_node.statemachine import remembered
+from lastunit_node.statemachine.canonical import confirm_request, ordered_lines, release_request
 from lastunit_node.statemachine.commands import Confirm, ExtendHold, FencingToken, Line, Release, UnitLine
+from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.ranges import Ranges, count, split, sum_lines
 from lastunit_node.statemachine.reservations import (
     REFUSED,
     closed_row,
     encode_units,
-    kept_answer,
+    is_held,
     present,
-    state_of,
     token_of,
     units_of,
 )
-from lastunit_node.statemachine.results import Outcome, Reservation, ReservationState, Result
+from lastunit_node.statemachine.results import Outcome, ReservationState, Result
 from lastunit_node.statemachine.state import Position, State
 from lastunit_node.statemachine.stock import Place
 from lastunit_node.statemachine.tables import ReservationRow
 
 _HELD: Final = Place.HELD  # an enum's attribute costs three times a global
 _SOLD: Final = Place.SOLD
+_CONFIRMED: Final = ReservationState.CONFIRMED
 _CLOSED: Final = {
     ReservationState.CONFIRMED: Outcome.ALREADY_CONFIRMED,
     ReservationState.RELEASED: Outcome.ALREADY_RELEASED,
@@ -45,13 +41,10 @@ def confirm(state: State, at: Position, command: Confirm) -> Result:
     row = state.reservations.find(command.reservation_id)
     if row is None or row.state == REFUSED:
         return _unknown(state, at)
-    ordered = ordered_lines(row.request)
-    lines = sum_lines(command.lines) or ordered
-    request = confirm_request(command.token, lines)
     return (
-        _answered_before(state, row, request)
+        _confirmed_before(state, row, command)
         or _refused(state, at, row, command.token)
-        or _sell(state, at, _Hold(row, ordered, units_of(row)), lines, request)
+        or _sell(state, at, row, command)
     )
 
 
@@ -84,45 +77,70 @@ def _too_late(state: State, at: Position, row: ReservationRow | None) -> Result 
     return at.answer(Outcome.TOO_LATE, present(row, state.clock)) if state.is_late(at) else None
 
 
+def _confirmed_before(state: State, row: ReservationRow, command: Confirm) -> Result | None:
+    """The first answer of the Confirm that closed the reservation, if this is the same one."""
+    if row.resolved_index is None:
+        return None
+    lines = sum_lines(command.lines) or ordered_lines(row.request)
+    return _answered_before(state, row, confirm_request(command.token, lines))
+
+
 def _answered_before(state: State, row: ReservationRow, request: bytes) -> Result | None:
     """The first answer of the Confirm or Release that closed the reservation, if this is the same one."""
-    if row.resolution != request or row.resolution_answer is None:
+    if remembered.resolution(row) != request:
         return None
-    return decode_answer(row.resolution_answer)._replace(reservation=present(row, state.clock))
+    return remembered.resolution_answer(row)._replace(reservation=present(row, state.clock))
 
 
 def _refused(state: State, at: Position, row: ReservationRow, token: FencingToken | None) -> Result | None:
     """Why this reservation cannot be changed by a call with this token."""
-    reservation_state = state_of(row, state.clock)
     if state.is_late(at):
         return _too_late(state, at, row)
-    if reservation_state in _CLOSED:
-        return at.answer(_CLOSED[reservation_state], present(row, state.clock))
+    if not is_held(row, state.clock):
+        return _closed(state, at, row)
     if token != token_of(row):
         return at.answer(Outcome.STALE_TOKEN, present(row, state.clock))
     return None
 
 
-class _Hold(NamedTuple):
-    """A hold that a call with the right token found: its row, what it was for, and what it holds."""
+def _closed(state: State, at: Position, row: ReservationRow) -> Result:
+    reservation = present(row, state.clock)
+    if reservation is None:
+        raise InvariantError(f"{row.reservation_id} is a refusal, and was taken for a reservation")
+    return at.answer(_CLOSED[reservation.state], reservation)
 
-    row: ReservationRow
-    ordered: tuple[Line, ...]
-    units: tuple[UnitLine, ...]
+
+def _sell(state: State, at: Position, row: ReservationRow, command: Confirm) -> Result:
+    """Sell what is held, or what the command names of it."""
+    if command.lines and sum_lines(command.lines) != ordered_lines(row.request):
+        return _sell_some(state, at, row, command)
+    held = units_of(row)
+    for sku, ranges in held:
+        state.stock.move(state.stock.known(sku), count(ranges), _HELD, _SOLD)
+    index = at.token.index
+    closed = closed_row(row, _CONFIRMED, units=row.units, answer=row.answer, resolved_index=index)
+    state.reservations.change_hold(row, closed, held)
+    return Result(Outcome.CONFIRMED, index, units=held)
 
 
-def _sell(state: State, at: Position, hold: _Hold, lines: tuple[Line, ...], request: bytes) -> Result:
-    if lines == hold.ordered:  # all that is held
-        for sku, ranges in hold.units:
-            state.stock.move(state.stock.known(sku), count(ranges), _HELD, _SOLD)
-        return _close(state, at, hold, request, hold.units)
-    if _exceeds(hold.units, lines):
-        return at.answer(Outcome.EXCEEDS_HOLD, present(hold.row, state.clock))
+def _sell_some(state: State, at: Position, row: ReservationRow, command: Confirm) -> Result:
+    held, lines = units_of(row), sum_lines(command.lines)
+    if _exceeds(held, lines):
+        return at.answer(Outcome.EXCEEDS_HOLD, present(row, state.clock))
     wanted = dict(lines)
     sold = tuple(
-        UnitLine(sku, kept) for sku, ranges in hold.units if (kept := _settle(state, sku, ranges, wanted.get(sku, 0)))
+        UnitLine(sku, kept) for sku, ranges in held if (kept := _settle(state, sku, ranges, wanted.get(sku, 0)))
     )
-    return _close(state, at, hold, request, sold)
+    closed = closed_row(
+        row,
+        _CONFIRMED,
+        units=encode_units(sold),
+        answer=remembered.kept_answer(row, held),
+        resolution=confirm_request(command.token, lines),
+        resolved_index=at.token.index,
+    )
+    state.reservations.change_hold(row, closed, held)
+    return Result(Outcome.CONFIRMED, at.token.index, units=sold)
 
 
 def _exceeds(held: tuple[UnitLine, ...], lines: tuple[Line, ...]) -> bool:
@@ -142,36 +160,20 @@ def _settle(state: State, sku: str, held: Ranges, quantity: int) -> Ranges:
 
 
 def _free(state: State, at: Position, row: ReservationRow, request: bytes) -> Result:
-    hold = _Hold(row, ordered_lines(row.request), units_of(row))
-    for sku, ranges in hold.units:
+    held = units_of(row)
+    for sku, ranges in held:
         state.stock.put_back(state.stock.known(sku), ranges, _HELD)
-    return _close(state, at, hold, request, None)
-
-
-def _close(state: State, at: Position, hold: _Hold, request: bytes, sold: tuple[UnitLine, ...] | None) -> Result:
-    """End a hold by its Confirm, or by its Release (None is sold), and remember how."""
-    outcome, closed_as, forget_at_tick = (
-        (Outcome.RELEASED, ReservationState.RELEASED, state.end_of_retention())
-        if sold is None
-        else (Outcome.CONFIRMED, ReservationState.CONFIRMED, None)
-    )
-    row, ordered, held = hold
-    units = sold or ()
-    answer = (outcome, at.token.index, None, 0, units, ())
     closed = closed_row(
         row,
-        closed_as,
-        units=row.units if units is held else encode_units(units),
-        answer=row.answer if units is held else kept_answer(row, held),
+        ReservationState.RELEASED,
+        units=encode_units(()),
+        answer=remembered.kept_answer(row, held),
         resolution=request,
-        resolution_answer=encode_answer(answer),
-        forget_at_tick=forget_at_tick,
+        resolved_index=at.token.index,
+        forget_at_tick=state.end_of_retention(),
     )
-    state.reservations.close_hold(row, closed, held)
-    reservation = Reservation(
-        row.reservation_id, closed_as, token_of(row), row.created_at_tick, row.expires_at_tick, ordered, units
-    )
-    return Result(*answer, reservation=reservation)
+    state.reservations.change_hold(row, closed, held)
+    return Result(Outcome.RELEASED, at.token.index, reservation=present(closed, state.clock))
 
 
 def _cancel(state: State, at: Position, row: ReservationRow | None, reservation_id: str, request: bytes) -> Result:
@@ -181,7 +183,7 @@ def _cancel(state: State, at: Position, row: ReservationRow | None, reservation_
     cancelled = before._replace(
         state=int(ReservationState.RELEASED),
         resolution=request,
-        resolution_answer=encode_answer(result),
+        resolved_index=at.token.index,
         forget_at_tick=state.end_of_retention(),
     )
     if row is None:
@@ -195,7 +197,9 @@ def _extend(state: State, at: Position, row: ReservationRow, until_tick: int) ->
     latest = row.created_at_tick + state.parameters.hold_cap_ticks
     expires_at_tick = max(row.expires_at_tick, min(until_tick, latest))
     if expires_at_tick != row.expires_at_tick:
-        row = state.reservations.move_expiry(row, expires_at_tick)
+        units = units_of(row)
+        before, row = row, row._replace(expires_at_tick=expires_at_tick, answer=remembered.kept_answer(row, units))
+        state.reservations.change_hold(before, row, units)
     return Result(
         Outcome.EXTENDED, at.token.index, expires_at_tick=expires_at_tick, reservation=present(row, state.clock)
     )

@@ -11,8 +11,9 @@ from lastunit_node.statemachine import expiry
 from lastunit_node.statemachine.canonical import encode_answer, place_order_request, reserve_request
 from lastunit_node.statemachine.commands import Line, PlaceOrder, Reserve, UnitLine
 from lastunit_node.statemachine.ranges import sum_lines
-from lastunit_node.statemachine.reservations import HELD, REFUSED, encode_units, first_answer, present
-from lastunit_node.statemachine.results import Outcome, Reservation, ReservationState, Result
+from lastunit_node.statemachine.remembered import first_answer
+from lastunit_node.statemachine.reservations import HELD, REFUSED, encode_units, present
+from lastunit_node.statemachine.results import Outcome, ReservationState, Result
 from lastunit_node.statemachine.state import Position, State
 from lastunit_node.statemachine.stock import Place
 from lastunit_node.statemachine.tables import ReservationRow
@@ -115,10 +116,7 @@ def _hold(state: State, at: Position, command: Reserve, lines: tuple[Line, ...],
         None,  # says no more than the row
     )
     state.reservations.add_hold(row, units)
-    reservation = Reservation(
-        command.reservation_id, ReservationState.HELD, at.token, state.clock, expires_at_tick, lines, units
-    )
-    return Result(*answer, reservation=reservation)
+    return Result(*answer)
 
 
 def _sell(state: State, at: Position, command: PlaceOrder, lines: tuple[Line, ...], request: bytes) -> Result:

@@ -65,7 +65,7 @@ def contains(ranges: Ranges, wanted: Ranges) -> bool:
 
 def sum_lines(lines: tuple[Line, ...]) -> tuple[Line, ...]:
     """One line per sku, sorted by sku: what an order really asks for."""
-    if len(lines) == 1:
+    if len(lines) < 2:
         return lines
     totals: dict[str, int] = {}
     for sku, quantity in lines:

@@ -1,4 +1,4 @@
-"""Reservation rows: what an id was used for, where its units are, and what it answers when it comes again.
+"""Reservation rows: what an id was used for, where its units are, and how its life goes on.
 
 A row with state REFUSED is the memory of a refused order: it is no reservation, and no query sees it. A hold whose
 time has come is EXPIRED for everyone who looks, whether or not the sweep has been there.
@@ -9,12 +9,11 @@ from json import JSONDecoder
 from typing import Final
 
 from lastunit_node import sqlite
-from lastunit_node.statemachine.canonical import decode_answer, encode_answer, ordered_lines, unit_lines
+from lastunit_node.statemachine.canonical import ordered_lines, unit_lines
 from lastunit_node.statemachine.commands import FencingToken, UnitLine
-from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.ranges import Ranges
-from lastunit_node.statemachine.results import Outcome, Reservation, ReservationState, Result
+from lastunit_node.statemachine.results import Reservation, ReservationState
 from lastunit_node.statemachine.table import Table
 from lastunit_node.statemachine.tables import HOLDS, RESERVATIONS, HoldRow, ReservationRow
 
@@ -41,33 +40,15 @@ def units_of(row: ReservationRow) -> tuple[UnitLine, ...]:
     return unit_lines(units)
 
 
-def first_answer(row: ReservationRow) -> Result:
-    """What the command that took the id was answered. Rows keep it only where they no longer say it themselves."""
-    return _said_by(row, units_of(row)) if row.answer is None else decode_answer(row.answer)
-
-
-def _said_by(row: ReservationRow, units: tuple[UnitLine, ...]) -> Result:
-    """The first answer to a hold or a sale whose units and expiry are still what they were then."""
-    if row.token_index is None:
-        raise InvariantError(f"reservation {row.reservation_id} has neither a token nor an answer")
-    outcome = Outcome.RESERVED if row.expires_at_tick else Outcome.ORDER_PLACED
-    return Result(outcome, row.token_index, token_of(row), row.expires_at_tick, units, replayed=True)
-
-
-def kept_answer(row: ReservationRow, units: tuple[UnitLine, ...]) -> bytes:
-    """The first answer, for a row whose units or expiry are about to change; `units` are those that it has."""
-    return encode_answer(_said_by(row, units)) if row.answer is None else row.answer
-
-
 def closed_row(
     row: ReservationRow,
     state: ReservationState,
     *,
     units: str,
     answer: bytes | None,
-    resolution: bytes | None,
-    resolution_answer: bytes | None,
-    forget_at_tick: int | None,
+    resolution: bytes | None = None,
+    resolved_index: int | None = None,
+    forget_at_tick: int | None = None,
 ) -> ReservationRow:
     """The row of a hold that has ended. Half the time of _replace()."""
     return ReservationRow(
@@ -82,7 +63,8 @@ def closed_row(
         row.request,
         answer,
         resolution,
-        resolution_answer,
+        resolved_index,
+        None,  # says no more than the row
         forget_at_tick,
     )
 
@@ -103,6 +85,11 @@ def state_of(row: ReservationRow, clock: int) -> ReservationState | None:
     return ReservationState(row.state)
 
 
+def is_held(row: ReservationRow, clock: int) -> bool:
+    """Whether its hold stands."""
+    return row.state == HELD and row.expires_at_tick > clock
+
+
 def present(row: ReservationRow | None, clock: int) -> Reservation | None:
     """The reservation as everyone sees it; None when there is none."""
     state = None if row is None else state_of(row, clock)
@@ -120,11 +107,12 @@ def present(row: ReservationRow | None, clock: int) -> Reservation | None:
 
 
 class Reservations:
-    """All reservation rows, and the index of holds by sku beside them."""
+    """All reservation rows, and beside them the index of holds by sku: it follows when they are written back."""
 
     def __init__(self, connection: sqlite.Connection, digest: Digest) -> None:
-        self._rows = Table(connection, RESERVATIONS, digest)
+        self._rows = Table(connection, RESERVATIONS, digest, self._index)
         self._holds = Table(connection, HOLDS, None)
+        self._unindexed: set[str] = set()  # skus whose holds changed since then
         self._waiting = self._rows.count("state = 1") + self._rows.count("forget_at_tick IS NOT NULL")
 
     def find(self, reservation_id: str) -> ReservationRow | None:
@@ -143,26 +131,17 @@ class Reservations:
     def add_hold(self, row: ReservationRow, units: tuple[UnitLine, ...]) -> None:
         """A new id that holds units."""
         self.add(row)
-        self._index_hold(row, units)
+        self._touch(units)
 
     def update(self, old: ReservationRow, new: ReservationRow) -> None:
         """Change a row that holds nothing before or after."""
         self._rows.replace(old, new)
         self._waiting += _waits(new) - _waits(old)
 
-    def close_hold(self, old: ReservationRow, new: ReservationRow, units: tuple[UnitLine, ...]) -> None:
-        """A hold of these units ends."""
+    def change_hold(self, old: ReservationRow, new: ReservationRow, units: tuple[UnitLine, ...]) -> None:
+        """Change a row that holds these units before, or after too."""
         self.update(old, new)
-        self._unindex_hold(old, units)
-
-    def move_expiry(self, old: ReservationRow, expires_at_tick: int) -> ReservationRow:
-        """Let a hold expire at another tick; the row as it now stands."""
-        units = units_of(old)
-        new = old._replace(expires_at_tick=expires_at_tick, answer=kept_answer(old, units))
-        self._unindex_hold(old, units)
-        self._rows.replace(old, new)
-        self._index_hold(new, units)
-        return new
+        self._touch(units)
 
     def forget(self, row: ReservationRow) -> None:
         """As if the id had never been seen."""
@@ -176,6 +155,8 @@ class Reservations:
 
     def first_due_of(self, sku: str, clock: int) -> ReservationRow | None:
         """The first hold of a sku whose time has come."""
+        if sku in self._unindexed:
+            self.write_back()
         order = "ORDER BY expires_at_tick, token_term, token_index, token_position LIMIT 1"
         found = self._holds.under(sku, f"expires_at_tick <= ? {order}", clock)
         return self._rows.get(found[0].reservation_id) if found else None
@@ -192,14 +173,19 @@ class Reservations:
         """Bring the database up to date."""
         self._rows.write_back()
         self._holds.write_back()
+        self._unindexed.clear()
 
-    def _index_hold(self, row: ReservationRow, units: tuple[UnitLine, ...]) -> None:
+    def _touch(self, units: tuple[UnitLine, ...]) -> None:
         for line in units:
-            self._holds.insert(_hold_row(line.sku, row))
+            self._unindexed.add(line.sku)
 
-    def _unindex_hold(self, row: ReservationRow, units: tuple[UnitLine, ...]) -> None:
-        for line in units:
-            self._holds.delete(_hold_row(line.sku, row))
+    def _index(self, stored: ReservationRow | None, row: ReservationRow | None) -> None:
+        if stored is not None and stored.state == HELD:
+            for line in units_of(stored):
+                self._holds.delete(_hold_row(line.sku, stored))
+        if row is not None and row.state == HELD:
+            for line in units_of(row):
+                self._holds.insert(_hold_row(line.sku, row))
 
 
 def _waits(row: ReservationRow) -> int:

@@ -76,7 +76,7 @@ class Result(NamedTuple):
 
     index is the log index of the entry that created this answer (of the first one, when replayed). token,
     expires_at_tick and units are those of that moment; `reservation` is the present state beside it, and left out of
-    the first ORDER_PLACED, which says it all.
+    the first RESERVED, CONFIRMED and ORDER_PLACED, which say it all.
     """
 
     outcome: Outcome

@@ -12,7 +12,7 @@ read from it alone (`state` is in one for that): so it is held against its table
 
 from typing import Final
 
-FORMAT_VERSION: Final = 2  # of the tables and of what the digest is of: higher with each change of either
+FORMAT_VERSION: Final = 3  # of the tables and of what the digest is of: higher with each change of either
 APPLICATION_ID: Final = 0x4C55_4E54  # "LUNT": tells our files from other SQLite databases
 
 SCHEMA: Final = (
@@ -93,8 +93,9 @@ SCHEMA: Final = (
     """,
     # state: 0 for a remembered refusal, else a ReservationState. The token's columns are NULL for an id that was never
     # held or sold. units: JSON, [[sku, [[first, last], ...]], ...]. request and answer: what took the id, and its first
-    # result; NULL as long as units and expiry are still those of that result, for then the row says it. resolution and
-    # its answer: the Confirm or Release that closed it (canonical.py).
+    # result; NULL as long as units and expiry are still those of that result, for then the row says it. resolution: the
+    # Confirm or Release that closed it, at resolved_index; NULL for a Confirm of everything held. resolution_answer:
+    # what that was answered; NULL as long as the units are still those of that answer (remembered.py).
     """
     CREATE TABLE reservations (
         reservation_id TEXT PRIMARY KEY,
@@ -108,6 +109,7 @@ SCHEMA: Final = (
         request BLOB,
         answer BLOB,
         resolution BLOB,
+        resolved_index INTEGER,
         resolution_answer BLOB,
         forget_at_tick INTEGER
     ) STRICT

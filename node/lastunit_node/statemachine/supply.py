@@ -4,12 +4,12 @@ Checked in this order: a known id answers again; TOO_LATE; then what the state r
 until the retention is over; what changed stock is remembered for good.
 """
 
-from lastunit_node.statemachine import expiry
+from lastunit_node.statemachine import expiry, remembered
 from lastunit_node.statemachine.canonical import adjust_request, receive_request, return_request
 from lastunit_node.statemachine.changes import Kind
 from lastunit_node.statemachine.commands import AdjustStock, Line, ReceiveStock, ReturnUnits, UnitLine, UnitRange
 from lastunit_node.statemachine.ranges import Ranges, contains, join_unit_lines, normalise, subtract, sum_lines
-from lastunit_node.statemachine.reservations import encode_units, kept_answer, present, state_of, units_of
+from lastunit_node.statemachine.reservations import encode_units, present, state_of, units_of
 from lastunit_node.statemachine.results import Outcome, ReservationState, Result
 from lastunit_node.statemachine.state import Position, State
 from lastunit_node.statemachine.stock import Place, Shelf
@@ -117,5 +117,10 @@ def _put_back(state: State, row: ReservationRow, sold: dict[str, Ranges], return
         state.stock.put_back(state.stock.known(sku), ranges, Place.SOLD)
         sold[sku] = subtract(sold[sku], ranges)
     left = tuple(UnitLine(sku, ranges) for sku, ranges in sold.items() if ranges)
-    kept = row._replace(units=encode_units(left), answer=kept_answer(row, units_of(row)))
+    before = units_of(row)
+    kept = row._replace(
+        units=encode_units(left),
+        answer=remembered.kept_answer(row, before),
+        resolution_answer=remembered.kept_resolution_answer(row, before),
+    )
     state.reservations.update(row, kept)

@@ -9,7 +9,7 @@ The machine is the database's only writer, so nothing here can be out of date; w
 found by the digest (replica/scanner.py), not by this.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from json import dumps
 from typing import Any, Final, Generic
 
@@ -22,22 +22,31 @@ KEPT_ROWS: Final = 16_384  # of one table, beside those that wait to be written 
 _UNKNOWN: Final[Any] = object()
 
 Key = tuple[Any, ...]
+Follow = Callable[[RowT | None, RowT | None], None]  # sees a row as the database has it, and as it will
 
 
 class Table(Generic[RowT]):
     """Rows by key. A row that is changed or taken away is given as it stands.
 
     digest: kept in step with every write; None for a table that only serves as an index, which the digest leaves out.
+    follow: told of every change as it is written back; what a row was in between it never sees.
     """
 
-    def __init__(self, connection: sqlite.Connection, schema: Schema[RowT], digest: Digest | None) -> None:
+    def __init__(
+        self,
+        connection: sqlite.Connection,
+        schema: Schema[RowT],
+        digest: Digest | None,
+        follow: Follow[RowT] | None = None,
+    ) -> None:
         self._connection = connection
+        self._follow = follow
         self._schema = schema
         self._digest = digest
         self._seed = schema.seed
         self._width = schema.key
         self._rows: dict[Key, RowT | None] = {}  # as they stand; None: there is no such row
-        self._changed: dict[Key, bool] = {}  # keys to write back, and whether the database has a row under them
+        self._changed: dict[Key, RowT | None] = {}  # keys to write back, and the rows that the database has there
         self._begun: set[Key] = set()  # the first columns of those keys
         name, columns = schema.name, schema.columns
         key = " AND ".join(f"{column} = ?" for column in columns[: schema.key]) or "only_row = 1"
@@ -93,7 +102,7 @@ class Table(Generic[RowT]):
         if self._rows.get(key) is not None:
             raise InvariantError(f"{self._schema.name} has a row {key!r} already")
         self._rows[key] = row
-        self._changed.setdefault(key, False)
+        self._changed.setdefault(key, None)
         self._begun.add(key[:1])
         if self._digest is not None:
             self._digest.add(self._seed, row)
@@ -102,7 +111,7 @@ class Table(Generic[RowT]):
         """Put `new`, of the same primary key, in the place of `old`."""
         key = old[: self._width]
         self._rows[key] = new
-        self._changed.setdefault(key, True)
+        self._changed.setdefault(key, old)
         self._begun.add(key[:1])
         if self._digest is not None:
             self._digest.remove(self._seed, old)
@@ -112,7 +121,7 @@ class Table(Generic[RowT]):
         """Take `old` away."""
         key = old[: self._width]
         self._rows[key] = None
-        self._changed.setdefault(key, True)
+        self._changed.setdefault(key, old)
         self._begun.add(key[:1])
         if self._digest is not None:
             self._digest.remove(self._seed, old)
@@ -134,12 +143,14 @@ class Table(Generic[RowT]):
         inserted: list[Key] = []
         updated: list[Key] = []
         deleted: list[Key] = []
-        for key, is_stored in self._changed.items():
+        for key, stored in self._changed.items():
             row = self._rows[key]
+            if self._follow is not None:
+                self._follow(stored, row)
             if row is None:
-                if is_stored:
+                if stored is not None:
                     deleted.append(key)
-            elif is_stored:
+            elif stored is not None:
                 updated.append(row[self._width :] + key)
             else:
                 inserted.append(row)

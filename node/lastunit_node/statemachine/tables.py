@@ -72,6 +72,7 @@ class ReservationRow(NamedTuple):
     request: bytes | None
     answer: bytes | None
     resolution: bytes | None = None
+    resolved_index: int | None = None
     resolution_answer: bytes | None = None
     forget_at_tick: int | None = None
 

@@ -41,10 +41,11 @@ class Applied(dict[str, int]):
         self.setdefault(key, 1)
         result = inventory_pb2.CommandResult(outcome=ACCEPTED[kind], replayed=replayed, result_index=7, applied_index=9)
         if kind in {"place_order", "reserve"}:
+            result.token.CopyFrom(inventory_pb2.FencingToken(term=2, index=7, position=0))
+        if kind in {"place_order", "reserve"} and replayed:
             state = (
                 inventory_pb2.RESERVATION_STATE_HELD if kind == "reserve" else inventory_pb2.RESERVATION_STATE_CONFIRMED
             )
-            result.token.CopyFrom(inventory_pb2.FencingToken(term=2, index=7, position=0))
             result.reservation.CopyFrom(
                 inventory_pb2.Reservation(
                     reservation_id=request_id, state=state, token=result.token, lines=request.lines

@@ -1,7 +1,7 @@
 """checkout(), one test per row of its table; and through both clients."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -27,17 +27,20 @@ TOKEN = FencingToken(2, 57, 0)
 NO_ANSWER = UnavailableError("nobody there", definite=False)
 
 
-def answer(outcome: Outcome, state: ReservationState | None = None) -> CommandResult:
+def answer(outcome: Outcome, *, token: FencingToken | None = None) -> CommandResult:
+    return CommandResult("r1", outcome, False, 5, 5, token, 0, (), (), None)
+
+
+def replayed_reserve(state: ReservationState | None) -> CommandResult:
     reservation = None if state is None else Reservation("r1", state, TOKEN, 1, 9, (), (), 5)
-    token = TOKEN if outcome is Outcome.RESERVED else None
-    return CommandResult("r1", outcome, False, 5, 5, token, 0, (), (), reservation)
+    return replace(answer(Outcome.RESERVED, token=TOKEN), replayed=True, reservation=reservation)
 
 
 @dataclass
 class Steps:
     """The three commands, scripted; `taken` says what was called, with the token."""
 
-    reserved: CommandResult | Exception = field(default_factory=lambda: answer(Outcome.RESERVED, ReservationState.HELD))
+    reserved: CommandResult | Exception = field(default_factory=lambda: answer(Outcome.RESERVED, token=TOKEN))
     confirmed: CommandResult | Exception = field(default_factory=lambda: answer(Outcome.CONFIRMED))
     released: CommandResult | Exception = field(default_factory=lambda: answer(Outcome.RELEASED))
     taken: list[object] = field(default_factory=list)
@@ -51,7 +54,7 @@ class Steps:
     async def release(self, reservation_id: str, token: FencingToken) -> CommandResult:
         return self._step(("release", reservation_id, token), self.released)
 
-    def pay(self, reservation: Reservation) -> str:
+    def pay(self, reserved: CommandResult) -> str:
         self.taken.append("pay")
         return "receipt 7"
 
@@ -75,9 +78,9 @@ async def test_a_purchase_is_reserved_paid_and_confirmed_with_its_token() -> Non
 
 
 async def test_a_coroutine_may_pay() -> None:
-    async def pay(reservation: Reservation) -> str:
+    async def pay(reserved: CommandResult) -> str:
         await asyncio.sleep(0)
-        return reservation.reservation_id
+        return reserved.request_id
 
     assert (await run_checkout(Steps(), pay)).payment == "r1"
 
@@ -107,13 +110,20 @@ async def test_a_reserve_without_an_answer_is_not_paid() -> None:
 async def test_what_an_earlier_run_finished_is_not_paid_again(
     state: ReservationState, outcome: CheckoutOutcome
 ) -> None:
-    steps = Steps(reserved=answer(Outcome.RESERVED, state))
+    steps = Steps(reserved=replayed_reserve(state))
     assert (await run_checkout(steps, steps.pay)).outcome is outcome
     assert steps.taken == ["reserve"]
 
 
-async def test_a_hold_without_its_reservation_is_not_paid() -> None:
-    steps = Steps(reserved=answer(Outcome.RESERVED))
+async def test_what_an_earlier_run_left_held_is_paid() -> None:
+    steps = Steps(reserved=replayed_reserve(ReservationState.HELD))
+    assert (await run_checkout(steps, steps.pay)).placed
+    assert steps.taken == ["reserve", "pay", CONFIRM]
+
+
+@pytest.mark.parametrize("reserved", [replayed_reserve(None), answer(Outcome.RESERVED)])
+async def test_a_hold_of_which_state_or_token_is_unknown_is_not_paid(reserved: CommandResult) -> None:
+    steps = Steps(reserved=reserved)
     with pytest.raises(ProtocolError):
         await run_checkout(steps, steps.pay)
     assert steps.taken == ["reserve"]
@@ -130,7 +140,7 @@ async def test_a_payment_that_failed_releases_the_hold(released: CommandResult |
 
 @pytest.mark.parametrize("released", [answer(Outcome.RELEASED), NO_ANSWER])
 async def test_a_payment_that_raises_releases_the_hold_and_raises(released: CommandResult | Exception) -> None:
-    def pay(reservation: Reservation) -> None:
+    def pay(reserved: CommandResult) -> None:
         raise ConnectionError("card reader gone")
 
     steps = Steps(released=released)
@@ -140,7 +150,7 @@ async def test_a_payment_that_raises_releases_the_hold_and_raises(released: Comm
 
 
 async def test_a_payment_that_is_cancelled_leaves_the_hold_to_its_clock() -> None:
-    async def pay(reservation: Reservation) -> None:
+    async def pay(reserved: CommandResult) -> None:
         raise asyncio.CancelledError
 
     steps = Steps()
@@ -173,19 +183,19 @@ async def test_paid_and_no_answer_to_the_confirm_says_how_to_find_out(definite: 
 
 
 async def test_checkout_through_a_client(client: AsyncInventoryClient, nodes: list[FakeNode]) -> None:
-    paid: list[Reservation] = []
+    paid: list[CommandResult] = []
     bought = await client.checkout({"VASE": 2}, paid.append, reservation_id="r1", hold_ticks=50)
     assert bought.placed
-    assert [(line.sku, line.quantity) for line in paid[0].lines] == [("VASE", 2)]
+    assert paid[0].request_id == "r1"
     reserve, confirm = (message.commands[0] for message in nodes[0].messages)
     assert reserve.reserve.hold_ticks == 50
     assert confirm.confirm.token == inventory_token(paid[0].token)
 
 
 async def test_a_coroutine_may_pay_through_a_client(client: AsyncInventoryClient) -> None:
-    async def pay(reservation: Reservation) -> str:
+    async def pay(reserved: CommandResult) -> str:
         await asyncio.sleep(0)
-        return f"receipt of {reservation.reservation_id}"
+        return f"receipt of {reserved.request_id}"
 
     bought = await client.checkout({"VASE": 1}, pay, reservation_id="r1")
     payment: str | None = bought.payment

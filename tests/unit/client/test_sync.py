@@ -18,11 +18,11 @@ from grpc import StatusCode
 from lastunit.v1 import inventory_pb2
 from lastunit_client import (
     ClientClosedError,
+    CommandResult,
     DeadlineError,
     FencingToken,
     InventoryClient,
     PaidButExpired,
-    Reservation,
     UnavailableError,
 )
 
@@ -126,7 +126,7 @@ def test_errors_arrive_in_the_calling_thread(client: InventoryClient, host: Node
 
 
 def test_checkout_pays_in_the_calling_thread(client: InventoryClient) -> None:
-    def pay(reservation: Reservation) -> str:
+    def pay(reserved: CommandResult) -> str:
         return threading.current_thread().name
 
     bought = client.checkout({"VASE": 1}, pay)
@@ -147,7 +147,7 @@ def test_checkout_releases_and_raises_as_the_asynchronous_one(client: InventoryC
 
 
 def test_checkout_wants_a_plain_function(client: InventoryClient) -> None:
-    async def pay(reservation: Reservation) -> str:
+    async def pay(reserved: CommandResult) -> str:
         await asyncio.sleep(0)
         return "receipt"
 

@@ -92,7 +92,8 @@ async def test_a_hold_is_confirmed_with_its_token(inventory: "InventoryServiceAs
     request.token.CopyFrom(reserved.token)
     confirmed = (await inventory.Confirm(request)).result
     assert confirmed.outcome == pb.OUTCOME_CONFIRMED
-    assert confirmed.reservation.state == pb.RESERVATION_STATE_CONFIRMED
+    again = (await inventory.Confirm(request)).result
+    assert (again.replayed, again.reservation.state) == (True, pb.RESERVATION_STATE_CONFIRMED)
     assert await level(inventory) == (2, 0, 1)
 
 

@@ -166,7 +166,9 @@ def test_remembered_ids_are_looked_at_before_the_stamp(shop: Shop) -> None:
     again = first._replace(replayed=True, reservation=shop.reservation("o1"))
     assert shop.do(order, valid_until_tick=1) == again
     assert shop.do(order._replace(lines=lines({"vase": 2})), valid_until_tick=1).outcome is Outcome.ID_REUSED
-    assert shop.do(Confirm("r1", token, ()), valid_until_tick=1) == confirmed._replace(replayed=True)
+    assert shop.do(Confirm("r1", token, ()), valid_until_tick=1) == confirmed._replace(
+        replayed=True, reservation=shop.reservation("r1")
+    )
     assert shop.do(Release("r1", token), valid_until_tick=1).outcome is Outcome.TOO_LATE
 
 

@@ -70,6 +70,24 @@ def test_what_came_and_went_in_between_is_never_written(
     assert connection.total_changes() == memory_changes()
 
 
+def test_who_follows_sees_what_the_database_has_and_what_it_gets(connection: sqlite.Connection) -> None:
+    seen = list[tuple[AvailableRow | None, AvailableRow | None]]()
+    rows = Table(connection, AVAILABLE, None, lambda stored, row: seen.append((stored, row)))
+    longer, longest, other = ROW._replace(last=6), ROW._replace(last=7), AvailableRow("bowl", 1, 1)
+    rows.insert(ROW)
+    rows.insert(other)
+    rows.delete(other)
+    rows.write_back()
+    rows.replace(ROW, longer)
+    rows.replace(longer, longest)
+    rows.write_back()
+    rows.delete(longest)
+    rows.write_back()
+    rows.write_back()
+
+    assert seen == [(None, ROW), (None, None), (ROW, longest), (longest, None)]
+
+
 def test_a_row_that_went_may_come_again(connection: sqlite.Connection, rows: Table[AvailableRow]) -> None:
     rows.insert(ROW)
     rows.write_back()
