@@ -25,21 +25,25 @@ def place_order(reservation_id: str, lines: Lines) -> inventory_pb2.Command:
 
 def reserve(reservation_id: str, lines: Lines, hold_ticks: int) -> inventory_pb2.Command:
     """A Reserve command."""
-    request = inventory_pb2.ReserveRequest(
-        reservation_id=_text("reservation_id", reservation_id), hold_ticks=_integer("hold_ticks", hold_ticks)
-    )
+    command = inventory_pb2.Command()
+    request = command.reserve
+    request.reservation_id = _text("reservation_id", reservation_id)
+    request.hold_ticks = _integer("hold_ticks", hold_ticks)
     _add_lines(request.lines, lines)
-    return inventory_pb2.Command(reserve=request)
+    return command
 
 
 def confirm(reservation_id: str, token: FencingToken, lines: Lines | None) -> inventory_pb2.Command:
     """A Confirm command; None confirms everything held, and an empty choice is refused, lest it sell everything."""
-    request = inventory_pb2.ConfirmRequest(reservation_id=_text("reservation_id", reservation_id), token=_token(token))
+    command = inventory_pb2.Command()
+    request = command.confirm
+    request.reservation_id = _text("reservation_id", reservation_id)
+    request.token.CopyFrom(_token(token))
     if lines is not None:
         _add_lines(request.lines, lines)
         if not request.lines:
             raise InvalidRequestError("lines", "name at least one, or give None to confirm everything held")
-    return inventory_pb2.Command(confirm=request)
+    return command
 
 
 def release(reservation_id: str, token: FencingToken | None) -> inventory_pb2.Command:
