@@ -124,6 +124,7 @@ class Batcher:
                 self._begin()  # with what did not fit
                 await self._see_through(batch)
                 self._batches.remove(batch)
+                batch.works.clear()  # each knows its batch: else all of it waits for a garbage collection
         except Exception:
             log.exception("the batcher broke; this node answers no more calls")
             message = "the front end broke"
