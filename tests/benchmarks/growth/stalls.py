@@ -64,10 +64,10 @@ async def hold(buyer: AsyncInventoryClient, count: int, due: int, clock: Clock) 
 
     async def hold_one_after_the_other() -> None:
         for _ in numbers:
-            result = await buyer.reserve({HELD: 1}, hold_ticks=clock.until(due))
+            hold_ticks = clock.until(due)
+            result = await buyer.reserve({HELD: 1}, hold_ticks=hold_ticks)
             assert result.accepted, result
-            assert result.reservation, result
-            clock.ticks = max(clock.ticks, result.reservation.created_at_tick)
+            clock.ticks = max(clock.ticks, result.expires_at_tick - hold_ticks - 1)
 
     await buyer.receive_stock({HELD: count})
     await asyncio.gather(*(hold_one_after_the_other() for _ in range(HOLDERS)))
