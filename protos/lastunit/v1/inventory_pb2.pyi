@@ -404,8 +404,8 @@ class CommandResult(message.Message):
 
     @builtins.property
     def reservation(self) -> Reservation:
-        """The reservation as it stands now, where there is one; left out of the first ORDER_PLACED, which says it all:
-        confirmed, under `token`, with `units`.
+        """The reservation as it stands now, where there is one; left out of the first RESERVED, CONFIRMED and ORDER_PLACED,
+        which say it all: held until `expires_at_tick` or sold, under `token`, with `units`.
         """
 
     def __init__(
