@@ -1,8 +1,6 @@
 """What becomes of commands and reads between the call and the log: batches, attempts, deadlines, the queue's bounds."""
 
 import asyncio
-import gc
-import weakref
 from dataclasses import replace
 
 import grpc
@@ -13,7 +11,6 @@ from lastunit_node.frontend.batcher import QUIET_TURNS, Batcher
 from lastunit_node.frontend.errors import CallError
 from lastunit_node.frontend.work import Answers
 from lastunit_node.replica.interface import DEFINITE, FailureReason
-from lastunit_node.statemachine.commands import Command
 from lastunit_node.statemachine.limits import MAX_COMMANDS
 from lastunit_node.statemachine.results import Result
 
@@ -22,10 +19,6 @@ from .fakes import PARAMETERS, STATUS, FakeReplica, turns
 
 INDEFINITE = sorted(set(FailureReason) - DEFINITE, key=str)
 RETRIED_DEFINITE = sorted(DEFINITE - {FailureReason.STOPPING}, key=str)
-
-
-class Commands(list[Command]):
-    """A list that can be watched."""
 
 
 class TestBatching:
@@ -62,21 +55,6 @@ class TestBatching:
             await asyncio.gather(*late)
         entries = [names_in(replica, number) for number in range(2, len(replica.proposals))]
         assert entries == [list("cde"), list("fghi"), list("jklm")]
-
-    async def test_what_is_answered_waits_for_no_garbage_collection(
-        self, batcher: Batcher, replica: FakeReplica
-    ) -> None:
-        """A collection halts all threads, and meanwhile every batch has cold memory."""
-        gc.disable()
-        try:
-            commands = Commands([order("a")])
-            answered = weakref.ref(commands)
-            await batcher.run(commands, [after(LONG)], 20)
-            del commands
-            await turns()
-            assert answered() is None
-        finally:
-            gc.enable()
 
     async def test_nobody_waits_for_calls_that_do_not_come(self, batcher: Batcher, replica: FakeReplica) -> None:
         await asyncio.gather(*(run(batcher, name) for name in "abcdefghijkl"))
