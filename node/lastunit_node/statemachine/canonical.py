@@ -75,8 +75,8 @@ def return_request(command: ReturnUnits) -> bytes:
     return _request(ReturnUnits, command.reservation_id, join_unit_lines(command.lines))
 
 
-def encode_answer(result: tuple[Any, ...]) -> bytes:
-    """What is remembered of a first result: a Result, or its fields up to the shortages."""
+def encode_answer(result: Result) -> bytes:
+    """What is remembered of a first result."""
     return pack(result[:_ANSWER_FIELDS])
 
 

@@ -104,7 +104,6 @@ def _hold(state: State, at: Position, command: Reserve, lines: tuple[Line, ...],
     hold_ticks = command.hold_ticks or state.parameters.hold_ticks
     expires_at_tick = state.clock + min(hold_ticks, state.parameters.hold_cap_ticks) + 1
     units = _take(state, lines, Place.HELD)
-    answer = (Outcome.RESERVED, at.token.index, at.token, expires_at_tick, units, ())
     row = ReservationRow(
         command.reservation_id,
         HELD,
@@ -116,12 +115,11 @@ def _hold(state: State, at: Position, command: Reserve, lines: tuple[Line, ...],
         None,  # says no more than the row
     )
     state.reservations.add_hold(row, units)
-    return Result(*answer)
+    return Result(Outcome.RESERVED, at.token.index, at.token, expires_at_tick, units)
 
 
 def _sell(state: State, at: Position, command: PlaceOrder, lines: tuple[Line, ...], request: bytes) -> Result:
     units = _take(state, lines, _SOLD)
-    answer = (_ORDER_PLACED, at.token.index, at.token, 0, units, ())
     row = ReservationRow(
         command.reservation_id,
         _CONFIRMED,
@@ -133,7 +131,7 @@ def _sell(state: State, at: Position, command: PlaceOrder, lines: tuple[Line, ..
         None,  # says no more than the row
     )
     state.reservations.add(row)
-    return Result(*answer)
+    return Result(_ORDER_PLACED, at.token.index, at.token, 0, units)
 
 
 def _take(state: State, lines: tuple[Line, ...], to: Place) -> tuple[UnitLine, ...]:

@@ -3,6 +3,8 @@
 Of both, the row keeps only what it does not say itself (schema.py): most reservations live without either answer.
 """
 
+from typing import Final
+
 from lastunit_node.statemachine.canonical import confirm_request, decode_answer, encode_answer, ordered_lines
 from lastunit_node.statemachine.commands import UnitLine
 from lastunit_node.statemachine.errors import InvariantError
@@ -10,7 +12,7 @@ from lastunit_node.statemachine.reservations import token_of, units_of
 from lastunit_node.statemachine.results import Outcome, ReservationState, Result
 from lastunit_node.statemachine.tables import ReservationRow
 
-_CONFIRMED = int(ReservationState.CONFIRMED)
+_CONFIRMED: Final = int(ReservationState.CONFIRMED)
 
 
 def first_answer(row: ReservationRow) -> Result:
