@@ -28,7 +28,7 @@ from lastunit_node.frontend.work import Answers
 from lastunit_node.replica.frames import FrameReader, encode_frame
 from lastunit_node.replica.journal import SqliteJournal, create_journal
 from lastunit_node.replica.messages import check_message
-from lastunit_node.statemachine.canonical import encode_results
+from lastunit_node.statemachine.canonical import encode_answers
 from lastunit_node.statemachine.codec import decode_entry, encode_entry
 from lastunit_node.statemachine.commands import Command, Configure, Entry, ReceiveStock
 from lastunit_node.statemachine.commands import Line as OrderLine
@@ -202,7 +202,7 @@ class Node:
         timed(JOURNAL, self._log, entry, index)
         applied = timed(APPLY, machine.apply, index, TERM, entry)
         timed(DECODE, decode_entry, entry)
-        timed(CHAIN, lambda: chain_hash(machine.chain, index, TERM, entry, encode_results(applied.results)))
+        timed(CHAIN, lambda: chain_hash(machine.chain, index, TERM, entry, encode_answers(applied.answers)))
         if index % SHARED_COMMIT == 0:
             timed(COMMIT, machine.commit, shared=SHARED_COMMIT)
         return applied

@@ -5,6 +5,7 @@ one id are the same exactly if their requests are equal bytes. An *answer* is a 
 replay (`replayed` and the present `reservation`).
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from lastunit_node.statemachine.codec import COMMAND_TYPES
@@ -23,9 +24,11 @@ from lastunit_node.statemachine.commands import (
 )
 from lastunit_node.statemachine.packing import pack, unpack
 from lastunit_node.statemachine.ranges import join_unit_lines, normalise, sum_lines
-from lastunit_node.statemachine.results import Outcome, Result, Shortage
+from lastunit_node.statemachine.results import Outcome, Result, Served, Shortage
 
 _ANSWER_FIELDS: Final = 6  # outcome to shortages
+_PLACE_ORDER: Final = COMMAND_TYPES[PlaceOrder]
+_RESERVE: Final = COMMAND_TYPES[Reserve]
 _RESULT_FIELDS: Final = 7  # outcome to replayed
 
 
@@ -35,12 +38,12 @@ def _request(command_type: type, *fields: object) -> bytes:
 
 def reserve_request(lines: tuple[Line, ...], hold_ticks: int) -> bytes:
     """Request of a Reserve whose lines are summed already."""
-    return _request(Reserve, lines, hold_ticks)
+    return pack((_RESERVE, lines, hold_ticks))
 
 
 def place_order_request(lines: tuple[Line, ...]) -> bytes:
     """Request of a PlaceOrder whose lines are summed already."""
-    return _request(PlaceOrder, lines)
+    return pack((_PLACE_ORDER, lines))
 
 
 def ordered_lines(request: bytes | None) -> tuple[Line, ...]:
@@ -99,6 +102,11 @@ def unit_lines(raw: Any) -> tuple[UnitLine, ...]:
     return tuple([UnitLine(sku, tuple([UnitRange(first, last) for first, last in ranges])) for sku, ranges in raw])
 
 
-def encode_results(results: tuple[Result, ...]) -> bytes:
+def encode_answers(answers: Sequence[Result | Served]) -> bytes:
     """What an entry's commands were answered, for the hash chain; the digest covers the reservations beside them."""
-    return pack([result[:_RESULT_FIELDS] for result in results])
+    return pack([_served(each) if isinstance(each, Served) else each[:_RESULT_FIELDS] for each in answers])
+
+
+def _served(answer: Served) -> tuple[object, ...]:
+    """As many fields as no Result has; its log position is hashed beside it."""
+    return answer.outcome, answer.position, answer.expires_at_tick, answer.sku, answer.first, answer.last

@@ -32,7 +32,9 @@ from lastunit_node.statemachine.commands import (
     UnitRange,
 )
 from lastunit_node.statemachine.packing import pack, unpack
-from lastunit_node.statemachine.validation import InvalidField, check_command, is_integer
+from lastunit_node.statemachine.validation import CHECKS, InvalidField, is_integer
+
+Raw = tuple[Any, ...]  # a command as it is unpacked: the number of its type, its fields
 
 NO_OP: Final = b"\x01"
 _ENTRY: Final = b"\x02"
@@ -106,21 +108,17 @@ def _decode_fields(fields: object) -> DecodedEntry | Undecodable:
 
 
 def _decode_command(raw: object) -> Command | Malformed:
+    if type(raw) is not tuple or not raw or type(raw[0]) is not int or raw[0] not in _SHAPES:
+        return Malformed("command: has no known type")
+    shape = _SHAPES[raw[0]]
+    if len(raw) != shape.size:
+        return Malformed(f"command: has {shape.size - 1} fields")
     try:
-        command = _build_command(raw)
-        check_command(command)
+        command = shape.build(raw)
+        shape.check(command)
     except InvalidField as error:
         return Malformed(str(error))
     return command
-
-
-def _build_command(raw: object) -> Command:
-    if type(raw) is not tuple or not raw or type(raw[0]) is not int or raw[0] not in _BUILDERS:
-        raise InvalidField("command", "has no known type")
-    fields, build = _BUILDERS[raw[0]]
-    if len(raw) != fields + 1:
-        raise InvalidField("command", f"has {fields} fields")
-    return build(*raw[1:])
 
 
 def _tuples(field: str, value: object, size: int) -> tuple[Any, ...]:
@@ -134,6 +132,8 @@ def _tuples(field: str, value: object, size: int) -> tuple[Any, ...]:
 
 
 def _lines(value: object) -> tuple[Line, ...]:
+    if type(value) is tuple and len(value) == 1 and type(value[0]) is tuple and len(value[0]) == 2:  # most have one
+        return (Line(value[0][0], value[0][1]),)
     return tuple([Line(sku, quantity) for sku, quantity in _tuples("lines", value, 2)])
 
 
@@ -151,51 +151,62 @@ def _token(value: object) -> FencingToken:
     return FencingToken(*value)
 
 
-def _reserve(reservation_id: Any, lines: Any, hold_ticks: Any) -> Reserve:
-    return Reserve(reservation_id, _lines(lines), hold_ticks)
+def _reserve(raw: Raw) -> Reserve:
+    return Reserve(raw[1], _lines(raw[2]), raw[3])
 
 
-def _place_order(reservation_id: Any, lines: Any) -> PlaceOrder:
-    return PlaceOrder(reservation_id, _lines(lines))
+def _place_order(raw: Raw) -> PlaceOrder:
+    return PlaceOrder(raw[1], _lines(raw[2]))
 
 
-def _confirm(reservation_id: Any, token: Any, lines: Any) -> Confirm:
-    return Confirm(reservation_id, _token(token), _lines(lines))
+def _confirm(raw: Raw) -> Confirm:
+    return Confirm(raw[1], _token(raw[2]), _lines(raw[3]))
 
 
-def _release(reservation_id: Any, token: Any) -> Release:
-    return Release(reservation_id, None if token is None else _token(token))
+def _release(raw: Raw) -> Release:
+    return Release(raw[1], None if raw[2] is None else _token(raw[2]))
 
 
-def _extend_hold(reservation_id: Any, token: Any, until_tick: Any) -> ExtendHold:
-    return ExtendHold(reservation_id, _token(token), until_tick)
+def _extend_hold(raw: Raw) -> ExtendHold:
+    return ExtendHold(raw[1], _token(raw[2]), raw[3])
 
 
-def _receive_stock(receipt_id: Any, lines: Any) -> ReceiveStock:
-    return ReceiveStock(receipt_id, _lines(lines))
+def _receive_stock(raw: Raw) -> ReceiveStock:
+    return ReceiveStock(raw[1], _lines(raw[2]))
 
 
-def _adjust_stock(adjustment_id: Any, sku: Any, quantity: Any, ranges: Any, reason: Any) -> AdjustStock:
-    return AdjustStock(adjustment_id, sku, quantity, _ranges(ranges), reason)
+def _adjust_stock(raw: Raw) -> AdjustStock:
+    return AdjustStock(raw[1], raw[2], raw[3], _ranges(raw[4]), raw[5])
 
 
-def _return_units(return_id: Any, reservation_id: Any, lines: Any) -> ReturnUnits:
-    return ReturnUnits(return_id, reservation_id, _unit_lines(lines))
+def _return_units(raw: Raw) -> ReturnUnits:
+    return ReturnUnits(raw[1], raw[2], _unit_lines(raw[3]))
 
 
-_BUILDERS: Final[dict[int, tuple[int, Callable[..., Command]]]] = {
-    COMMAND_TYPES[kind]: (len(kind._fields), build)
-    for kind, build in (
-        (Reserve, _reserve),
-        (PlaceOrder, _place_order),
-        (Confirm, _confirm),
-        (Release, _release),
-        (ExtendHold, _extend_hold),
-        (ReceiveStock, _receive_stock),
-        (AdjustStock, _adjust_stock),
-        (ReturnUnits, _return_units),
-        (Tick, Tick),
-        (Configure, Configure),
-        (Admit, Admit),
-    )
+_BUILDERS: Final[dict[type, Callable[[Raw], Command]]] = {
+    Reserve: _reserve,
+    PlaceOrder: _place_order,
+    Confirm: _confirm,
+    Release: _release,
+    ExtendHold: _extend_hold,
+    ReceiveStock: _receive_stock,
+    AdjustStock: _adjust_stock,
+    ReturnUnits: _return_units,
+    Tick: lambda raw: Tick(*raw[1:]),
+    Configure: lambda raw: Configure(*raw[1:]),
+    Admit: lambda raw: Admit(*raw[1:]),
 }
+
+
+class _Shape:
+    """How a command of one type is read: its fields with the type's number before them, made into one, checked."""
+
+    __slots__ = ("build", "check", "size")
+
+    def __init__(self, kind: type, build: Callable[[Raw], Command]) -> None:
+        self.size = 1 + len(kind.__annotations__)
+        self.build = build
+        self.check = CHECKS[kind]
+
+
+_SHAPES: Final = {COMMAND_TYPES[kind]: _Shape(kind, build) for kind, build in _BUILDERS.items()}

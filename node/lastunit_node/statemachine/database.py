@@ -64,7 +64,7 @@ def create_schema(connection: sqlite.Connection, identity: Identity) -> None:
     connection.execute("INSERT INTO identity (cluster_id, node) VALUES (?, ?)", identity)
     connection.execute("INSERT INTO clock (ticks) VALUES (0)")
     digest = Digest()
-    digest.add(CLOCK.seed, ClockRow(0))
+    digest.add_all(CLOCK.seed, [ClockRow(0)])
     row = (0, 0, bytes(HASH_BYTES), digest.to_bytes())
     connection.execute(
         "INSERT INTO state (applied_index, applied_term, chain, digest, crc) VALUES (?, ?, ?, ?, ?)",

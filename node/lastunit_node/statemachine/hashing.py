@@ -36,11 +36,38 @@ def state_crc(applied_index: int, applied_term: int, chain: bytes, digest: bytes
     return zlib.crc32(pack((applied_index, applied_term, chain, digest)))
 
 
+class RowHashes:
+    """The rows of one table that came and went since the digest was last asked for."""
+
+    __slots__ = ("came", "seed", "went")
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.came: list[tuple[Any, ...]] = []
+        self.went: list[tuple[Any, ...]] = []
+
+    def take_sum(self) -> int:
+        """The sum of the hashes of what came, without those of what went; both are empty then."""
+        total = _sum(self.seed, self.came)
+        self.came.clear()
+        if self.went:
+            total -= _sum(self.seed, self.went)
+            self.went.clear()
+        return total
+
+
 class Digest:
     """The sum of row hashes, mod 2**128."""
 
     def __init__(self, value: int = 0) -> None:
         self._value = value
+        self._tables: list[RowHashes] = []
+
+    def of_table(self, seed: int) -> RowHashes:
+        """Where the rows of a table are told that come and go."""
+        rows = RowHashes(seed)
+        self._tables.append(rows)
+        return rows
 
     @classmethod
     def from_bytes(cls, value: bytes) -> "Digest":
@@ -49,20 +76,20 @@ class Digest:
 
     def to_bytes(self) -> bytes:
         """16 bytes, big-endian."""
+        for rows in self._tables:
+            if rows.came or rows.went:
+                self._value += rows.take_sum()
         return (self._value & _MASK).to_bytes(HASH_BYTES, "big")
-
-    def add(self, seed: int, row: tuple[Any, ...]) -> None:
-        """A row of the table with this seed came."""
-        self._value += xxh3_128_intdigest(pack(row), seed)
-
-    def remove(self, seed: int, row: tuple[Any, ...]) -> None:
-        """A row of the table with this seed went."""
-        self._value -= xxh3_128_intdigest(pack(row), seed)
 
     def join(self, digest: bytes) -> None:
         """All the rows of another digest came."""
         self._value += int.from_bytes(digest, "big")
 
     def add_all(self, seed: int, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Many rows of one table came. No line of Python runs for one of them."""
-        self._value += sum(map(xxh3_128_intdigest, map(pack, rows), repeat(seed)))
+        """Many rows of one table came."""
+        self._value += _sum(seed, rows)
+
+
+def _sum(seed: int, rows: Iterable[tuple[Any, ...]]) -> int:
+    """The sum of the hashes of rows. No line of Python runs for one of them."""
+    return sum(map(xxh3_128_intdigest, map(pack, rows), repeat(seed)))

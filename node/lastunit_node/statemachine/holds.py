@@ -16,18 +16,19 @@ from lastunit_node.statemachine.reservations import (
     REFUSED,
     closed_row,
     encode_units,
+    has_token,
     is_held,
     present,
-    token_of,
     units_of,
 )
-from lastunit_node.statemachine.results import Outcome, ReservationState, Result
+from lastunit_node.statemachine.results import NO_TOKEN, Outcome, ReservationState, Result, Served
 from lastunit_node.statemachine.state import Position, State
 from lastunit_node.statemachine.stock import Place
 from lastunit_node.statemachine.tables import ReservationRow
 
-_HELD: Final = Place.HELD  # an enum's attribute costs three times a global
-_SOLD: Final = Place.SOLD
+_HELD: Final = int(Place.HELD)  # an enum's attribute costs three times a global
+_SOLD: Final = int(Place.SOLD)
+_SAYS_CONFIRMED: Final = Outcome.CONFIRMED
 _CONFIRMED: Final = ReservationState.CONFIRMED
 _CLOSED: Final = {
     ReservationState.CONFIRMED: Outcome.ALREADY_CONFIRMED,
@@ -36,16 +37,13 @@ _CLOSED: Final = {
 }
 
 
-def confirm(state: State, at: Position, command: Confirm) -> Result:
+def confirm(state: State, at: Position, command: Confirm) -> Result | Served:
     """Sell the units of a hold: all, or the lowest-numbered so many of each sku; the others are available again."""
     row = state.reservations.find(command.reservation_id)
     if row is None or row.state == REFUSED:
         return _unknown(state, at)
-    return (
-        _confirmed_before(state, row, command)
-        or _refused(state, at, row, command.token)
-        or _sell(state, at, row, command)
-    )
+    refusal = _confirmed_before(state, row, command) or _refused(state, at, row, command.token)
+    return _sell(state, at, row, command) if refusal is None else refusal
 
 
 def release(state: State, at: Position, command: Release) -> Result:
@@ -98,7 +96,7 @@ def _refused(state: State, at: Position, row: ReservationRow, token: FencingToke
         return _too_late(state, at, row)
     if not is_held(row, state.clock):
         return _closed(state, at, row)
-    if token != token_of(row):
+    if not has_token(row, token):
         return at.answer(Outcome.STALE_TOKEN, present(row, state.clock))
     return None
 
@@ -110,17 +108,19 @@ def _closed(state: State, at: Position, row: ReservationRow) -> Result:
     return at.answer(_CLOSED[reservation.state], reservation)
 
 
-def _sell(state: State, at: Position, row: ReservationRow, command: Confirm) -> Result:
+def _sell(state: State, at: Position, row: ReservationRow, command: Confirm) -> Result | Served:
     """Sell what is held, or what the command names of it."""
     if command.lines and sum_lines(command.lines) != ordered_lines(row.request):
         return _sell_some(state, at, row, command)
     held = units_of(row)
     for sku, ranges in held:
         state.stock.move(state.stock.known(sku), count(ranges), _HELD, _SOLD)
-    index = at.token.index
-    closed = closed_row(row, _CONFIRMED, units=row.units, answer=row.answer, resolved_index=index)
+    closed = closed_row(row, _CONFIRMED, units=row.units, answer=row.answer, resolved_index=at.index)
     state.reservations.change_hold(row, closed, held)
-    return Result(Outcome.CONFIRMED, index, units=held)
+    if len(held) == 1 and len(held[0].ranges) == 1:
+        (units,) = held[0].ranges
+        return Served(_SAYS_CONFIRMED, NO_TOKEN, 0, held[0].sku, units.first, units.last)
+    return Result(_SAYS_CONFIRMED, at.index, units=held)
 
 
 def _sell_some(state: State, at: Position, row: ReservationRow, command: Confirm) -> Result:
@@ -137,10 +137,10 @@ def _sell_some(state: State, at: Position, row: ReservationRow, command: Confirm
         units=encode_units(sold),
         answer=remembered.kept_answer(row, held),
         resolution=confirm_request(command.token, lines),
-        resolved_index=at.token.index,
+        resolved_index=at.index,
     )
     state.reservations.change_hold(row, closed, held)
-    return Result(Outcome.CONFIRMED, at.token.index, units=sold)
+    return Result(Outcome.CONFIRMED, at.index, units=sold)
 
 
 def _exceeds(held: tuple[UnitLine, ...], lines: tuple[Line, ...]) -> bool:
@@ -169,11 +169,11 @@ def _free(state: State, at: Position, row: ReservationRow, request: bytes) -> Re
         units=encode_units(()),
         answer=remembered.kept_answer(row, held),
         resolution=request,
-        resolved_index=at.token.index,
+        resolved_index=at.index,
         forget_at_tick=state.end_of_retention(),
     )
     state.reservations.change_hold(row, closed, held)
-    return Result(Outcome.RELEASED, at.token.index, reservation=present(closed, state.clock))
+    return Result(Outcome.RELEASED, at.index, reservation=present(closed, state.clock))
 
 
 def _cancel(state: State, at: Position, row: ReservationRow | None, reservation_id: str, request: bytes) -> Result:
@@ -183,7 +183,7 @@ def _cancel(state: State, at: Position, row: ReservationRow | None, reservation_
     cancelled = before._replace(
         state=int(ReservationState.RELEASED),
         resolution=request,
-        resolved_index=at.token.index,
+        resolved_index=at.index,
         forget_at_tick=state.end_of_retention(),
     )
     if row is None:
@@ -200,6 +200,4 @@ def _extend(state: State, at: Position, row: ReservationRow, until_tick: int) ->
         units = units_of(row)
         before, row = row, row._replace(expires_at_tick=expires_at_tick, answer=remembered.kept_answer(row, units))
         state.reservations.change_hold(before, row, units)
-    return Result(
-        Outcome.EXTENDED, at.token.index, expires_at_tick=expires_at_tick, reservation=present(row, state.clock)
-    )
+    return Result(Outcome.EXTENDED, at.index, expires_at_tick=expires_at_tick, reservation=present(row, state.clock))

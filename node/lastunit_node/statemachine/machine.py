@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from lastunit_node import sqlite
 from lastunit_node.statemachine import clock, expiry, holds, membership, orders, supply, tables
-from lastunit_node.statemachine.canonical import encode_results
+from lastunit_node.statemachine.canonical import encode_answers
 from lastunit_node.statemachine.codec import DecodedEntry, Malformed, NoOp, Undecodable, decode_entry
 from lastunit_node.statemachine.commands import (
     AdjustStock,
@@ -19,7 +19,6 @@ from lastunit_node.statemachine.commands import (
     Configure,
     Confirm,
     ExtendHold,
-    FencingToken,
     PlaceOrder,
     ReceiveStock,
     Release,
@@ -29,13 +28,13 @@ from lastunit_node.statemachine.commands import (
 )
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest, chain_hash, state_crc
-from lastunit_node.statemachine.results import Applied, Outcome, Parameters, Result, StateHash
+from lastunit_node.statemachine.results import Applied, Outcome, Parameters, Result, Served, StateHash
 from lastunit_node.statemachine.state import Position, State
 from lastunit_node.statemachine.tables import AdmittedRow
 
 __all__ = ["InvariantError", "StateMachine"]
 
-_HANDLERS: Final[dict[type, Callable[[State, Position, Any], Result]]] = {
+_HANDLERS: Final[dict[type, Callable[[State, Position, Any], Result | Served]]] = {
     Reserve: orders.reserve,
     PlaceOrder: orders.place_order,
     Confirm: holds.confirm,
@@ -170,24 +169,22 @@ class StateMachine:
     def _apply(self, index: int, term: int, entry: bytes) -> Applied:
         expiry.step(self._state)
         decoded = decode_entry(entry)
-        results = self._answer(index, term, decoded)
+        answers = self._answer(index, term, decoded)
         self._state.stock.settle()
-        self.chain = chain_hash(self.chain, index, term, entry, encode_results(results))
+        self.chain = chain_hash(self.chain, index, term, entry, encode_answers(answers))
         self.applied_index, self.applied_term = index, term
-        return Applied(index, term, decoded.nonce if isinstance(decoded, DecodedEntry) else 0, results)
+        return Applied(index, term, decoded.nonce if isinstance(decoded, DecodedEntry) else 0, answers)
 
-    def _answer(self, index: int, term: int, entry: DecodedEntry | NoOp | Undecodable) -> tuple[Result, ...]:
+    def _answer(self, index: int, term: int, entry: DecodedEntry | NoOp | Undecodable) -> list[Result | Served]:
         if isinstance(entry, NoOp):
-            return ()
+            return []
         if isinstance(entry, Undecodable):
-            return (Result(Outcome.MALFORMED, index),)
+            return [Result(Outcome.MALFORMED, index)]
         self._prefetch(entry.commands)
-        return tuple(
-            [
-                self._answer_one(command, Position(FencingToken(term, index, position), entry.valid_until_tick))
-                for position, command in enumerate(entry.commands)
-            ]
-        )
+        return [
+            self._answer_one(command, Position(term, index, position, entry.valid_until_tick))
+            for position, command in enumerate(entry.commands)
+        ]
 
     def _prefetch(self, commands: tuple[Command | Malformed, ...]) -> None:
         """Read what these commands will ask for in a few questions, not one by one."""
@@ -195,9 +192,11 @@ class StateMachine:
         state.reservations.prefetch([one.reservation_id for one in commands if isinstance(one, _ON_RESERVATIONS)])
         state.stock.prefetch([line.sku for one in commands if isinstance(one, _ORDERS) for line in one.lines])
 
-    def _answer_one(self, command: Command | Malformed, at: Position) -> Result:
+    def _answer_one(self, command: Command | Malformed, at: Position) -> Result | Served:
         if isinstance(command, Malformed):
             return at.answer(Outcome.MALFORMED)
         if self._state.configured is None and not isinstance(command, Configure | Admit):
             return at.answer(Outcome.NOT_CONFIGURED)
+        if isinstance(command, PlaceOrder):  # most commands are; compiled, this is a jump
+            return orders.place_order(self._state, at, command)
         return _HANDLERS[type(command)](self._state, at, command)

@@ -9,7 +9,7 @@ from lastunit_node.statemachine.tables import AdmittedRow
 def admit(state: State, at: Position, command: Admit) -> Result:
     """Admit a disk in the place of the one that the proposer knew; one that was delayed replaces no other."""
     present = state.admitted.get(command.node)
-    row = row_after(present, command, at.token.index, at.token.term)
+    row = row_after(present, command, at.index, at.term)
     if row is None:
         return at.answer(Outcome.ADMITTED_BEFORE)
     if row is not present:

@@ -12,34 +12,56 @@ from lastunit_node.statemachine.canonical import encode_answer, place_order_requ
 from lastunit_node.statemachine.commands import Line, PlaceOrder, Reserve, UnitLine
 from lastunit_node.statemachine.ranges import sum_lines
 from lastunit_node.statemachine.remembered import first_answer
-from lastunit_node.statemachine.reservations import HELD, REFUSED, encode_units, present
-from lastunit_node.statemachine.results import Outcome, ReservationState, Result
+from lastunit_node.statemachine.reservations import REFUSED, encode_range, encode_units, present
+from lastunit_node.statemachine.results import Outcome, ReservationState, Result, Served
 from lastunit_node.statemachine.state import Position, State
 from lastunit_node.statemachine.stock import Place
 from lastunit_node.statemachine.tables import ReservationRow
 
 # Looked up once: an enum's attribute costs three times a global, and these are needed for every order.
 _CONFIRMED: Final = int(ReservationState.CONFIRMED)
+_HELD: Final = int(ReservationState.HELD)
 _ORDER_PLACED: Final = Outcome.ORDER_PLACED
-_SOLD: Final = Place.SOLD
+_RESERVED: Final = Outcome.RESERVED
+_HELD_UNITS: Final = int(Place.HELD)
+_SOLD_UNITS: Final = int(Place.SOLD)
 
 
-def reserve(state: State, at: Position, command: Reserve) -> Result:
+class Order:
+    """An order that is to be served: its lines are summed. expires_at_tick: 0 when its units are sold at once."""
+
+    __slots__ = ("expires_at_tick", "lines", "outcome", "request", "reservation_id")
+
+    def __init__(
+        self, reservation_id: str, lines: tuple[Line, ...], request: bytes, outcome: Outcome, expires_at_tick: int
+    ) -> None:
+        self.reservation_id = reservation_id
+        self.lines = lines
+        self.request = request
+        self.outcome = outcome
+        self.expires_at_tick = expires_at_tick
+
+
+def reserve(state: State, at: Position, command: Reserve) -> Result | Served:
     """Hold units for at least hold_ticks full ticks."""
     lines = sum_lines(command.lines)
     request = reserve_request(lines, command.hold_ticks)
-    return _answered_without_units(state, at, command.reservation_id, lines, request) or _hold(
-        state, at, command, lines, request
-    )
+    refusal = _answered_without_units(state, at, command.reservation_id, lines, request)
+    if refusal is not None:
+        return refusal
+    hold_ticks = command.hold_ticks or state.parameters.hold_ticks
+    expires_at_tick = state.clock + min(hold_ticks, state.parameters.hold_cap_ticks) + 1
+    return _serve(state, at, Order(command.reservation_id, lines, request, _RESERVED, expires_at_tick))
 
 
-def place_order(state: State, at: Position, command: PlaceOrder) -> Result:
+def place_order(state: State, at: Position, command: PlaceOrder) -> Result | Served:
     """Sell units at once."""
     lines = sum_lines(command.lines)
     request = place_order_request(lines)
-    return _answered_without_units(state, at, command.reservation_id, lines, request) or _sell(
-        state, at, command, lines, request
-    )
+    refusal = _answered_without_units(state, at, command.reservation_id, lines, request)
+    if refusal is not None:
+        return refusal
+    return _serve(state, at, Order(command.reservation_id, lines, request, _ORDER_PLACED, 0))
 
 
 def _answered_without_units(
@@ -76,7 +98,7 @@ def _refusal(state: State, at: Position, lines: tuple[Line, ...]) -> Result | No
             short.append(line)
     shortages = [shortage for line in short if (shortage := expiry.shortage(state, line))]
     if shortages:
-        return Result(Outcome.OUT_OF_STOCK, at.token.index, shortages=tuple(shortages))
+        return Result(Outcome.OUT_OF_STOCK, at.index, shortages=tuple(shortages))
     return None
 
 
@@ -100,41 +122,41 @@ def _remember(state: State, reservation_id: str, request: bytes, refusal: Result
     return refusal
 
 
-def _hold(state: State, at: Position, command: Reserve, lines: tuple[Line, ...], request: bytes) -> Result:
-    hold_ticks = command.hold_ticks or state.parameters.hold_ticks
-    expires_at_tick = state.clock + min(hold_ticks, state.parameters.hold_cap_ticks) + 1
-    units = _take(state, lines, Place.HELD)
+def _serve(state: State, at: Position, order: Order) -> Result | Served:
+    """Take the units, and remember whose they are."""
+    place, row_state = (_HELD_UNITS, _HELD) if order.expires_at_tick else (_SOLD_UNITS, _CONFIRMED)
+    if len(order.lines) == 1:
+        ((sku, quantity),) = order.lines
+        first = state.stock.take_range(state.stock.known(sku), quantity, place)
+        if first:
+            last = first + quantity - 1
+            _add(state, at, order, row_state, encode_range(sku, first, last))
+            return Served(order.outcome, at.position, order.expires_at_tick, sku, first, last)
+    units = _take(state, order.lines, place)
+    _add(state, at, order, row_state, encode_units(units))
+    return Result(order.outcome, at.index, at.token, order.expires_at_tick, units)
+
+
+def _add(state: State, at: Position, order: Order, row_state: int, units: str) -> None:
     row = ReservationRow(
-        command.reservation_id,
-        HELD,
-        *at.token,
+        order.reservation_id,
+        row_state,
+        at.term,
+        at.index,
+        at.position,
         state.clock,
-        expires_at_tick,
-        encode_units(units),
-        request,
+        order.expires_at_tick,
+        units,
+        order.request,
         None,  # says no more than the row
     )
-    state.reservations.add_hold(row, units)
-    return Result(Outcome.RESERVED, at.token.index, at.token, expires_at_tick, units)
+    if row_state == _HELD:
+        state.reservations.add_hold(row, order.lines)
+    else:
+        state.reservations.add(row)
 
 
-def _sell(state: State, at: Position, command: PlaceOrder, lines: tuple[Line, ...], request: bytes) -> Result:
-    units = _take(state, lines, _SOLD)
-    row = ReservationRow(
-        command.reservation_id,
-        _CONFIRMED,
-        *at.token,
-        state.clock,
-        0,
-        encode_units(units),
-        request,
-        None,  # says no more than the row
-    )
-    state.reservations.add(row)
-    return Result(_ORDER_PLACED, at.token.index, at.token, 0, units)
-
-
-def _take(state: State, lines: tuple[Line, ...], to: Place) -> tuple[UnitLine, ...]:
+def _take(state: State, lines: tuple[Line, ...], to: int) -> tuple[UnitLine, ...]:
     """The lowest-numbered units of every line."""
     stock = state.stock
     return tuple([UnitLine(sku, stock.take(stock.known(sku), quantity, to)) for sku, quantity in lines])

@@ -10,7 +10,7 @@ from typing import Final
 
 from lastunit_node import sqlite
 from lastunit_node.statemachine.canonical import ordered_lines, unit_lines
-from lastunit_node.statemachine.commands import FencingToken, UnitLine
+from lastunit_node.statemachine.commands import FencingToken, Line, UnitLine
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.ranges import Ranges
 from lastunit_node.statemachine.results import Reservation, ReservationState
@@ -22,11 +22,13 @@ REFUSED: Final = 0
 HELD: Final = int(ReservationState.HELD)
 
 
+def encode_range(sku: str, first: int, last: int) -> str:
+    """Units of one sku in one range, as encode_units would."""
+    return f'[["{sku}",[[{first},{last}]]]]'
+
+
 def encode_units(units: tuple[UnitLine, ...]) -> str:
     """Units as JSON, so that people can query them. A sku has no character that JSON would escape."""
-    if len(units) == 1 and len(units[0].ranges) == 1:  # the order of a flash sale, in a third of the time
-        ((sku, ((first, last),)),) = units
-        return f'[["{sku}",[[{first},{last}]]]]'
     return f"[{','.join([_encode_line(sku, ranges) for sku, ranges in units])}]"
 
 
@@ -74,6 +76,13 @@ def token_of(row: ReservationRow) -> FencingToken | None:
     if row.token_term is None or row.token_index is None or row.token_position is None:
         return None
     return FencingToken(row.token_term, row.token_index, row.token_position)
+
+
+def has_token(row: ReservationRow, token: FencingToken | None) -> bool:
+    """Whether this is the token of its hold."""
+    if token is None:
+        return row.token_term is None
+    return (row.token_term, row.token_index, row.token_position) == token
 
 
 def state_of(row: ReservationRow, clock: int) -> ReservationState | None:
@@ -128,10 +137,11 @@ class Reservations:
         self._rows.insert(row)
         self._waiting += _waits(row)
 
-    def add_hold(self, row: ReservationRow, units: tuple[UnitLine, ...]) -> None:
-        """A new id that holds units."""
+    def add_hold(self, row: ReservationRow, lines: tuple[Line, ...]) -> None:
+        """A new id that holds units of these skus."""
         self.add(row)
-        self._touch(units)
+        for line in lines:
+            self._unindexed.add(line.sku)
 
     def update(self, old: ReservationRow, new: ReservationRow) -> None:
         """Change a row that holds nothing before or after."""

@@ -1,9 +1,10 @@
 """What a command answers: one Result per command, the same on every node and every replay."""
 
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from lastunit_node.statemachine.commands import FencingToken, Line, UnitLine
+from lastunit_node.statemachine.commands import FencingToken, Line, UnitLine, UnitRange
 
 
 class Outcome(IntEnum):
@@ -89,13 +90,61 @@ class Result(NamedTuple):
     reservation: Reservation | None = None
 
 
-class Applied(NamedTuple):
-    """What applying one entry gave: its nonce (0 for a no-op or undecodable bytes) and a result per command."""
+NO_TOKEN: Final = -1  # the position of an answer that has none
 
-    index: int  # type: ignore[assignment]  # shadows tuple.index, which nobody misses
-    term: int
-    nonce: int
-    results: tuple[Result, ...]
+
+class Served:
+    """The first answer to an order of one line that one range serves, or to its Confirm, as apply keeps it.
+
+    Most answers are of this kind, and most nodes have nobody who waits for them: result() makes the Result where
+    somebody does. position: that of the token, or NO_TOKEN.
+    """
+
+    __slots__ = ("expires_at_tick", "first", "last", "outcome", "position", "sku")
+
+    def __init__(self, outcome: Outcome, position: int, expires_at_tick: int, sku: str, first: int, last: int) -> None:
+        self.outcome = outcome
+        self.position = position
+        self.expires_at_tick = expires_at_tick
+        self.sku = sku
+        self.first = first
+        self.last = last
+
+    def result(self, term: int, index: int) -> Result:
+        """The same as a Result of the entry at this log position."""
+        token = None if self.position == NO_TOKEN else FencingToken(term, index, self.position)
+        units = (UnitLine(self.sku, (UnitRange(self.first, self.last),)),)
+        return Result(self.outcome, index, token, self.expires_at_tick, units)
+
+
+class Applied:
+    """What applying one entry gave: its nonce (0 for a no-op or undecodable bytes) and an answer per command."""
+
+    __slots__ = ("answers", "index", "nonce", "term")
+
+    def __init__(self, index: int, term: int, nonce: int, answers: Sequence[Result | Served]) -> None:
+        self.index = index
+        self.term = term
+        self.nonce = nonce
+        self.answers = answers
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Applied) and self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def __repr__(self) -> str:
+        return f"Applied{self._fields()!r}"
+
+    def _fields(self) -> tuple[int, int, int, tuple[Result, ...]]:
+        return self.index, self.term, self.nonce, self.results
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """A result per command, made anew each time it is asked for."""
+        term, index = self.term, self.index
+        return tuple([each.result(term, index) if isinstance(each, Served) else each for each in self.answers])
 
 
 class StateHash(NamedTuple):

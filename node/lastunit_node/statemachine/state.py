@@ -1,7 +1,5 @@
 """The state that commands act on, and the log position they act from."""
 
-from typing import NamedTuple
-
 from lastunit_node import sqlite
 from lastunit_node.statemachine.changes import Changes
 from lastunit_node.statemachine.commands import FencingToken
@@ -14,15 +12,25 @@ from lastunit_node.statemachine.table import Table
 from lastunit_node.statemachine.tables import ADMITTED, CLOCK, PARAMETERS, REMOVED, AdmittedRow, ClockRow
 
 
-class Position(NamedTuple):
+class Position:
     """Where in the log a command stands, and until which tick it may act."""
 
-    token: FencingToken  # that of a hold, if the command creates one
-    valid_until_tick: int
+    __slots__ = ("index", "position", "term", "valid_until_tick")
+
+    def __init__(self, term: int, index: int, position: int, valid_until_tick: int) -> None:
+        self.term = term
+        self.index = index
+        self.position = position
+        self.valid_until_tick = valid_until_tick
+
+    @property
+    def token(self) -> FencingToken:
+        """The token of a hold, if the command creates one."""
+        return FencingToken(self.term, self.index, self.position)
 
     def answer(self, outcome: Outcome, reservation: Reservation | None = None) -> Result:
         """A result of this entry that is no more than a word."""
-        return Result(outcome, self.token.index, reservation=reservation)
+        return Result(outcome, self.index, reservation=reservation)
 
 
 class State:

@@ -30,33 +30,44 @@ class Place(IntEnum):
 
 
 _AVAILABLE: Final = int(Place.AVAILABLE)  # an enum's attribute costs three times a global
-_NO_FRONT: Final = (None, None)
 
 
 class Shelf:
-    """One sku in use."""
+    """One sku in use. Units first..last are its front; first 0: no units are available."""
 
-    __slots__ = ("counts", "front", "received", "sku", "stored")
+    __slots__ = ("counts", "first", "last", "received", "sku", "stored")
 
     def __init__(self, sku: str, stored: StockRow | None) -> None:
         self.sku = sku
         self.stored = stored  # None: the sku is new
         self.received = 0
         self.counts = [0, 0, 0, 0]
-        self.front: UnitRange | None = None  # None: no units are available
+        self.first = self.last = 0
         if stored is not None:
-            _, self.received, *self.counts, first, last = stored
-            if first is not None and last is not None:
-                self.front = UnitRange(first, last)
+            self.received = stored.received
+            self.counts = [stored.available, stored.held, stored.sold, stored.removed]
+            if stored.first is not None and stored.last is not None:
+                self.first, self.last = stored.first, stored.last
 
     @property
     def available(self) -> int:
         """Units that can be ordered."""
         return self.counts[_AVAILABLE]
 
+    @property
+    def front(self) -> UnitRange | None:
+        """The lowest available range; None when no units are available."""
+        return UnitRange(self.first, self.last) if self.first else None
+
+    def set_front(self, units: UnitRange | None) -> None:
+        """Another lowest range."""
+        self.first, self.last = (0, 0) if units is None else units
+
     def row(self) -> StockRow:
         """The row as it should be."""
-        return StockRow(self.sku, self.received, *self.counts, *(self.front or _NO_FRONT))
+        available, held, sold, removed = self.counts
+        front = (self.first, self.last) if self.first else (None, None)
+        return StockRow(self.sku, self.received, available, held, sold, removed, *front)
 
 
 class Stock:
@@ -101,38 +112,46 @@ class Stock:
         self._add(shelf, new)
         return new
 
-    def take(self, shelf: Shelf, quantity: int, to: Place) -> Ranges:
+    def take(self, shelf: Shelf, quantity: int, to: int) -> Ranges:
         """Move the lowest-numbered available units; the caller has seen that there are enough."""
         self.move(shelf, quantity, _AVAILABLE, to)
         taken: list[UnitRange] = []
         while quantity:
-            if shelf.front is None:
+            if not shelf.first:
                 raise InvariantError(f"{shelf.sku} has available units, but no ranges of them")
-            first, end = shelf.front
-            last = first + quantity - 1
-            if last < end:
-                shelf.front = UnitRange(last + 1, end)
-            else:
-                last = end
-                shelf.front = self._next_front(shelf.sku)
+            first, last = shelf.first, min(shelf.last, shelf.first + quantity - 1)
+            self._shorten_front(shelf, last)
             taken.append(UnitRange(first, last))
             quantity -= last - first + 1
         return tuple(taken)
+
+    def take_range(self, shelf: Shelf, quantity: int, to: int) -> int:
+        """Move the lowest-numbered available units, if these are one range; the first of them, else 0: nothing moved.
+
+        The caller has seen that there are enough.
+        """
+        first, last = shelf.first, shelf.first + quantity - 1
+        if last > shelf.last:
+            return 0
+        self.move(shelf, quantity, _AVAILABLE, to)
+        self._shorten_front(shelf, last)
+        return first
 
     def has_available(self, shelf: Shelf, named: UnitRange) -> bool:
         """Whether every one of these units is available."""
         return _is_within(shelf.front, named) or self._range_around(shelf, named) is not None
 
-    def take_named(self, shelf: Shelf, ranges: Ranges, to: Place) -> None:
+    def take_named(self, shelf: Shelf, ranges: Ranges, to: int) -> None:
         """Move these units; the caller has seen that they are available."""
         self.move(shelf, count(ranges), Place.AVAILABLE, to)
         for named in ranges:
-            if shelf.front is not None and _is_within(shelf.front, named):
-                self._take_from_front(shelf, shelf.front, named)
+            front = shelf.front
+            if front is not None and _is_within(front, named):
+                self._take_from_front(shelf, front, named)
             else:
                 self._take_above_front(shelf, named)
 
-    def put_back(self, shelf: Shelf, ranges: Ranges, source: Place) -> None:
+    def put_back(self, shelf: Shelf, ranges: Ranges, source: int) -> None:
         """Move these units to available."""
         self.move(shelf, count(ranges), source, Place.AVAILABLE)
         for freed in ranges:
@@ -166,15 +185,22 @@ class Stock:
     def _store(self, shelf: Shelf, row: StockRow) -> None:
         if row.received != sum(shelf.counts) or min(shelf.counts) < 0:
             raise InvariantError(f"units of {shelf.sku} are not conserved: {row!r}")
-        if row.available == 0 and shelf.front is not None:
+        if row.available == 0 and shelf.first:
             raise InvariantError(f"{shelf.sku} has no available units, but ranges of them")
-        if row.available and shelf.front is None:
+        if row.available and not shelf.first:
             raise InvariantError(f"{shelf.sku} has available units, but no ranges of them")
         if shelf.stored is None:
             self._rows.insert(row)
         else:
             self._rows.replace(shelf.stored, row)
         shelf.stored = row
+
+    def _shorten_front(self, shelf: Shelf, taken: int) -> None:
+        """The front up to this unit is taken."""
+        if taken < shelf.last:
+            shelf.first = taken + 1
+        else:
+            shelf.set_front(self._next_front(shelf.sku))
 
     def _next_front(self, sku: str) -> UnitRange | None:
         """The front is used up: the lowest range above it comes in its place, if there is one."""
@@ -188,9 +214,9 @@ class Stock:
     def _take_from_front(self, shelf: Shelf, front: UnitRange, named: UnitRange) -> None:
         below, above = UnitRange(front.first, named.first - 1), UnitRange(named.last + 1, front.last)
         if _is_empty(below):
-            shelf.front = self._next_front(shelf.sku) if _is_empty(above) else above
+            shelf.set_front(self._next_front(shelf.sku) if _is_empty(above) else above)
             return
-        shelf.front = below
+        shelf.set_front(below)
         self._insert(shelf.sku, above)
 
     def _take_above_front(self, shelf: Shelf, named: UnitRange) -> None:
@@ -215,14 +241,14 @@ class Stock:
         """Add a range, joined with the neighbours that it touches."""
         front = shelf.front
         if front is None:
-            shelf.front = new
+            shelf.set_front(new)
         elif new.last < front.first - 1:
             self._ranges.insert(AvailableRow(shelf.sku, *front))
-            shelf.front = new
+            shelf.set_front(new)
         elif new.last == front.first - 1:
-            shelf.front = UnitRange(new.first, front.last)
+            shelf.first = new.first
         elif new.first == front.last + 1:
-            shelf.front = UnitRange(front.first, self._joined(shelf, new).last)
+            shelf.last = self._joined(shelf, new).last
         elif new.first <= front.last:
             raise InvariantError(f"units {new.first}-{new.last} of {shelf.sku} are already available")
         else:

@@ -46,7 +46,7 @@ def return_units(state: State, at: Position, command: ReturnUnits) -> Result:
 
 def _answered_before(state: State, at: Position, kind: Kind, change_id: str, request: bytes) -> Result | None:
     """The answer of a known id, or TOO_LATE."""
-    known = state.changes.answer_again(kind, change_id, request, at.token.index)
+    known = state.changes.answer_again(kind, change_id, request, at.index)
     if known is None and state.is_late(at):
         return at.answer(Outcome.TOO_LATE)
     return known
@@ -60,7 +60,7 @@ def _remember(state: State, kind: Kind, change_id: str, request: bytes, result: 
 
 def _receive(state: State, at: Position, command: ReceiveStock) -> Result:
     units = [UnitLine(sku, (state.stock.receive(sku, quantity),)) for sku, quantity in sum_lines(command.lines)]
-    return Result(Outcome.RECEIVED, at.token.index, units=tuple(units))
+    return Result(Outcome.RECEIVED, at.index, units=tuple(units))
 
 
 def _adjust(state: State, at: Position, command: AdjustStock) -> Result:
@@ -71,7 +71,7 @@ def _adjust(state: State, at: Position, command: AdjustStock) -> Result:
         return _adjust_named(state, at, command, shelf)
     shortage = expiry.shortage(state, Line(command.sku, command.quantity))
     if shortage is not None:
-        return Result(Outcome.OUT_OF_STOCK, at.token.index, shortages=(shortage,))
+        return Result(Outcome.OUT_OF_STOCK, at.index, shortages=(shortage,))
     return _removed(state, at, command, state.stock.take(shelf, command.quantity, Place.REMOVED))
 
 
@@ -94,7 +94,7 @@ def _is_available(state: State, shelf: Shelf, named: UnitRange) -> bool:
 def _removed(state: State, at: Position, command: AdjustStock, ranges: Ranges) -> Result:
     for first, last in ranges:
         state.removed.insert(RemovedRow(command.sku, first, last, command.adjustment_id))
-    return Result(Outcome.ADJUSTED, at.token.index, units=(UnitLine(command.sku, ranges),))
+    return Result(Outcome.ADJUSTED, at.index, units=(UnitLine(command.sku, ranges),))
 
 
 def _return(state: State, at: Position, command: ReturnUnits) -> Result:
@@ -109,7 +109,7 @@ def _return(state: State, at: Position, command: ReturnUnits) -> Result:
     if not all(contains(sold.get(sku, ()), ranges) for sku, ranges in returned):
         return at.answer(Outcome.UNITS_NOT_SOLD)
     _put_back(state, row, sold, returned)
-    return Result(Outcome.RETURNED, at.token.index, units=returned)
+    return Result(Outcome.RETURNED, at.index, units=returned)
 
 
 def _put_back(state: State, row: ReservationRow, sold: dict[str, Ranges], returned: tuple[UnitLine, ...]) -> None:

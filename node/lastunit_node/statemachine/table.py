@@ -42,8 +42,7 @@ class Table(Generic[RowT]):
         self._connection = connection
         self._follow = follow
         self._schema = schema
-        self._digest = digest
-        self._seed = schema.seed
+        self._hashes = None if digest is None else digest.of_table(schema.seed)
         self._width = schema.key
         self._rows: dict[Key, RowT | None] = {}  # as they stand; None: there is no such row
         self._changed: dict[Key, RowT | None] = {}  # keys to write back, and the rows that the database has there
@@ -59,6 +58,13 @@ class Table(Generic[RowT]):
         self._delete = f"DELETE FROM {name} WHERE {key}"  # noqa: S608
         self._under = f"{self._select} WHERE {columns[0]} = ? AND"
         self._prefetch = f"SELECT {', '.join(columns)} FROM json_each(?) CROSS JOIN {name} ON {columns[0]} = value"  # noqa: S608
+        # No row has a larger key, of one column: a larger one is not looked for. Ids of one moment are such (ids.py).
+        self._largest = self._largest_key() if schema.key == 1 else ""
+
+    def _largest_key(self) -> str:
+        schema = self._schema
+        (largest,) = sqlite.only_row(self._connection, f"SELECT max({schema.columns[0]}) FROM {schema.name}")  # noqa: S608
+        return largest or ""
 
     def get(self, *key: object) -> RowT | None:
         """The row of this primary key."""
@@ -70,10 +76,18 @@ class Table(Generic[RowT]):
 
     def prefetch(self, names: Iterable[str]) -> None:
         """Read the rows under these keys, of one column, in one go: what follows finds them in memory."""
-        unknown = [name for name in names if (name,) not in self._rows]
+        rows, unknown = self._rows, []
+        for name in names:
+            key = (name,)
+            if key in rows:
+                continue
+            if name > self._largest:
+                rows[key] = None
+            else:
+                unknown.append(name)
         if len(unknown) < 2:
             return
-        self._rows.update(dict.fromkeys(zip(unknown, strict=True)))
+        rows.update(dict.fromkeys(zip(unknown, strict=True)))
         for found in self._connection.execute(self._prefetch, (dumps(unknown),)):
             self._rows[found[:1]] = self._schema.make(found)
 
@@ -103,9 +117,12 @@ class Table(Generic[RowT]):
             raise InvariantError(f"{self._schema.name} has a row {key!r} already")
         self._rows[key] = row
         self._changed.setdefault(key, None)
-        self._begun.add(key[:1])
-        if self._digest is not None:
-            self._digest.add(self._seed, row)
+        if self._width == 1:
+            self._largest = max(self._largest, row[0])
+        else:
+            self._begun.add(key[:1])
+        if self._hashes is not None:
+            self._hashes.came.append(row)
 
     def replace(self, old: RowT, new: RowT) -> None:
         """Put `new`, of the same primary key, in the place of `old`."""
@@ -113,9 +130,9 @@ class Table(Generic[RowT]):
         self._rows[key] = new
         self._changed.setdefault(key, old)
         self._begun.add(key[:1])
-        if self._digest is not None:
-            self._digest.remove(self._seed, old)
-            self._digest.add(self._seed, new)
+        if self._hashes is not None:
+            self._hashes.went.append(old)
+            self._hashes.came.append(new)
 
     def delete(self, old: RowT) -> None:
         """Take `old` away."""
@@ -123,8 +140,8 @@ class Table(Generic[RowT]):
         self._rows[key] = None
         self._changed.setdefault(key, old)
         self._begun.add(key[:1])
-        if self._digest is not None:
-            self._digest.remove(self._seed, old)
+        if self._hashes is not None:
+            self._hashes.went.append(old)
 
     def write_back(self) -> None:
         """Bring the database up to date, in the transaction that is open, or in a new one.

@@ -39,7 +39,7 @@ class InvalidField(Exception):
 
 def check_command(command: Command) -> None:
     """Raise InvalidField for the first field that breaks a limit."""
-    _CHECKS[type(command)](command)
+    CHECKS[type(command)](command)
 
 
 def is_integer(value: object, low: int, high: int) -> bool:
@@ -173,7 +173,7 @@ def _check_admit(command: Admit) -> None:
     _check_integer("replaces", command.replaces, 0, limits.MAX_TICK)
 
 
-_CHECKS: Final[dict[type, Callable[[Any], None]]] = {
+CHECKS: Final[dict[type, Callable[[Any], None]]] = {
     Reserve: _check_reserve,
     PlaceOrder: _check_place_order,
     Confirm: _check_confirm,

@@ -80,7 +80,7 @@ def test_the_same_row_of_another_table_has_another_hash() -> None:
     digests = set()
     for schema in LOGICAL_TABLES:
         digest = Digest()
-        digest.add(schema.seed, ("vase", 1, 1))
+        digest.add_all(schema.seed, [("vase", 1, 1)])
         digests.add(digest.to_bytes())
     assert len(digests) == len(LOGICAL_TABLES)
 
