@@ -23,31 +23,31 @@ help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 .PHONY: sale
-sale: $(READY) ## the demonstration: a flash sale survives kill -9 of its leader (ARGS="--units 40 --kills 3")
+sale: compiled ## the demonstration: a flash sale survives kill -9 of its leader (ARGS="--units 40 --kills 3")
 	@$(BIN)/lastunit sale $(ARGS)
 
 .PHONY: test
-test: $(READY) ## all tests; the slow ones are named at the end (ARGS="-k expiry")
+test: compiled ## all tests; the slow ones are named at the end (ARGS="-k expiry")
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: bench
-bench: $(READY) ## lastunit beside its peers, a quarter of an hour on an idle machine (ARGS="--quick": lastunit alone, half a minute)
+bench: compiled ## lastunit beside its peers, a quarter of an hour on an idle machine (ARGS="--quick": lastunit alone, half a minute)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: bench-catchup
-bench-catchup: $(READY) ## how long a copy of 100,000 reservations takes to bring a node back
+bench-catchup: compiled ## how long a copy of 100,000 reservations takes to bring a node back
 	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/catchup.py $(ARGS)
 
 .PHONY: bench-rejoin
-bench-rejoin: $(READY) ## how long a node that lost its disk takes to come back (ARGS="--reservations 100000")
+bench-rejoin: compiled ## how long a node that lost its disk takes to come back (ARGS="--reservations 100000")
 	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/rejoin.py $(ARGS)
 
 .PHONY: bench-growth
-bench-growth: $(READY) ## what a large state costs: throughput, memory, restarts, stalls (ARGS="--reservations 50000 --skus 10000")
+bench-growth: compiled ## what a large state costs: throughput, memory, restarts, stalls (ARGS="--reservations 50000 --skus 10000")
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.growth $(ARGS)
 
 .PHONY: bench-costs
-bench-costs: $(READY) ## where the time of an order goes: microseconds per stage, on the leader and on a follower
+bench-costs: compiled ## where the time of an order goes: microseconds per stage, on the leader and on a follower
 	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/costs.py $(ARGS)
 
 SEEDS ?= 100
@@ -65,17 +65,17 @@ mutants: $(READY) ## plant bugs, one at a time, and see that the simulator finds
 MINUTES ?= 1
 
 .PHONY: chaos
-chaos: $(READY) ## faults on a real cluster, and a checker that trusts nobody (MINUTES=10 NODES=5 SEED=7)
+chaos: compiled ## faults on a real cluster, and a checker that trusts nobody (MINUTES=10 NODES=5 SEED=7)
 	@PYTHONPATH=tests $(BIN)/python -m chaos --minutes $(MINUTES) --nodes $(NODES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 KILLS ?= 100
 
 .PHONY: failover
-failover: $(READY) ## from kill -9 of the leader to the next order, and etcd's beside it where etcd is installed (KILLS=100)
+failover: compiled ## from kill -9 of the leader to the next order, and etcd's beside it where etcd is installed (KILLS=100)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.failover --kills $(KILLS) $(ARGS)
 
 .PHONY: calm
-calm: $(READY) ## no election without a reason: idle for MINUTES, then all cores busy for a fifth of that (MINUTES=10)
+calm: compiled ## no election without a reason: idle for MINUTES, then all cores busy for a fifth of that (MINUTES=10)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.calm --minutes $(MINUTES) --nodes $(NODES) $(ARGS)
 
 .PHONY: check
@@ -109,7 +109,7 @@ protos-check: $(READY)
 	@echo "protos: lint clean, generated code in step"
 
 .PHONY: up
-up: $(READY) ## start the cluster of cluster.yml in the background
+up: compiled ## start the cluster of cluster.yml in the background
 	@$(BIN)/lastunit up $(ARGS)
 
 .PHONY: down
@@ -121,6 +121,14 @@ lock: $(READY) ## pin anew what pyproject.toml allows
 	@test -x build/lock/bin/uv || { $(BIN)/python -m venv build/lock && build/lock/bin/pip install --quiet uv; }
 	@build/lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --upgrade --extra dev \
 		--generate-hashes --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+.PHONY: compiled
+compiled: $(READY) ## compile the hot path beside its sources, where a C compiler is; done by itself (hatch_build.py)
+	@$(BIN)/python hatch_build.py
+
+.PHONY: interpreted
+interpreted: $(READY) ## remove what was compiled, until the next word that runs nodes
+	@$(BIN)/python hatch_build.py --remove
 
 .PHONY: venv
 venv: $(READY) ## only make the environment
@@ -139,3 +147,4 @@ $(READY): requirements.lock pyproject.toml
 clean: ## remove what make has made; the data of a cluster stays
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find protos node client tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find node client -name '*.so' -o -name compiled.json | xargs rm -f

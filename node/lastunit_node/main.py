@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from lastunit_node import __version__
+from lastunit_node.compiled import StaleCodeError, refuse_stale_code
 from lastunit_node.config import ClusterConfig, ConfigError, load_cluster
 from lastunit_node.damage import DAMAGE, explain, has_disk_failed
 from lastunit_node.datadir import DirectoryRefused, format_directory
@@ -36,6 +37,7 @@ REFUSALS: Final = (
     StateIdentityError,
     CannotListenError,
     CannotLinkError,
+    StaleCodeError,
 )
 
 
@@ -62,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     directory = Path()
     try:
+        refuse_stale_code()
         config = load_cluster(options.config)
         config.node(options.node)
         directory = config.node_dir(options.node)

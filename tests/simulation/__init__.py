@@ -8,3 +8,7 @@ mishaps, watched, copies, node; oracle, raft_checks (what must hold); faults; fa
 end); runner, __main__ (many seeds); mutants, planting, planted_raft, planted_state (bugs planted to see that they are
 found).
 """
+
+from support.interpreted import prefer_sources
+
+prefer_sources()

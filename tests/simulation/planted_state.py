@@ -110,7 +110,10 @@ def forget_refusals() -> None:
 @mutant("reuse a token")
 def reuse_tokens() -> None:
     def handler(original: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda its, at, command: original(its, at._replace(token=at.token._replace(position=0)), command)
+        def with_first_position(its: Any, at: state.Position, command: Reserve) -> Any:
+            return original(its, state.Position(at.term, at.index, 0, at.valid_until_tick), command)
+
+        return with_first_position
 
     machine._HANDLERS[Reserve] = handler(machine._HANDLERS[Reserve])
 

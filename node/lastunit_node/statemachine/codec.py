@@ -3,7 +3,8 @@
 The first byte is the kind. 0x01, alone: Raft's own no-op of a new leader. 0x02: an Entry as msgpack,
 [nonce, valid_until_tick, [[command type, field, ...], ...]]. Anything else, and anything longer than
 MAX_ENTRY_BYTES, is Undecodable: a value, because apply answers to all bytes. A command that has a wrong shape or
-breaks a limit is Malformed and spoils only its own position.
+breaks a limit is Malformed and spoils only its own position. Every field's type is looked at before a command is made
+of it: compiled code takes no value of another type than is declared, and would stop the node where apply must answer.
 
 The numbers of the command types are in every journal: they are never changed and never reused.
 """
@@ -32,7 +33,7 @@ from lastunit_node.statemachine.commands import (
     UnitRange,
 )
 from lastunit_node.statemachine.packing import pack, unpack
-from lastunit_node.statemachine.validation import CHECKS, InvalidField, is_integer
+from lastunit_node.statemachine.validation import CHECKS, InvalidField
 
 Raw = tuple[Any, ...]  # a command as it is unpacked: the number of its type, its fields
 
@@ -100,7 +101,7 @@ def _decode_fields(fields: object) -> DecodedEntry | Undecodable:
     if type(fields) is not tuple or len(fields) != 3:
         return Undecodable("an entry has three fields")
     nonce, valid_until_tick, commands = fields
-    if type(nonce) is not int or not is_integer(valid_until_tick, 0, limits.MAX_TICK):
+    if type(nonce) is not int or type(valid_until_tick) is not int or not 0 <= valid_until_tick <= limits.MAX_TICK:
         return Undecodable("nonce and valid_until_tick are whole numbers")
     if type(commands) is not tuple or len(commands) > limits.MAX_COMMANDS:
         return Undecodable(f"an entry has at most {limits.MAX_COMMANDS} commands")
@@ -121,6 +122,18 @@ def _decode_command(raw: object) -> Command | Malformed:
     return command
 
 
+def _text(field: str, value: object) -> str:
+    if type(value) is not str:
+        raise InvalidField(field, "must be text")
+    return value
+
+
+def _integer(field: str, value: object) -> int:
+    if type(value) is not int:  # a bool is none
+        raise InvalidField(field, "must be a whole number")
+    return value
+
+
 def _tuples(field: str, value: object, size: int) -> tuple[Any, ...]:
     """Value as a tuple of tuples of this size, or InvalidField."""
     if type(value) is not tuple:
@@ -132,55 +145,85 @@ def _tuples(field: str, value: object, size: int) -> tuple[Any, ...]:
 
 
 def _lines(value: object) -> tuple[Line, ...]:
-    if type(value) is tuple and len(value) == 1 and type(value[0]) is tuple and len(value[0]) == 2:  # most have one
-        return (Line(value[0][0], value[0][1]),)
-    return tuple([Line(sku, quantity) for sku, quantity in _tuples("lines", value, 2)])
+    raw = _tuples("lines", value, 2)
+    if len(raw) == 1:  # most orders have one
+        return (_line(raw[0]),)
+    return tuple([_line(each) for each in raw])
+
+
+def _line(raw: Raw) -> Line:
+    return Line(_text("lines.sku", raw[0]), _integer("lines.quantity", raw[1]))
 
 
 def _ranges(value: object) -> tuple[UnitRange, ...]:
-    return tuple([UnitRange(first, last) for first, last in _tuples("ranges", value, 2)])
+    raw = _tuples("ranges", value, 2)
+    return tuple([UnitRange(_integer("ranges.first", each[0]), _integer("ranges.last", each[1])) for each in raw])
 
 
 def _unit_lines(value: object) -> tuple[UnitLine, ...]:
-    return tuple([UnitLine(sku, _ranges(ranges)) for sku, ranges in _tuples("lines", value, 2)])
+    raw = _tuples("lines", value, 2)
+    return tuple([UnitLine(_text("lines.sku", each[0]), _ranges(each[1])) for each in raw])
 
 
 def _token(value: object) -> FencingToken:
-    if type(value) is not tuple or len(value) != len(FencingToken._fields):
+    if type(value) is not tuple or len(value) != 3:
         raise InvalidField("token", "must be term, index and position")
-    return FencingToken(*value)
+    return FencingToken(
+        _integer("token.term", value[0]), _integer("token.index", value[1]), _integer("token.position", value[2])
+    )
 
 
 def _reserve(raw: Raw) -> Reserve:
-    return Reserve(raw[1], _lines(raw[2]), raw[3])
+    return Reserve(_text("reservation_id", raw[1]), _lines(raw[2]), _integer("hold_ticks", raw[3]))
 
 
 def _place_order(raw: Raw) -> PlaceOrder:
-    return PlaceOrder(raw[1], _lines(raw[2]))
+    return PlaceOrder(_text("reservation_id", raw[1]), _lines(raw[2]))
 
 
 def _confirm(raw: Raw) -> Confirm:
-    return Confirm(raw[1], _token(raw[2]), _lines(raw[3]))
+    return Confirm(_text("reservation_id", raw[1]), _token(raw[2]), _lines(raw[3]))
 
 
 def _release(raw: Raw) -> Release:
-    return Release(raw[1], None if raw[2] is None else _token(raw[2]))
+    return Release(_text("reservation_id", raw[1]), None if raw[2] is None else _token(raw[2]))
 
 
 def _extend_hold(raw: Raw) -> ExtendHold:
-    return ExtendHold(raw[1], _token(raw[2]), raw[3])
+    return ExtendHold(_text("reservation_id", raw[1]), _token(raw[2]), _integer("until_tick", raw[3]))
 
 
 def _receive_stock(raw: Raw) -> ReceiveStock:
-    return ReceiveStock(raw[1], _lines(raw[2]))
+    return ReceiveStock(_text("receipt_id", raw[1]), _lines(raw[2]))
 
 
 def _adjust_stock(raw: Raw) -> AdjustStock:
-    return AdjustStock(raw[1], raw[2], raw[3], _ranges(raw[4]), raw[5])
+    return AdjustStock(
+        _text("adjustment_id", raw[1]),
+        _text("sku", raw[2]),
+        _integer("quantity", raw[3]),
+        _ranges(raw[4]),
+        _text("reason", raw[5]),
+    )
 
 
 def _return_units(raw: Raw) -> ReturnUnits:
-    return ReturnUnits(raw[1], raw[2], _unit_lines(raw[3]))
+    return ReturnUnits(_text("return_id", raw[1]), _text("reservation_id", raw[2]), _unit_lines(raw[3]))
+
+
+def _tick(raw: Raw) -> Tick:
+    return Tick(_integer("clock", raw[1]))
+
+
+def _configure(raw: Raw) -> Configure:
+    tick_ms, hold_ticks, hold_cap_ticks, retention_ticks, sweep_size = [
+        _integer("parameters", each) for each in raw[1:]
+    ]
+    return Configure(tick_ms, hold_ticks, hold_cap_ticks, retention_ticks, sweep_size)
+
+
+def _admit(raw: Raw) -> Admit:
+    return Admit(_text("node", raw[1]), _text("instance", raw[2]), _integer("replaces", raw[3]))
 
 
 _BUILDERS: Final[dict[type, Callable[[Raw], Command]]] = {
@@ -192,9 +235,9 @@ _BUILDERS: Final[dict[type, Callable[[Raw], Command]]] = {
     ReceiveStock: _receive_stock,
     AdjustStock: _adjust_stock,
     ReturnUnits: _return_units,
-    Tick: lambda raw: Tick(*raw[1:]),
-    Configure: lambda raw: Configure(*raw[1:]),
-    Admit: lambda raw: Admit(*raw[1:]),
+    Tick: _tick,
+    Configure: _configure,
+    Admit: _admit,
 }
 
 
@@ -204,7 +247,7 @@ class _Shape:
     __slots__ = ("build", "check", "size")
 
     def __init__(self, kind: type, build: Callable[[Raw], Command]) -> None:
-        self.size = 1 + len(kind.__annotations__)
+        self.size = 1 + len(kind.__annotations__)  # as many as it has fields
         self.build = build
         self.check = CHECKS[kind]
 

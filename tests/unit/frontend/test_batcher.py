@@ -237,6 +237,7 @@ class TestExpiredWork:
 
 
 class TestBounds:
+    @pytest.mark.interpreted
     async def test_a_full_queue_refuses_definitely_and_says_when_to_retry(
         self, batcher: Batcher, replica: FakeReplica, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -255,6 +256,7 @@ class TestBounds:
         await asyncio.gather(first, waiting)
         await run(batcher, "e")
 
+    @pytest.mark.interpreted
     async def test_the_queue_is_bounded_in_bytes_too(
         self, batcher: Batcher, replica: FakeReplica, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -141,6 +141,7 @@ async def test_an_attempt_that_may_have_been_applied_makes_its_commands_indefini
     assert seen(second.error).definite == "true"
 
 
+@pytest.mark.interpreted
 async def test_a_full_queue_answers_every_position_with_retry_info(
     stream: Stream, replica: FakeReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +177,7 @@ async def test_a_message_with_as_many_commands_as_allowed_is_one_entry(stream: S
     assert len(replica.proposals) == 1
 
 
+@pytest.mark.interpreted
 async def test_a_message_with_too_many_bytes_ends_the_stream(
     stream: Stream, replica: FakeReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:

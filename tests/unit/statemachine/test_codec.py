@@ -1,10 +1,14 @@
 """Entry bytes: what was encoded is decoded; what is no entry is a value, and an answer."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import msgpack
 import pytest
 
 from lastunit_node.statemachine import limits
 from lastunit_node.statemachine.codec import (
+    COMMAND_TYPES,
     NO_OP,
     DecodedEntry,
     Malformed,
@@ -160,3 +164,31 @@ def test_a_command_of_another_shape_is_malformed_and_alone_in_it(shop: Shop, com
     assert isinstance(decoded.commands[1], Malformed)
     assert result == Result(Outcome.MALFORMED, shop.machine.applied_index)
     assert before.outcome is after.outcome is Outcome.ORDER_PLACED
+
+
+def leaves(value: Any, *path: int) -> Iterator[tuple[int, ...]]:
+    """Where the integers and strings in nested lists are."""
+    if isinstance(value, list | tuple):
+        for position, inner in enumerate(value):
+            yield from leaves(inner, *path, position)
+    else:
+        yield path
+
+
+def replaced(value: Any, path: tuple[int, ...], by: object) -> Any:
+    """The same nested lists with another leaf."""
+    if not path:
+        return by
+    return [replaced(inner, path[1:], by) if at == path[0] else inner for at, inner in enumerate(value)]
+
+
+@pytest.mark.parametrize("command", ALL, ids=lambda command: type(command).__name__)
+def test_a_field_of_another_type_is_malformed_wherever_it_stands(shop: Shop, command: Command) -> None:
+    shape = (COMMAND_TYPES[type(command)], *command)
+    others: tuple[object, ...] = (True, 1.0, None, b"bytes", [], {}, msgpack.Timestamp(0, 0))
+    for path in leaves(shape):
+        for wrong in others:
+            if wrong is None and command == Release("r2", None) and path == (2,):
+                continue  # which is how a token is left out
+            data = raw(1, 1 << 40, [replaced(shape, path, wrong)])
+            assert [result.outcome for result in shop.apply_bytes(data).results] == [Outcome.MALFORMED], (path, wrong)

@@ -127,6 +127,7 @@ def test_a_row_that_is_gone_from_the_database_is_missed(
         rows.write_back()
 
 
+@pytest.mark.interpreted
 def test_memory_forgets_what_is_written_when_it_is_full(
     connection: sqlite.Connection, rows: Table[AvailableRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +140,7 @@ def test_memory_forgets_what_is_written_when_it_is_full(
     assert rows.get("vase", 10) == ("vase", 10, 15)  # read again
 
 
+@pytest.mark.interpreted
 def test_memory_is_bounded_where_nothing_is_changed(rows: Table[AvailableRow], monkeypatch: pytest.MonkeyPatch) -> None:
     """Else who asks for ids that nobody ever used fills it."""
     monkeypatch.setattr(table, "KEPT_ROWS", 10)

@@ -1,0 +1,181 @@
+"""Compiles the hot path to machine code with mypyc: for wheels (a hatchling build hook), and in place for a checkout.
+
+    python hatch_build.py           compile beside the sources, as far as they changed (`make` does it by itself)
+    python hatch_build.py --remove  remove what was compiled: everything runs interpreted
+
+The sources stay plain Python, and run as they are wherever no C compiler is. What is compiled is a list below: modules
+that every order passes through. A package's compiled.json names the sources that its compiled modules were made of; a
+node refuses to start when they have changed since (lastunit_node/compiled.py).
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from hatchling.builders.config import BuilderConfig
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ROOT: Final = Path(__file__).resolve().parent
+MANIFEST: Final = "compiled.json"
+SUFFIX: Final = sysconfig.get_config_var("EXT_SUFFIX")
+MODULES: Final = {
+    "client/lastunit_client": (
+        "answers",
+        "batch",
+        "calls",
+        "commands",
+        "deadlines",
+        "ids",
+        "models",
+        "nodes",
+        "retry",
+        "stream",
+    ),
+    "node/lastunit_node": (
+        "frontend/execute",
+        "frontend/message",
+        "frontend/queue",
+        "frontend/requests",
+        "frontend/responses",
+        "frontend/work",
+        "replica/admission",
+        "replica/comparison",
+        "replica/compaction",
+        "replica/core",
+        "replica/elections",
+        "replica/entry_cache",
+        "replica/follower",
+        "replica/forwarding",
+        "replica/frames",
+        "replica/leader",
+        "replica/messages",
+        "replica/peers",
+        "replica/progress",
+        "replica/promise",
+        "replica/state_commits",
+        "replica/ticker",
+        "statemachine/*",
+    ),
+}
+
+
+class CustomBuildHook(BuildHookInterface[BuilderConfig]):
+    """Puts compiled modules into wheels. An editable install has none: `make` compiles in place."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, if that can be done here; else the wheel runs interpreted."""
+        if version == "editable" or compiler() is None:
+            return
+        compile_in_place()
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+        build_data["artifacts"] += [f"*{SUFFIX}", MANIFEST]
+        build_data["force_include"] |= {str(file): file.name for file in ROOT.glob(f"*/*{SUFFIX}")}
+
+
+def sources(package: str) -> list[Path]:
+    """The modules of a package that are compiled, as paths below ROOT."""
+    found = [file for pattern in MODULES[package] for file in sorted((ROOT / package).glob(f"{pattern}.py"))]
+    return [file.relative_to(ROOT) for file in found if file.name != "__init__.py"]
+
+
+def manifest_of(package: str) -> dict[str, str]:
+    """SHA-256 of every compiled source of a package, by its path in the package."""
+    return {
+        str(file.relative_to(package)): hashlib.sha256((ROOT / file).read_bytes()).hexdigest()
+        for file in sources(package)
+    }
+
+
+def compiler() -> str | None:
+    """The C compiler that this Python was built for, if it is here, and Python's headers are."""
+    name = (sysconfig.get_config_var("CC") or "cc").split()[0]
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    return shutil.which(name) if headers.is_file() else None
+
+
+def artifacts() -> Iterator[Path]:
+    """What was compiled before, for any version of Python."""
+    for folder in ("client", "node"):
+        yield from (ROOT / folder).rglob("*.so")
+        yield from (ROOT / folder).glob(f"*/{MANIFEST}")
+
+
+def remove() -> None:
+    """Remove all of it."""
+    for file in artifacts():
+        file.unlink()
+
+
+def is_current() -> bool:
+    """Whether what was compiled is of these sources."""
+    manifests = {package: ROOT / package / MANIFEST for package in MODULES}
+    return all(
+        file.is_file() and json.loads(file.read_text(encoding="utf-8")) == manifest_of(package)
+        for package, file in manifests.items()
+    )
+
+
+def compile_in_place() -> None:
+    """Compile every package beside its sources: one unit each, so that its modules call each other directly."""
+    remove()
+    for package in MODULES:
+        manifest = manifest_of(package)
+        _compile(package)
+        (ROOT / package / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def _compile(package: str) -> None:
+    """In a folder of its own, since mypyc leaves much behind; raises CalledProcessError, its output on stderr."""
+    root = ROOT / package.split("/", maxsplit=1)[0]
+    files = [str((ROOT / file).relative_to(root)) for file in sources(package)]
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "setup.py"
+        script.write_text(_SETUP.format(root=str(ROOT), files=files, name=Path(package).name), encoding="utf-8")
+        command = [
+            sys.executable,
+            str(script),
+            "--quiet",
+            "build_ext",
+            "--build-lib",
+            str(root),
+            "--build-temp",
+            folder,
+        ]
+        subprocess.run(command, cwd=root, check=True)
+
+
+_SETUP: Final = """
+import os
+from mypyc.build import mypycify
+from setuptools import setup
+os.environ["MYPYPATH"] = os.pathsep.join(os.path.join({root!r}, part) for part in ("protos", "node", "client"))
+flags = ["--config-file=", "--strict", "--explicit-package-bases"]
+flags += ["--ignore-missing-imports", "--follow-imports=silent"]
+modules = mypycify([*flags, *{files!r}], opt_level="3", group_name={name!r}, target_dir=os.path.dirname(__file__))
+setup(name={name!r}, packages=[], ext_modules=modules)
+"""
+
+
+def main() -> int:
+    """The command line; exit status 0 also where nothing can be compiled, because nothing needs to be."""
+    if sys.argv[1:] == ["--remove"]:
+        remove()
+    elif compiler() is None:
+        remove()
+        print("no C compiler with Python's headers: lastunit runs interpreted, at half the speed", file=sys.stderr)
+    elif not is_current():
+        print("compiling the hot path (half a minute, after each change of it)", file=sys.stderr)
+        compile_in_place()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,18 @@
+"""What holds for all tests: they run on the sources, unless COMPILED=1 asks for what was compiled of them."""
+
+import os
+
+import pytest
+from support.interpreted import prefer_sources
+
+COMPILED = os.environ.get("COMPILED") == "1"
+
+if not COMPILED:
+    prefer_sources()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what replaces a constant: compiled code has it inlined."""
+    for item in items:
+        if COMPILED and item.get_closest_marker("interpreted"):
+            item.add_marker(pytest.mark.skip(reason="replaces a constant"))

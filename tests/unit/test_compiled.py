@@ -1,0 +1,51 @@
+"""What is compiled (hatch_build.py): it keeps the promises that its sources keep, and is never older than these."""
+
+import json
+import os
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from lastunit_node.compiled import StaleCodeError, refuse_stale_code
+
+ROOT = Path(__file__).resolve().parents[2]
+IS_COMPILED = (ROOT / "node/lastunit_node/compiled.json").is_file()
+needs_compiled = pytest.mark.skipif(not IS_COMPILED, reason="nothing is compiled here: there is no C compiler")
+PROMISES = ("tests/property", "tests/unit/statemachine", "tests/unit/frontend")
+
+
+@needs_compiled
+@pytest.mark.timeout(300)
+def test_compiled_code_passes_the_tests_of_its_sources() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *PROMISES]
+    environment = os.environ | {"COMPILED": "1"}
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout[-5_000:] + run.stderr[-1_000:]
+
+
+@needs_compiled
+@pytest.mark.parametrize("module", ["lastunit_node.statemachine.machine", "lastunit_client.stream"])
+def test_a_process_of_its_own_runs_what_was_compiled(module: str) -> None:
+    show = f"import {module} as found; print(found.__file__)"
+    run = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
+    assert run.stdout.strip().endswith(".so")
+
+
+def test_a_source_that_changed_after_it_was_compiled_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "orders.py"
+    source.write_text("first", encoding="utf-8")
+    manifest = {"orders.py": sha256(b"first").hexdigest()}
+    (tmp_path / "compiled.json").write_text(json.dumps(manifest), encoding="utf-8")
+    refuse_stale_code(tmp_path)
+
+    source.write_text("second", encoding="utf-8")
+
+    with pytest.raises(StaleCodeError, match=r"orders\.py was changed after it was compiled"):
+        refuse_stale_code(tmp_path)
+
+
+def test_where_nothing_is_compiled_nothing_is_refused(tmp_path: Path) -> None:
+    refuse_stale_code(tmp_path)
