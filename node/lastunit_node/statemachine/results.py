@@ -120,13 +120,14 @@ class Served:
 class Applied:
     """What applying one entry gave: its nonce (0 for a no-op or undecodable bytes) and an answer per command."""
 
-    __slots__ = ("answers", "index", "nonce", "term")
+    __slots__ = ("_results", "answers", "index", "nonce", "term")
 
     def __init__(self, index: int, term: int, nonce: int, answers: Sequence[Result | Served]) -> None:
         self.index = index
         self.term = term
         self.nonce = nonce
         self.answers = answers
+        self._results: tuple[Result, ...] | None = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Applied) and self._fields() == other._fields()
@@ -142,9 +143,13 @@ class Applied:
 
     @property
     def results(self) -> tuple[Result, ...]:
-        """A result per command, made anew each time it is asked for."""
-        term, index = self.term, self.index
-        return tuple([each.result(term, index) if isinstance(each, Served) else each for each in self.answers])
+        """A result per command, made when it is asked for."""
+        if self._results is None:
+            self._results = tuple([self._result(answer) for answer in self.answers])
+        return self._results
+
+    def _result(self, answer: Result | Served) -> Result:
+        return answer.result(self.term, self.index) if isinstance(answer, Served) else answer
 
 
 class StateHash(NamedTuple):
