@@ -18,6 +18,7 @@ from lastunit_node.statemachine.table import Table
 from lastunit_node.statemachine.tables import HOLDS, RESERVATIONS, HoldRow, ReservationRow
 
 _DECODE: Final = JSONDecoder().raw_decode  # half the time of loads(), which looks for space around the value
+KEPT_SKUS: Final = 4_096  # of which it is remembered that nothing is due
 REFUSED: Final = 0
 HELD: Final = int(ReservationState.HELD)
 
@@ -122,6 +123,8 @@ class Reservations:
         self._rows = Table(connection, RESERVATIONS, digest, self._index)
         self._holds = Table(connection, HOLDS, None)
         self._unindexed: set[str] = set()  # skus whose holds changed since then
+        self._nothing_due: set[str] = set()  # skus without due holds at the clock of _looked_at; new ones are due later
+        self._looked_at = -1
         self._waiting = self._rows.count("state = 1") + self._rows.count("forget_at_tick IS NOT NULL")
 
     def find(self, reservation_id: str) -> ReservationRow | None:
@@ -165,11 +168,19 @@ class Reservations:
 
     def first_due_of(self, sku: str, clock: int) -> ReservationRow | None:
         """The first hold of a sku whose time has come."""
+        if self._looked_at != clock or len(self._nothing_due) > KEPT_SKUS:
+            self._looked_at = clock
+            self._nothing_due.clear()
+        if sku in self._nothing_due:
+            return None
         if sku in self._unindexed:
             self.write_back()
         order = "ORDER BY expires_at_tick, token_term, token_index, token_position LIMIT 1"
         found = self._holds.under(sku, f"expires_at_tick <= ? {order}", clock)
-        return self._rows.get(found[0].reservation_id) if found else None
+        if not found:
+            self._nothing_due.add(sku)
+            return None
+        return self._rows.get(found[0].reservation_id)
 
     def to_forget(self, clock: int, limit: int) -> list[ReservationRow]:
         """Ids whose retention is over."""
