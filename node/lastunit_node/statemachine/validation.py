@@ -28,6 +28,9 @@ from lastunit_node.statemachine.commands import (
 )
 
 
+_is_id: Final = limits.ID_PATTERN.fullmatch
+
+
 class InvalidField(Exception):
     """A field breaks a limit. `field` is its path in the proto's words, such as lines[3].quantity."""
 
@@ -48,7 +51,7 @@ def _check_integer(field: str, value: int, low: int, high: int) -> None:
 
 
 def _check_id(field: str, value: str) -> None:
-    if limits.ID_PATTERN.fullmatch(value) is None:
+    if _is_id(value) is None:
         raise InvalidField(field, "must be 1 to 64 characters of A-Z a-z 0-9 . _ : -")
 
 
@@ -62,7 +65,7 @@ def _check_lines(lines: tuple[Line, ...], fewest: int = 1) -> None:
     for position, (sku, quantity) in enumerate(lines):
         if not 1 <= quantity <= limits.MAX_QUANTITY:
             raise InvalidField(f"lines[{position}].quantity", f"must be 1 to {limits.MAX_QUANTITY} whole units")
-        if limits.ID_PATTERN.fullmatch(sku) is None:
+        if _is_id(sku) is None:
             _check_id(f"lines[{position}].sku", sku)
 
 
