@@ -6,7 +6,7 @@ Written for speed: lists in the tuples and not generators, and [:] because proto
 from collections.abc import Sequence
 from enum import Enum
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from lastunit.v1 import cluster_pb2, inventory_pb2
 from lastunit_client.errors import ProtocolError
@@ -28,6 +28,7 @@ from lastunit_client.models import (
 )
 
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
+_OUT_OF_STOCK: Final = Outcome.OUT_OF_STOCK
 _STATES: Final = {state.value: state for state in ReservationState}
 _ROLES: Final = {role.value: role for role in Role}
 
@@ -35,29 +36,31 @@ _ROLES: Final = {role.value: role for role in Role}
 def command_result(request_id: str, message: inventory_pb2.CommandResult) -> CommandResult:
     """The answer to the command with this id. ProtocolError for an outcome that this library does not know."""
     outcome = _OUTCOMES.get(message.outcome) or _unknown(Outcome, message.outcome, request_id)
-    rest = partial(_rest, message)
-    if message.HasField("reservation"):  # whose state may be unknown as well, and that is to be said now
-        return CommandResult(request_id, outcome, **rest())
     result: CommandResult = object.__new__(CommandResult)
     object.__setattr__(result, "request_id", request_id)
     object.__setattr__(result, "outcome", outcome)
-    object.__setattr__(result, "_rest", rest)
+    if message.HasField("reservation"):  # whose state may be unknown as well, and that is to be said now
+        _fill(message, result)
+    else:
+        object.__setattr__(result, "_fill", partial(_fill, message))
     return result
 
 
-def _rest(message: inventory_pb2.CommandResult) -> dict[str, Any]:
-    """All that a CommandResult has beside its id and its outcome."""
+def _fill(message: inventory_pb2.CommandResult, result: CommandResult) -> None:
+    """Set all that a result has beside its id and its outcome."""
     applied_index = message.applied_index
-    return {
-        "replayed": message.replayed,
-        "result_index": message.result_index,
-        "applied_index": applied_index,
-        "token": _token(message.token) if message.HasField("token") else None,
-        "expires_at_tick": message.expires_at_tick,
-        "units": _units(message.units),
-        "shortages": tuple([Shortage(short.sku, short.requested, short.available) for short in message.shortages[:]]),
-        "reservation": reservation(message.reservation, applied_index) if message.HasField("reservation") else None,
-    }
+    shortages = message.shortages[:] if result.outcome is _OUT_OF_STOCK else ()  # no other has any
+    object.__setattr__(result, "replayed", message.replayed)
+    object.__setattr__(result, "result_index", message.result_index)
+    object.__setattr__(result, "applied_index", applied_index)
+    object.__setattr__(result, "token", _token(message.token) if message.HasField("token") else None)
+    object.__setattr__(result, "expires_at_tick", message.expires_at_tick)
+    object.__setattr__(result, "units", _units(message.units))
+    object.__setattr__(
+        result, "shortages", tuple([Shortage(short.sku, short.requested, short.available) for short in shortages])
+    )
+    present = message.HasField("reservation")
+    object.__setattr__(result, "reservation", reservation(message.reservation, applied_index) if present else None)
 
 
 def reservation(message: inventory_pb2.Reservation, applied_index: int) -> Reservation:

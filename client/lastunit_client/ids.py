@@ -19,7 +19,7 @@ def new_id() -> str:
     Nothing but locality depends on the clock: the 80 random bits make the id unique, whatever the clock says. They are
     drawn for many ids at once, and a process made by fork() draws its own.
     """
-    return f"{time.time_ns() // 1_000_000 & _48_BITS:012x}{_random()}"
+    return (time.time_ns() // 1_000_000 & _48_BITS).to_bytes(6, "big").hex() + _random()
 
 
 def _random() -> str:

@@ -14,6 +14,10 @@ from lastunit_client.fencing import FencingToken
 from lastunit_client.models import Line, Lines
 from lastunit_client.wire import content, content_tag, number_tag, varint
 
+_INT64: Final = range(-(1 << 63), 1 << 63)
+_UINT64: Final = range(1 << 64)
+_UINT32: Final = range(1 << 32)
+
 _PLACE_ORDER: Final = content_tag(inventory_pb2.Command.PLACE_ORDER_FIELD_NUMBER)
 _PLACE_ORDER_ID: Final = content_tag(inventory_pb2.PlaceOrderRequest.RESERVATION_ID_FIELD_NUMBER)
 _PLACE_ORDER_LINES: Final = content_tag(inventory_pb2.PlaceOrderRequest.LINES_FIELD_NUMBER)
@@ -76,7 +80,7 @@ def _lines(tag: bytes, lines: Lines) -> bytes:
     for entry in entries:
         try:
             sku, quantity = (entry.sku, entry.quantity) if isinstance(entry, Line) else entry
-            number = _LINE_QUANTITY + varint(_within(index(quantity), -(1 << 63), 1 << 63))
+            number = _LINE_QUANTITY + varint(_in(_INT64, index(quantity)))
             encoded.append(content(tag, content(_LINE_SKU, sku.encode()) + number))
         except (AttributeError, TypeError, ValueError):
             message = f"expected sku and quantity, got {entry!r}"
@@ -86,15 +90,15 @@ def _lines(tag: bytes, lines: Lines) -> bytes:
 
 def _token(token: FencingToken) -> bytes:
     try:
-        term = varint(_within(index(token.term), 0, 1 << 64))
-        at = varint(_within(index(token.index), 0, 1 << 64))
-        position = varint(_within(index(token.position), 0, 1 << 32))
+        term = varint(_in(_UINT64, index(token.term)))
+        at = varint(_in(_UINT64, index(token.index)))
+        position = varint(_in(_UINT32, index(token.position)))
     except (AttributeError, TypeError, ValueError):
         raise InvalidRequestError("token", f"expected a FencingToken, got {token!r}") from None
     return _TOKEN_TERM + term + _TOKEN_INDEX + at + _TOKEN_POSITION + position
 
 
-def _within(value: int, low: int, end: int) -> int:
-    if low <= value < end:
+def _in(allowed: range, value: int) -> int:
+    if value in allowed:
         return value
     raise ValueError(value)

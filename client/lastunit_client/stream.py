@@ -57,7 +57,8 @@ class ExecuteStream:
         """The answer to an encoded command, to come by ends_at (loop time). Not once it `ended`."""
         answer: asyncio.Future[Answer] = self._loop.create_future()
         self._queue.put(Pending(command, ends_at, answer))
-        self._wake.set()
+        if len(self._queue) == 1:  # with more, it is awake, or will be when a message is answered
+            self._wake.set()
         self._deadlines.watch(ends_at)
         return answer
 

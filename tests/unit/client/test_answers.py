@@ -122,9 +122,9 @@ def test_threads_may_look_at_one_result_at_once() -> None:
 def test_a_result_that_was_looked_at_does_not_keep_its_message() -> None:
     read: list[weakref.ref[object]] = []
     result = reserved()
-    rest = object.__getattribute__(result, "_rest")
-    read.append(weakref.ref(rest))
-    del rest
+    fill = object.__getattribute__(result, "_fill")
+    read.append(weakref.ref(fill))
+    del fill
     assert result.token == RESERVED.token
     gc.collect()
     assert read[0]() is None
