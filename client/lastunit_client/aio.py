@@ -6,11 +6,11 @@ from types import TracebackType
 from typing import Self, TypeVar, overload
 
 from lastunit.v1 import cluster_pb2, inventory_pb2
-from lastunit_client import answers, commands
+from lastunit_client import answers, commands, orders
 from lastunit_client.calls import Calls
 from lastunit_client.checkout import Checkout, run_checkout
 from lastunit_client.fencing import FencingToken
-from lastunit_client.ids import given_or_new
+from lastunit_client.ids import new_id
 from lastunit_client.models import (
     ClusterStatus,
     CommandResult,
@@ -62,8 +62,8 @@ class AsyncInventoryClient:
         self, lines: Lines, *, reservation_id: str | None = None, timeout: float | None = None
     ) -> CommandResult:
         """Reserve and confirm at once, all lines or nothing: ORDER_PLACED with its units, or a refusal."""
-        request_id = given_or_new(reservation_id)
-        return await self._calls.command(request_id, commands.place_order(request_id, lines), timeout)
+        request_id = new_id() if reservation_id is None else reservation_id
+        return await self._calls.command(request_id, orders.place_order(request_id, lines), timeout)
 
     async def reserve(
         self,
@@ -74,8 +74,8 @@ class AsyncInventoryClient:
         timeout: float | None = None,
     ) -> CommandResult:
         """Hold units for hold_ticks full ticks (0: the cluster's default): RESERVED with its token, or a refusal."""
-        request_id = given_or_new(reservation_id)
-        return await self._calls.command(request_id, commands.reserve(request_id, lines, hold_ticks), timeout)
+        request_id = new_id() if reservation_id is None else reservation_id
+        return await self._calls.command(request_id, orders.reserve(request_id, lines, hold_ticks), timeout)
 
     async def confirm(
         self,
@@ -86,7 +86,7 @@ class AsyncInventoryClient:
         timeout: float | None = None,
     ) -> CommandResult:
         """Sell what is held. With lines only so many per sku (lowest numbers); the rest is freed."""
-        return await self._calls.command(reservation_id, commands.confirm(reservation_id, token, lines), timeout)
+        return await self._calls.command(reservation_id, orders.confirm(reservation_id, token, lines), timeout)
 
     async def release(
         self, reservation_id: str, token: FencingToken | None = None, *, timeout: float | None = None
@@ -106,7 +106,7 @@ class AsyncInventoryClient:
         self, reservation_id: str, units: Units, *, return_id: str | None = None, timeout: float | None = None
     ) -> CommandResult:
         """Put named units of a confirmed reservation back to available."""
-        request_id = given_or_new(return_id)
+        request_id = new_id() if return_id is None else return_id
         return await self._calls.command(request_id, commands.return_units(request_id, reservation_id, units), timeout)
 
     # Commands on stock.
@@ -115,8 +115,8 @@ class AsyncInventoryClient:
         self, lines: Lines, *, receipt_id: str | None = None, timeout: float | None = None
     ) -> CommandResult:
         """Add new units: RECEIVED with their numbers."""
-        request_id = given_or_new(receipt_id)
-        return await self._calls.command(request_id, commands.receive_stock(request_id, lines), timeout)
+        request_id = new_id() if receipt_id is None else receipt_id
+        return await self._calls.command(request_id, orders.receive_stock(request_id, lines), timeout)
 
     async def adjust_stock(
         self,
@@ -129,7 +129,7 @@ class AsyncInventoryClient:
         timeout: float | None = None,
     ) -> CommandResult:
         """Remove damaged or lost units from available: either a quantity (lowest numbers first) or named ranges."""
-        request_id = given_or_new(adjustment_id)
+        request_id = new_id() if adjustment_id is None else adjustment_id
         command = commands.adjust_stock(request_id, sku, quantity=quantity, ranges=ranges, reason=reason)
         return await self._calls.command(request_id, command, timeout)
 

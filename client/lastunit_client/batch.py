@@ -1,4 +1,4 @@
-"""Commands on their way: a queue that turns whatever waits in it into one message. No I/O, no linger."""
+"""Commands on their way, encoded: a queue that turns whatever waits in it into one message. No I/O, no linger."""
 
 import asyncio
 from collections import deque
@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from google.protobuf.duration_pb2 import Duration
 from grpc import StatusCode
 
 from lastunit.v1 import inventory_pb2
 from lastunit_client.failures import Failure, of_status
 from lastunit_client.limits import COMMAND_OVERHEAD_BYTES, MAX_COMMANDS, MAX_MESSAGE_BYTES, MAX_WAITING, PORTION
+from lastunit_client.wire import execute_request
 
 _REPLY_SECONDS: Final = 0.1  # a node gives up this much earlier than we do, so that its own verdict reaches us
 
@@ -27,9 +29,9 @@ class Pending:
 
     __slots__ = ("answer", "command", "ends_at", "sent", "size")
 
-    def __init__(self, command: inventory_pb2.Command, ends_at: float, answer: asyncio.Future[Answer]) -> None:
+    def __init__(self, command: bytes, ends_at: float, answer: asyncio.Future[Answer]) -> None:
         self.command = command
-        self.size = command.ByteSize() + COMMAND_OVERHEAD_BYTES
+        self.size = len(command) + COMMAND_OVERHEAD_BYTES
         self.ends_at = ends_at
         self.sent = False  # may have reached the node
         self.answer = answer
@@ -54,23 +56,24 @@ class Batch:
         """When the last of its attempts is given up, in loop time."""
         return max(pending.ends_at for pending in self.pending)
 
-    def request(self, sequence: int, now: float) -> inventory_pb2.ExecuteRequest:
+    def request(self, sequence: int, now: float) -> bytes:
         """The message. From here on its commands may be applied."""
-        request = inventory_pb2.ExecuteRequest(sequence=sequence)
+        commands = list[tuple[bytes, bytes]]()
+        milliseconds, timeout = 0, b""
         for pending in self.pending:
             pending.sent = True
-            command = request.commands.add()
-            command.CopyFrom(pending.command)
-            timeout = command.timeout
-            timeout.seconds, timeout.nanos = _node_time(pending.ends_at - now)
-        return request
+            left = _node_milliseconds(pending.ends_at - now)
+            if left != milliseconds:  # mostly that of the command before
+                milliseconds, timeout = left, _timeout(left)
+            commands.append((pending.command, timeout))
+        return execute_request(sequence, commands)
 
-    def settle(self, response: inventory_pb2.ExecuteResponse) -> None:
+    def settle(self, results: list[bytes]) -> None:
         """Give each command its part of the answer, some now and the others soon: none is lost if the stream ends.
 
-        ValueError when the parts do not match the commands; then none is given.
+        ValueError when the parts do not match the commands, DecodeError when one makes no sense; then none is given.
         """
-        _hand_out([(pending, _answer(part)) for pending, part in zip(self.pending, response.results, strict=True)])
+        _hand_out([(pending, _answer(result)) for pending, result in zip(self.pending, results, strict=True)])
 
     def fail(self, failure: Failure) -> None:
         """No answer for any of them."""
@@ -114,7 +117,9 @@ class CommandQueue:
             self._waiting.popleft().end(failure)
 
 
-def _answer(part: inventory_pb2.ExecuteResult) -> Answer:
+def _answer(encoded: bytes) -> Answer:
+    """One result of an ExecuteResponse; decoded by itself, so that who keeps it does not keep its neighbours."""
+    part = inventory_pb2.ExecuteResult.FromString(encoded)
     return part.result if part.HasField("result") else of_status(part.error)
 
 
@@ -127,6 +132,12 @@ def _hand_out(answers: list[tuple[Pending, Answer]], start: int = 0) -> None:
         asyncio.get_running_loop().call_soon(_hand_out, answers, end)
 
 
-def _node_time(left: float) -> tuple[int, int]:
-    """How long the node may take when we wait `left` seconds: seconds and nanoseconds, at least a microsecond."""
-    return divmod(max(1_000, int(1e9 * max(left - _REPLY_SECONDS, left / 2))), 1_000_000_000)
+def _node_milliseconds(left: float) -> int:
+    """How long the node may take when we wait `left` seconds."""
+    return max(1, int(1_000 * max(left - _REPLY_SECONDS, left / 2)))
+
+
+def _timeout(milliseconds: int) -> bytes:
+    """The part of an encoded command that says so."""
+    seconds, rest = divmod(milliseconds, 1_000)
+    return inventory_pb2.Command(timeout=Duration(seconds=seconds, nanos=rest * 1_000_000)).SerializeToString()

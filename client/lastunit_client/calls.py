@@ -4,26 +4,35 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
 from grpc import StatusCode
 
-from lastunit.v1 import inventory_pb2
 from lastunit_client import answers
 from lastunit_client.errors import ClientClosedError, InvalidRequestError
-from lastunit_client.failures import AttemptFailed, Failure
+from lastunit_client.failures import Failure
 from lastunit_client.limits import MAX_COMMAND_BYTES
 from lastunit_client.models import CommandResult
 from lastunit_client.node import ClusterMethod, InventoryMethod, Node
 from lastunit_client.nodes import NodePool
-from lastunit_client.retry import Attempts
+from lastunit_client.retry import Attempts, attempt_end
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
 AnswerT = TypeVar("AnswerT")
 
 _DOUBT_SECONDS: Final = 0.5  # a node that was silent for so long is tried last
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """An attempt without an answer: on which node, since when (loop time), why."""
+
+    endpoint: str
+    started: float
+    failure: Failure
 
 
 class Calls:
@@ -39,30 +48,41 @@ class Calls:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
-    async def command(self, request_id: str, command: inventory_pb2.Command, timeout: float | None) -> CommandResult:
-        """Get the command applied once and its answer; timeout in seconds, None for the client's."""
-        if command.ByteSize() > MAX_COMMAND_BYTES:
+    async def command(self, request_id: str, command: bytes, timeout: float | None) -> CommandResult:
+        """Get the encoded command applied once and its answer; timeout in seconds, None for the client's.
+
+        The first attempt is made in here: nearly every call needs no more, and a layer costs as much as a message.
+        """
+        if len(command) > MAX_COMMAND_BYTES:
             raise InvalidRequestError("", f"a command may have {MAX_COMMAND_BYTES} bytes", request_id=request_id)
-        result = await self._retried(lambda node, ends_at: node.execute(command, ends_at), timeout, request_id)
-        return answers.command_result(request_id, result)
+        started = self._running_loop().time()
+        deadline = self._deadline(timeout, started)
+        self._check_open(True, request_id)
+        endpoint = self._pool.pick()
+        answer = await self._node(endpoint).execute(command, attempt_end(started, deadline, self._attempt_timeout))
+        if isinstance(answer, Failure):
+            failed = _Failed(endpoint, started, answer)
+            answer = await self._retried(lambda node, end: node.execute(command, end), deadline, request_id, failed)
+        return answers.command_result(request_id, answer)
 
     async def query(
         self, method: InventoryMethod[RequestT, ResponseT], request: RequestT, timeout: float | None
     ) -> ResponseT:
         """Read on any node; timeout in seconds, None for the client's."""
-        return await self._retried(lambda node, ends_at: node.query(method, request, ends_at), timeout, None)
+        deadline = self._deadline(timeout, self._running_loop().time())
+        return await self._retried(lambda node, end: node.query(method, request, end), deadline, None, None)
 
     async def ask(
         self, endpoint: str, method: ClusterMethod[RequestT, ResponseT], request: RequestT, timeout: float | None
     ) -> ResponseT:
         """Ask that node, once; timeout in seconds, None for the client's."""
         self._check_open(definite=True)
-        attempts = self._attempts(timeout, self._running_loop().time())
-        try:
-            return await self._node(endpoint).ask(method, request, attempts.deadline)
-        except AttemptFailed as failed:
-            attempts.wait_after(failed.failure, _now())
-            raise attempts.error(failed.failure, endpoint, None) from None
+        attempts = self._attempts(self._deadline(timeout, self._running_loop().time()))
+        answer = await self._node(endpoint).ask(method, request, attempts.deadline)
+        if isinstance(answer, Failure):
+            attempts.wait_after(answer, _now())
+            raise attempts.error(answer, endpoint, None)
+        return answer
 
     async def close(self) -> None:
         """Close every connection; calls under way end with ClientClosedError."""
@@ -73,40 +93,45 @@ class Calls:
 
     async def _retried(
         self,
-        attempt: Callable[[Node, float], Awaitable[AnswerT]],
-        timeout: float | None,
+        attempt: Callable[[Node, float], Awaitable[AnswerT | Failure]],
+        deadline: float,
         request_id: str | None,
+        failed: _Failed | None,
     ) -> AnswerT:
-        """Attempt on one node after the other, until there is an answer or the call is over."""
-        loop = self._running_loop()
-        started = loop.time()
-        attempts = self._attempts(timeout, started)
-        failed_at: str | None = None
+        """Attempt on one node after the other, until there is an answer or the call is over. failed: the first one."""
+        attempts = self._attempts(deadline)
         while True:
+            if failed is not None:
+                await self._pause(attempts, failed, request_id)
             self._check_open(attempts.definite, request_id)
-            endpoint = self._pool.pick(failed_at)
-            try:
-                return await attempt(self._node(endpoint), attempts.next_end(started))
-            except AttemptFailed as failed:
-                failure = failed.failure
-            self._judge(endpoint, failure, started)
-            wait = attempts.wait_after(failure, loop.time())
-            self._check_open(attempts.definite, request_id)
-            if wait is None:
-                raise attempts.error(failure, endpoint, request_id)
-            await asyncio.sleep(wait)
-            failed_at = endpoint
-            started = loop.time()
+            started = _now()
+            endpoint = self._pool.pick(None if failed is None else failed.endpoint)
+            answer = await attempt(self._node(endpoint), attempts.next_end(started))
+            if not isinstance(answer, Failure):
+                return answer
+            failed = _Failed(endpoint, started, answer)
 
-    def _attempts(self, timeout: float | None, now: float) -> Attempts:
-        seconds = self._timeout if timeout is None else timeout
-        return Attempts(now + seconds, self._attempt_timeout, random.random)
+    async def _pause(self, attempts: Attempts, failed: _Failed, request_id: str | None) -> None:
+        """Wait until it is time for another attempt, or raise if there is to be none."""
+        now = _now()
+        self._judge(failed, now)
+        wait = attempts.wait_after(failed.failure, now)
+        self._check_open(attempts.definite, request_id)
+        if wait is None:
+            raise attempts.error(failed.failure, failed.endpoint, request_id)
+        await asyncio.sleep(wait)
 
-    def _judge(self, endpoint: str, failure: Failure, started: float) -> None:
+    def _deadline(self, timeout: float | None, now: float) -> float:
+        return now + (self._timeout if timeout is None else timeout)
+
+    def _attempts(self, deadline: float) -> Attempts:
+        return Attempts(deadline, self._attempt_timeout, random.random)
+
+    def _judge(self, failed: _Failed, now: float) -> None:
         """Put a failing node at the back; but being too slow for a very short deadline is no failing."""
-        hasty = failure.code is StatusCode.DEADLINE_EXCEEDED and _now() - started < _DOUBT_SECONDS
-        if failure.node_failed and not hasty:
-            self._pool.failed(endpoint)
+        hasty = failed.failure.code is StatusCode.DEADLINE_EXCEEDED and now - failed.started < _DOUBT_SECONDS
+        if failed.failure.node_failed and not hasty:
+            self._pool.failed(failed.endpoint)
 
     def _check_open(self, definite: bool, request_id: str | None = None) -> None:
         if self._closed:
@@ -123,9 +148,10 @@ class Calls:
 
     def _node(self, endpoint: str) -> Node:
         """The connection to it, made when first needed."""
-        if endpoint not in self._nodes:
-            self._nodes[endpoint] = Node(endpoint, partial(self._pool.failed, endpoint))
-        return self._nodes[endpoint]
+        node = self._nodes.get(endpoint)
+        if node is None:
+            node = self._nodes[endpoint] = Node(endpoint, partial(self._pool.failed, endpoint))
+        return node
 
 
 def _now() -> float:

@@ -1,101 +1,58 @@
-"""From a caller's arguments to messages of lastunit.v1. Says what is not even encodable; the nodes judge the rest."""
+"""From a caller's arguments to encoded commands of lastunit.v1, by protobuf; orders.py has those that are called most.
+
+Says what is not even encodable; the nodes judge the rest.
+"""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final
 
 from lastunit.v1 import inventory_pb2
+from lastunit_client.arguments import integer, text
 from lastunit_client.errors import InvalidRequestError
 from lastunit_client.fencing import FencingToken
-from lastunit_client.models import Line, Lines, Ranges, ReservationState, UnitRange, Units
-
-if TYPE_CHECKING:
-    from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
-
-_INT64: Final = range(-(1 << 63), 1 << 63)
+from lastunit_client.models import Ranges, ReservationState, UnitRange, Units
 
 
-def place_order(reservation_id: str, lines: Lines) -> inventory_pb2.Command:
-    """A PlaceOrder command."""
-    command = inventory_pb2.Command()
-    request = command.place_order  # filled in place: half the cost of a copy
-    request.reservation_id = _text("reservation_id", reservation_id)
-    _add_lines(request.lines, lines)
-    return command
-
-
-def reserve(reservation_id: str, lines: Lines, hold_ticks: int) -> inventory_pb2.Command:
-    """A Reserve command."""
-    command = inventory_pb2.Command()
-    request = command.reserve
-    request.reservation_id = _text("reservation_id", reservation_id)
-    request.hold_ticks = _integer("hold_ticks", hold_ticks)
-    _add_lines(request.lines, lines)
-    return command
-
-
-def confirm(reservation_id: str, token: FencingToken, lines: Lines | None) -> inventory_pb2.Command:
-    """A Confirm command; None confirms everything held, and an empty choice is refused, lest it sell everything."""
-    command = inventory_pb2.Command()
-    request = command.confirm
-    request.reservation_id = _text("reservation_id", reservation_id)
-    request.token.CopyFrom(_token(token))
-    if lines is not None:
-        _add_lines(request.lines, lines)
-        if not request.lines:
-            raise InvalidRequestError("lines", "name at least one, or give None to confirm everything held")
-    return command
-
-
-def release(reservation_id: str, token: FencingToken | None) -> inventory_pb2.Command:
+def release(reservation_id: str, token: FencingToken | None) -> bytes:
     """A Release command."""
     request = inventory_pb2.ReleaseRequest(
-        reservation_id=_text("reservation_id", reservation_id),
+        reservation_id=text("reservation_id", reservation_id),
         token=None if token is None else _token(token),
     )
-    return inventory_pb2.Command(release=request)
+    return inventory_pb2.Command(release=request).SerializeToString()
 
 
-def extend_hold(reservation_id: str, token: FencingToken, until_tick: int) -> inventory_pb2.Command:
+def extend_hold(reservation_id: str, token: FencingToken, until_tick: int) -> bytes:
     """An ExtendHold command."""
     request = inventory_pb2.ExtendHoldRequest(
-        reservation_id=_text("reservation_id", reservation_id),
+        reservation_id=text("reservation_id", reservation_id),
         token=_token(token),
-        until_tick=_integer("until_tick", until_tick),
+        until_tick=integer("until_tick", until_tick),
     )
-    return inventory_pb2.Command(extend_hold=request)
+    return inventory_pb2.Command(extend_hold=request).SerializeToString()
 
 
-def receive_stock(receipt_id: str, lines: Lines) -> inventory_pb2.Command:
-    """A ReceiveStock command."""
-    request = inventory_pb2.ReceiveStockRequest(receipt_id=_text("receipt_id", receipt_id))
-    _add_lines(request.lines, lines)
-    return inventory_pb2.Command(receive_stock=request)
-
-
-def adjust_stock(
-    adjustment_id: str, sku: str, *, quantity: int | None, ranges: Ranges | None, reason: str
-) -> inventory_pb2.Command:
+def adjust_stock(adjustment_id: str, sku: str, *, quantity: int | None, ranges: Ranges | None, reason: str) -> bytes:
     """An AdjustStock command, by quantity or by ranges."""
     if (quantity is None) == (ranges is None):
         raise InvalidRequestError("quantity", "give either a quantity or ranges", request_id=adjustment_id)
     request = inventory_pb2.AdjustStockRequest(
-        adjustment_id=_text("adjustment_id", adjustment_id),
-        sku=_text("sku", sku),
-        quantity=_integer("quantity", quantity or 0),
+        adjustment_id=text("adjustment_id", adjustment_id),
+        sku=text("sku", sku),
+        quantity=integer("quantity", quantity or 0),
         ranges=_ranges("ranges", () if ranges is None else ranges),
-        reason=_text("reason", reason),
+        reason=text("reason", reason),
     )
-    return inventory_pb2.Command(adjust_stock=request)
+    return inventory_pb2.Command(adjust_stock=request).SerializeToString()
 
 
-def return_units(return_id: str, reservation_id: str, units: Units) -> inventory_pb2.Command:
+def return_units(return_id: str, reservation_id: str, units: Units) -> bytes:
     """A ReturnUnits command."""
     request = inventory_pb2.ReturnUnitsRequest(
-        return_id=_text("return_id", return_id),
-        reservation_id=_text("reservation_id", reservation_id),
+        return_id=text("return_id", return_id),
+        reservation_id=text("reservation_id", reservation_id),
         lines=_unit_lines(units),
     )
-    return inventory_pb2.Command(return_units=request)
+    return inventory_pb2.Command(return_units=request).SerializeToString()
 
 
 def read_options(stale: bool, min_index: int) -> inventory_pb2.ReadOptions:
@@ -116,20 +73,6 @@ def list_reservations(
     return inventory_pb2.ListReservationsRequest(state=wanted, page_size=page_size, options=options)
 
 
-def _text(field: str, value: str) -> str:
-    try:
-        value.encode()
-    except (AttributeError, UnicodeEncodeError):
-        raise InvalidRequestError(field, f"expected text, got {value!r}") from None
-    return value
-
-
-def _integer(field: str, value: object) -> int:
-    if not isinstance(value, int) or value not in _INT64:
-        raise InvalidRequestError(field, f"expected a 64-bit integer, got {value!r}")
-    return value
-
-
 def _token(token: FencingToken) -> inventory_pb2.FencingToken:
     try:
         return inventory_pb2.FencingToken(term=token.term, index=token.index, position=token.position)
@@ -137,25 +80,12 @@ def _token(token: FencingToken) -> inventory_pb2.FencingToken:
         raise InvalidRequestError("token", f"expected a FencingToken, got {token!r}") from None
 
 
-def _add_lines(added: "RepeatedCompositeFieldContainer[inventory_pb2.Line]", lines: Lines) -> None:
-    pairs: Iterable[Line | tuple[str, int]] = lines.items() if isinstance(lines, Mapping) else lines
-    for entry in pairs:
-        try:
-            sku, quantity = (entry.sku, entry.quantity) if isinstance(entry, Line) else entry
-            added.add(sku=sku, quantity=quantity)
-        except (TypeError, ValueError):
-            message = f"expected sku and quantity, got {entry!r}"
-            raise InvalidRequestError(f"lines[{len(added)}]", message) from None
-
-
 def _unit_lines(units: Units) -> list[inventory_pb2.UnitLine]:
     pairs: Iterable[tuple[str, Ranges]] = (
         units.items() if isinstance(units, Mapping) else ((line.sku, line.ranges) for line in units)
     )
     return [
-        inventory_pb2.UnitLine(
-            sku=_text(f"lines[{number}].sku", sku), ranges=_ranges(f"lines[{number}].ranges", ranges)
-        )
+        inventory_pb2.UnitLine(sku=text(f"lines[{number}].sku", sku), ranges=_ranges(f"lines[{number}].ranges", ranges))
         for number, (sku, ranges) in enumerate(pairs)
     ]
 

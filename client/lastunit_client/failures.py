@@ -52,14 +52,6 @@ class Failure:
         return self.code in _NODE_FAILED
 
 
-class AttemptFailed(Exception):
-    """Carries a Failure from an attempt to the retry loop; never leaves the library."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-
-
 def of_status(status: status_pb2.Status) -> Failure:
     """From a google.rpc.Status, as one command of an Execute message gets it. Indefinite unless it says otherwise."""
     code = _CODES.get(status.code, StatusCode.UNKNOWN)

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from lastunit_client.fencing import FencingToken
+from lastunit_client.read_later import ReadLater
 
 
 class Outcome(Enum):
@@ -132,7 +133,7 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
-class CommandResult:
+class CommandResult(ReadLater):
     """The answer to one command: what `outcome` says, and for refusals why.
 
     When `replayed`, the id was answered before and everything but `reservation` is that first answer again.

@@ -1,18 +1,18 @@
 """One node as the library sees it: a channel, the shared Execute stream on it, and plain calls for queries."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import grpc
 from grpc import StatusCode
 
-from lastunit.v1 import inventory_pb2
 from lastunit.v1.cluster_pb2_grpc import ClusterServiceStub
 from lastunit.v1.inventory_pb2_grpc import InventoryServiceStub
+from lastunit_client.batch import Answer
 from lastunit_client.channel import open_channel
-from lastunit_client.failures import AttemptFailed, Failure, of_rpc_error
+from lastunit_client.failures import Failure, of_rpc_error
 from lastunit_client.stream import ExecuteStream
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ ClusterMethod: TypeAlias = Callable[["ClusterServiceAsyncStub"], grpc.aio.UnaryU
 
 
 class Node:
-    """Connects when first used. on_failed: called when its stream broke. Every method raises AttemptFailed."""
+    """Connects when first used. on_failed: called when its stream broke. What gives no answer gives a Failure."""
 
     def __init__(self, endpoint: str, on_failed: Callable[[], None]) -> None:
         self._channel = open_channel(endpoint)
@@ -38,17 +38,22 @@ class Node:
         self._on_failed = on_failed
         self._stream: ExecuteStream | None = None
 
-    def execute(self, command: inventory_pb2.Command, ends_at: float) -> Awaitable[inventory_pb2.CommandResult]:
-        """One attempt of a command, until ends_at (loop time), in the stream that all callers share."""
-        if self._stream is None or self._stream.ended:
-            self._stream = ExecuteStream(self._inventory, self._on_failed)
-        return self._stream.execute(command, ends_at)
+    def execute(self, command: bytes, ends_at: float) -> "asyncio.Future[Answer]":
+        """One attempt of an encoded command, until ends_at (loop time), in the stream that all callers share."""
+        stream = self._stream
+        if stream is None or stream.ended:
+            stream = self._stream = ExecuteStream(self._channel, self._on_failed)
+        return stream.execute(command, ends_at)
 
-    async def query(self, method: InventoryMethod[RequestT, ResponseT], request: RequestT, ends_at: float) -> ResponseT:
+    async def query(
+        self, method: InventoryMethod[RequestT, ResponseT], request: RequestT, ends_at: float
+    ) -> ResponseT | Failure:
         """One attempt of a query, until ends_at (loop time)."""
         return await _unary(method(self._inventory), request, ends_at)
 
-    async def ask(self, method: ClusterMethod[RequestT, ResponseT], request: RequestT, ends_at: float) -> ResponseT:
+    async def ask(
+        self, method: ClusterMethod[RequestT, ResponseT], request: RequestT, ends_at: float
+    ) -> ResponseT | Failure:
         """One attempt of a call about this node, until ends_at (loop time)."""
         return await _unary(method(self._cluster), request, ends_at)
 
@@ -61,16 +66,16 @@ class Node:
 
 async def _unary(
     call: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]", request: RequestT, ends_at: float
-) -> ResponseT:
+) -> ResponseT | Failure:
     """A call that changes no stock, so that its failure is always definite."""
     try:
         return await call(request, timeout=ends_at - asyncio.get_running_loop().time())
     except grpc.aio.AioRpcError as error:
-        raise AttemptFailed(replace(of_rpc_error(error), definite=True)) from None
+        return replace(of_rpc_error(error), definite=True)
     except asyncio.CancelledError:
         if _cancelled_by_caller():
             raise
-        raise AttemptFailed(Failure(StatusCode.CANCELLED, "the channel was closed", definite=True)) from None
+        return Failure(StatusCode.CANCELLED, "the channel was closed", definite=True)
 
 
 def _cancelled_by_caller() -> bool:

@@ -15,6 +15,13 @@ _LONGEST_WAIT: Final = 1.0  # seconds
 _SHORTEST_SPLIT: Final = 0.5  # seconds; with less time left, one attempt gets all of it
 
 
+def attempt_end(now: float, deadline: float, attempt_timeout: float) -> float:
+    """When to give up on an attempt that starts now, of a call that ends at the deadline."""
+    left = deadline - now
+    share = left if left <= _SHORTEST_SPLIT else left / 2
+    return now + min(attempt_timeout, share)
+
+
 class Attempts:
     """One call's attempts: how long the next may take, and what all of them came to.
 
@@ -30,9 +37,7 @@ class Attempts:
 
     def next_end(self, now: float) -> float:
         """When to give up on an attempt that starts now."""
-        left = self.deadline - now
-        share = left if left <= _SHORTEST_SPLIT else left / 2
-        return now + min(self._attempt_timeout, share)
+        return attempt_end(now, self.deadline, self._attempt_timeout)
 
     def wait_after(self, failure: Failure, now: float) -> float | None:
         """Seconds to wait before the next attempt; None when there is to be none."""

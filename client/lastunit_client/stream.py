@@ -12,21 +12,20 @@ import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import grpc
 from grpc import StatusCode
 
-from lastunit.v1 import inventory_pb2
-from lastunit_client.batch import SILENT, Batch, CommandQueue, Pending
+from lastunit_client.batch import SILENT, Answer, Batch, CommandQueue, Pending
 from lastunit_client.deadlines import Deadlines
-from lastunit_client.failures import AttemptFailed, Failure, of_rpc_error
+from lastunit_client.failures import Failure, of_rpc_error
 from lastunit_client.limits import MAX_IN_FLIGHT
+from lastunit_client.wire import execute_response
 
-if TYPE_CHECKING:
-    from lastunit.v1.inventory_pb2_grpc import InventoryServiceAsyncStub
+_Call: TypeAlias = "grpc.aio.StreamStreamCall[bytes, bytes]"
 
-_Call: TypeAlias = "grpc.aio.StreamStreamCall[inventory_pb2.ExecuteRequest, inventory_pb2.ExecuteResponse]"
+_METHOD: Final = "/lastunit.v1.InventoryService/Execute"
 
 _GRACE_SECONDS: Final = 0.5  # a message still unanswered so long after its last caller gave up: the node hangs
 
@@ -37,8 +36,8 @@ _CLOSED: Final = Failure(StatusCode.UNAVAILABLE, "the client was closed", defini
 class ExecuteStream:
     """A running stream. on_failed: called once when it ends other than by close()."""
 
-    def __init__(self, stub: "InventoryServiceAsyncStub", on_failed: Callable[[], None]) -> None:
-        self._stub = stub
+    def __init__(self, channel: grpc.aio.Channel, on_failed: Callable[[], None]) -> None:
+        self._channel = channel
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
         self._queue = CommandQueue()
@@ -54,15 +53,13 @@ class ExecuteStream:
         """Whether a new stream is needed."""
         return self._end.done()
 
-    async def execute(self, command: inventory_pb2.Command, ends_at: float) -> inventory_pb2.CommandResult:
-        """The command's result. AttemptFailed at ends_at (loop time). Not once it `ended`."""
-        pending = Pending(command, ends_at, self._loop.create_future())
-        self._queue.put(pending)
-        self._wake.set()
+    def execute(self, command: bytes, ends_at: float) -> "asyncio.Future[Answer]":
+        """The answer to an encoded command, to come by ends_at (loop time). Not once it `ended`."""
+        answer: asyncio.Future[Answer] = self._loop.create_future()
+        self._queue.put(Pending(command, ends_at, answer))
+        if len(self._queue) == 1:  # with more, it is awake, or will be when a message is answered
+            self._wake.set()
         self._deadlines.watch(ends_at)
-        answer = await pending.answer
-        if isinstance(answer, Failure):
-            raise AttemptFailed(answer)
         return answer
 
     async def close(self) -> None:
@@ -83,7 +80,7 @@ class ExecuteStream:
 
     async def _live(self) -> None:
         """Read and write until either finds the end; then fail what is left."""
-        call = self._stub.Execute()
+        call: _Call = self._channel.stream_stream(_METHOD)()  # bytes: messages are encoded and decoded in here
         parts = [asyncio.create_task(self._until_end(part)) for part in (self._write(call), self._read(call))]
         failure = await self._end
         call.cancel()
@@ -128,10 +125,11 @@ class ExecuteStream:
 
     async def _read(self, call: _Call) -> None:
         async for response in call:
-            batch, watchdog = self._in_flight[response.sequence]
-            batch.settle(response)
+            sequence, results = execute_response(response)
+            batch, watchdog = self._in_flight[sequence]
+            batch.settle(results)
             watchdog.cancel()
-            del self._in_flight[response.sequence]
+            del self._in_flight[sequence]
             self._wake.set()
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from lastunit.v1 import inventory_pb2
-from lastunit_client import AsyncInventoryClient, Line
+from lastunit_client import AsyncInventoryClient, Line, orders
 from lastunit_client.batch import QUEUE_FULL, SILENT, Batch, CommandQueue, Pending
 from lastunit_client.deadlines import Deadlines
 from lastunit_client.failures import Failure
@@ -22,8 +22,8 @@ from lastunit_client.limits import (
 from .fake_node import ACCEPTED, FakeNode, until
 
 
-def a_command(name: str = "a") -> inventory_pb2.Command:
-    return inventory_pb2.Command(place_order=inventory_pb2.PlaceOrderRequest(reservation_id=name))
+def a_command(name: str = "a") -> bytes:
+    return orders.place_order(name, {})
 
 
 def a_pending(name: str = "a") -> Pending:
@@ -115,14 +115,14 @@ async def test_a_failure_is_definite_for_what_was_never_sent(sent: bool) -> None
 # Portions.
 
 
-def a_response(answered: int) -> inventory_pb2.ExecuteResponse:
+def some_results(answered: int) -> list[bytes]:
     result = inventory_pb2.CommandResult(outcome=ACCEPTED["place_order"])
-    return inventory_pb2.ExecuteResponse(results=[inventory_pb2.ExecuteResult(result=result)] * answered)
+    return [inventory_pb2.ExecuteResult(result=result).SerializeToString()] * answered
 
 
 async def test_answers_are_handed_out_in_portions_and_callers_run_in_between() -> None:
     batch = Batch(tuple(a_pending() for _ in range(2 * PORTION + 1)))
-    batch.settle(a_response(len(batch.pending)))
+    batch.settle(some_results(len(batch.pending)))
     done = []
     for _ in range(3):
         done.append(sum(pending.answer.done() for pending in batch.pending))
@@ -134,7 +134,7 @@ async def test_answers_are_handed_out_in_portions_and_callers_run_in_between() -
 async def test_parts_that_do_not_match_the_commands_answer_none(answered: int) -> None:
     batch = Batch(tuple(a_pending() for _ in range(2 * PORTION)))
     with pytest.raises(ValueError, match="zip"):
-        batch.settle(a_response(answered))
+        batch.settle(some_results(answered))
     assert not any(pending.answer.done() for pending in batch.pending)
 
 

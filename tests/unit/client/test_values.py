@@ -2,6 +2,9 @@
 
 import doctest
 import re
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,10 +24,15 @@ from lastunit_client import (
     UnitRange,
     commands,
     fencing,
+    orders,
 )
 from lastunit_client.ids import new_id
 
 TOKEN = FencingToken(2, 57, 3)
+
+
+def decoded(command: bytes) -> inventory_pb2.Command:
+    return inventory_pb2.Command.FromString(command)
 
 
 def test_tokens_are_ordered_by_term_then_index_then_position() -> None:
@@ -76,13 +84,13 @@ def test_accepted_and_refused_outcomes_differ() -> None:
 
 @pytest.mark.parametrize("lines", [{"VASE": 2}, [("VASE", 2)], [Line("VASE", 2)], iter([("VASE", 2)])])
 def test_lines_may_be_written_in_several_ways(lines: Any) -> None:
-    command = commands.place_order("r1", lines)
-    assert [(line.sku, line.quantity) for line in command.place_order.lines] == [("VASE", 2)]
+    order = decoded(orders.place_order("r1", lines)).place_order
+    assert [(line.sku, line.quantity) for line in order.lines] == [("VASE", 2)]
 
 
 @pytest.mark.parametrize("units", [{"VASE": [(1, 3)]}, [UnitLine("VASE", (UnitRange(1, 3),))]])
 def test_units_may_be_written_in_several_ways(units: Any) -> None:
-    line = commands.return_units("x", "r1", units).return_units.lines[0]
+    line = decoded(commands.return_units("x", "r1", units)).return_units.lines[0]
     assert (line.sku, [(units.first, units.last) for units in line.ranges]) == ("VASE", [(1, 3)])
 
 
@@ -92,22 +100,30 @@ def test_units_can_be_counted_and_named() -> None:
 
 
 def test_absent_and_present_arguments_are_told_apart() -> None:
-    assert not commands.release("r1", None).release.HasField("token")
-    assert commands.release("r1", TOKEN).release.token.index == 57
-    assert not commands.confirm("r1", TOKEN, None).confirm.lines
-    assert commands.adjust_stock("a", "VASE", quantity=2, ranges=None, reason="").adjust_stock.quantity == 2
+    assert not decoded(commands.release("r1", None)).release.HasField("token")
+    assert decoded(commands.release("r1", TOKEN)).release.token.index == 57
+    assert not decoded(orders.confirm("r1", TOKEN, None)).confirm.lines
+    by_quantity = commands.adjust_stock("a", "VASE", quantity=2, ranges=None, reason="")
+    assert decoded(by_quantity).adjust_stock.quantity == 2
 
 
 MALFORMED: list[tuple[str, Callable[[], object]]] = [
-    ("reservation_id", lambda: commands.place_order(7, {"VASE": 1})),  # type: ignore[arg-type]
-    ("reservation_id", lambda: commands.place_order("\ud800", {"VASE": 1})),
-    ("lines[1]", lambda: commands.place_order("r1", [("VASE", 1), ("VASE", "two")])),  # type: ignore[list-item]
-    ("lines[0]", lambda: commands.place_order("r1", "VASE")),  # type: ignore[arg-type]
-    ("lines[0]", lambda: commands.place_order("r1", {"VASE": 1 << 64})),
-    ("hold_ticks", lambda: commands.reserve("r1", {"VASE": 1}, 1 << 63)),
-    ("token", lambda: commands.confirm("r1", "2.57.3", None)),  # type: ignore[arg-type]
-    ("token", lambda: commands.confirm("r1", FencingToken(-1, 0, 0), None)),
-    ("lines", lambda: commands.confirm("r1", TOKEN, {})),
+    ("reservation_id", lambda: orders.place_order(7, {"VASE": 1})),
+    ("reservation_id", lambda: orders.place_order("\ud800", {"VASE": 1})),
+    ("lines[1]", lambda: orders.place_order("r1", [("VASE", 1), ("VASE", "two")])),  # type: ignore[list-item]
+    ("lines[0]", lambda: orders.place_order("r1", "VASE")),  # type: ignore[arg-type]
+    ("lines[0]", lambda: orders.place_order("r1", {"VASE": 1 << 64})),
+    ("lines[0]", lambda: orders.place_order("r1", {"VASE": -(1 << 63) - 1})),
+    ("lines[0]", lambda: orders.place_order("r1", {"VASE": 1.0})),  # type: ignore[arg-type]
+    ("lines[0]", lambda: orders.place_order("r1", {"\ud800": 1})),
+    ("receipt_id", lambda: orders.receive_stock(None, {"VASE": 1})),
+    ("hold_ticks", lambda: orders.reserve("r1", {"VASE": 1}, "soon")),
+    ("hold_ticks", lambda: orders.reserve("r1", {"VASE": 1}, 1 << 63)),
+    ("token", lambda: orders.confirm("r1", "2.57.3", None)),  # type: ignore[arg-type]
+    ("token", lambda: orders.confirm("r1", FencingToken(-1, 0, 0), None)),
+    ("token", lambda: orders.confirm("r1", FencingToken(0, 0, 1 << 32), None)),
+    ("token", lambda: orders.confirm("r1", FencingToken(0, 1 << 64, 0), None)),
+    ("lines", lambda: orders.confirm("r1", TOKEN, {})),
     ("quantity", lambda: commands.adjust_stock("a", "VASE", quantity=None, ranges=None, reason="")),
     ("quantity", lambda: commands.adjust_stock("a", "VASE", quantity=1, ranges=[(1, 1)], reason="")),
     ("ranges[0]", lambda: commands.adjust_stock("a", "VASE", quantity=None, ranges=[(1,)], reason="")),  # type: ignore[list-item]
@@ -135,6 +151,35 @@ def test_ids_are_unique_and_valid() -> None:
 def test_ids_are_unique_and_valid_whatever_the_clock_says(monkeypatch: pytest.MonkeyPatch, clock: int) -> None:
     monkeypatch.setattr("time.time_ns", lambda: clock)
     test_ids_are_unique_and_valid()
+
+
+def test_threads_get_ids_of_their_own() -> None:
+    made: list[str] = []
+    threads = [threading.Thread(target=lambda: made.extend(new_id() for _ in range(5_000))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({each[12:] for each in made}) == len(made) == 20_000
+
+
+FORKS = """
+import os
+from lastunit_client.ids import new_id
+
+new_id()  # what was drawn beside it is there to be copied
+for _ in range(3):
+    if os.fork():
+        os.wait()
+for _ in range(100):
+    os.write(1, new_id().encode() + b"\\n")
+"""
+
+
+def test_forks_get_ids_of_their_own() -> None:
+    """A parent and its children: eight processes, each forked from one that had drawn ahead."""
+    made = subprocess.run([sys.executable, "-c", FORKS], check=True, capture_output=True, text=True).stdout.split()
+    assert len({each[12:] for each in made}) == len(made) == 800
 
 
 def test_later_ids_are_larger(monkeypatch: pytest.MonkeyPatch) -> None:

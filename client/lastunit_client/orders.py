@@ -1,0 +1,104 @@
+"""Commands that are made of lines, encoded by hand (wire.py): most calls are one of these. commands.py has the others.
+
+Says what is not even encodable; the nodes judge the rest. Ids and numbers are what a caller gave: hence Any.
+"""
+
+from collections.abc import Iterable, Mapping
+from operator import index
+from typing import Any, Final
+
+from lastunit.v1 import inventory_pb2
+from lastunit_client.arguments import integer, utf8
+from lastunit_client.errors import InvalidRequestError
+from lastunit_client.fencing import FencingToken
+from lastunit_client.models import Line, Lines
+from lastunit_client.wire import content, content_tag, number_tag, varint
+
+_INT64: Final = range(-(1 << 63), 1 << 63)
+_UINT64: Final = range(1 << 64)
+_UINT32: Final = range(1 << 32)
+
+_PLACE_ORDER: Final = content_tag(inventory_pb2.Command.PLACE_ORDER_FIELD_NUMBER)
+_PLACE_ORDER_ID: Final = content_tag(inventory_pb2.PlaceOrderRequest.RESERVATION_ID_FIELD_NUMBER)
+_PLACE_ORDER_LINES: Final = content_tag(inventory_pb2.PlaceOrderRequest.LINES_FIELD_NUMBER)
+
+_RESERVE: Final = content_tag(inventory_pb2.Command.RESERVE_FIELD_NUMBER)
+_RESERVE_ID: Final = content_tag(inventory_pb2.ReserveRequest.RESERVATION_ID_FIELD_NUMBER)
+_RESERVE_LINES: Final = content_tag(inventory_pb2.ReserveRequest.LINES_FIELD_NUMBER)
+_RESERVE_HOLD_TICKS: Final = number_tag(inventory_pb2.ReserveRequest.HOLD_TICKS_FIELD_NUMBER)
+
+_CONFIRM: Final = content_tag(inventory_pb2.Command.CONFIRM_FIELD_NUMBER)
+_CONFIRM_ID: Final = content_tag(inventory_pb2.ConfirmRequest.RESERVATION_ID_FIELD_NUMBER)
+_CONFIRM_TOKEN: Final = content_tag(inventory_pb2.ConfirmRequest.TOKEN_FIELD_NUMBER)
+_CONFIRM_LINES: Final = content_tag(inventory_pb2.ConfirmRequest.LINES_FIELD_NUMBER)
+
+_RECEIVE_STOCK: Final = content_tag(inventory_pb2.Command.RECEIVE_STOCK_FIELD_NUMBER)
+_RECEIVE_STOCK_ID: Final = content_tag(inventory_pb2.ReceiveStockRequest.RECEIPT_ID_FIELD_NUMBER)
+_RECEIVE_STOCK_LINES: Final = content_tag(inventory_pb2.ReceiveStockRequest.LINES_FIELD_NUMBER)
+
+_LINE_SKU: Final = content_tag(inventory_pb2.Line.SKU_FIELD_NUMBER)
+_LINE_QUANTITY: Final = number_tag(inventory_pb2.Line.QUANTITY_FIELD_NUMBER)
+
+_TOKEN_TERM: Final = number_tag(inventory_pb2.FencingToken.TERM_FIELD_NUMBER)
+_TOKEN_INDEX: Final = number_tag(inventory_pb2.FencingToken.INDEX_FIELD_NUMBER)
+_TOKEN_POSITION: Final = number_tag(inventory_pb2.FencingToken.POSITION_FIELD_NUMBER)
+
+
+def place_order(reservation_id: Any, lines: Lines) -> bytes:
+    """A PlaceOrder command."""
+    request = content(_PLACE_ORDER_ID, utf8("reservation_id", reservation_id)) + _lines(_PLACE_ORDER_LINES, lines)
+    return content(_PLACE_ORDER, request)
+
+
+def reserve(reservation_id: Any, lines: Lines, hold_ticks: Any) -> bytes:
+    """A Reserve command."""
+    request = content(_RESERVE_ID, utf8("reservation_id", reservation_id)) + _lines(_RESERVE_LINES, lines)
+    return content(_RESERVE, request + _RESERVE_HOLD_TICKS + varint(integer("hold_ticks", hold_ticks)))
+
+
+def confirm(reservation_id: Any, token: FencingToken, lines: Lines | None) -> bytes:
+    """A Confirm command; None confirms everything held, and an empty choice is refused, lest it sell everything."""
+    request = content(_CONFIRM_ID, utf8("reservation_id", reservation_id)) + content(_CONFIRM_TOKEN, _token(token))
+    if lines is not None:
+        chosen = _lines(_CONFIRM_LINES, lines)
+        if not chosen:
+            raise InvalidRequestError("lines", "name at least one, or give None to confirm everything held")
+        request += chosen
+    return content(_CONFIRM, request)
+
+
+def receive_stock(receipt_id: Any, lines: Lines) -> bytes:
+    """A ReceiveStock command."""
+    request = content(_RECEIVE_STOCK_ID, utf8("receipt_id", receipt_id)) + _lines(_RECEIVE_STOCK_LINES, lines)
+    return content(_RECEIVE_STOCK, request)
+
+
+def _lines(tag: bytes, lines: Lines) -> bytes:
+    """Lines, as callers write them, of a request that has them under this tag."""
+    entries: Iterable[Any] = lines.items() if isinstance(lines, (dict, Mapping)) else lines
+    encoded: list[bytes] = []
+    for entry in entries:
+        try:
+            sku, quantity = (entry.sku, entry.quantity) if isinstance(entry, Line) else entry
+            number = _LINE_QUANTITY + varint(_in(_INT64, index(quantity)))
+            encoded.append(content(tag, content(_LINE_SKU, sku.encode()) + number))
+        except (AttributeError, TypeError, ValueError):
+            message = f"expected sku and quantity, got {entry!r}"
+            raise InvalidRequestError(f"lines[{len(encoded)}]", message) from None
+    return b"".join(encoded)
+
+
+def _token(token: FencingToken) -> bytes:
+    try:
+        term = varint(_in(_UINT64, index(token.term)))
+        at = varint(_in(_UINT64, index(token.index)))
+        position = varint(_in(_UINT32, index(token.position)))
+    except (AttributeError, TypeError, ValueError):
+        raise InvalidRequestError("token", f"expected a FencingToken, got {token!r}") from None
+    return _TOKEN_TERM + term + _TOKEN_INDEX + at + _TOKEN_POSITION + position
+
+
+def _in(allowed: range, value: int) -> int:
+    if value in allowed:
+        return value
+    raise ValueError(value)
