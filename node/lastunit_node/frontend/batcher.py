@@ -17,9 +17,10 @@ Reads join each attempt that has not begun: the entry is then proposed after the
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
+from types import TracebackType
 from typing import Final
 
 from lastunit_node.frontend.errors import CallError, deadline_exceeded, internal, stopping, unavailable
@@ -44,6 +45,27 @@ _WHY: Final = {
 }
 
 log = logging.getLogger(__name__)
+
+
+class _Held:
+    """Holds all of these: a class, since mypyc has no asynchronous generators."""
+
+    def __init__(self, parts: Sequence[asyncio.Lock | asyncio.Semaphore]) -> None:
+        self._parts = parts
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> None:
+        """Get one after the other; none, when that is cancelled."""
+        async with AsyncExitStack() as stack:
+            for part in self._parts:
+                await stack.enter_async_context(part)
+            self._stack = stack.pop_all()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give them back."""
+        await self._stack.aclose()
 
 
 class Batcher:
@@ -90,14 +112,9 @@ class Batcher:
         """Wait until this node has applied an entry that was proposed after this call; that index. Else CallError."""
         return (await self._answered(Work((), (deadline,), 0))).applied_index
 
-    @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
+    def held(self) -> AbstractAsyncContextManager[None]:
         """Let the attempts under way end, and begin no other meanwhile. What arrives waits."""
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._entrance)
-            for _ in range(MAX_IN_FLIGHT):
-                await stack.enter_async_context(self._attempts)
-            yield
+        return _Held([self._entrance, *[self._attempts] * MAX_IN_FLIGHT])
 
     async def _answered(self, work: Work) -> Answers:
         if self._refusal:

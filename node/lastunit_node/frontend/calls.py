@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 from typing import Any, NoReturn
 
 import grpc
@@ -18,26 +17,39 @@ Context = grpc.aio.ServicerContext[Any, Any]
 log = logging.getLogger(__name__)
 
 
-@asynccontextmanager
-async def answering(context: Context, gate: Gate | None = None) -> AsyncIterator[float]:
-    """Run a call's body; gives its deadline in loop time. A CallError ends the call with its status.
+class Answering:
+    """Around a call's body; gives its deadline in loop time. A CallError ends the call with its status.
 
-    Without a gate the call is served while draining, too.
+    Without a gate the call is served while draining, too. (A class: a generator takes three times as long.)
     """
-    try:
-        if gate is None:
-            yield deadline_of(context)
-        else:
-            with gate:
-                yield deadline_of(context)
-    except CallError as error:
-        await abort(context, error)
-    except Exception:
-        log.exception("a call failed")
-        await abort(context, internal("the call failed, and this node's log says how", definite=False))
+
+    def __init__(self, context: Context, gate: Gate | None = None) -> None:
+        self._context = context
+        self._gate = gate
+
+    async def __aenter__(self) -> float:
+        """Let the call in."""
+        if self._gate is not None:
+            try:
+                self._gate.enter()
+            except CallError as error:
+                await abort(self._context, error)
+        return deadline_of(self._context)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Note that the call ended, and answer it, if its body did not."""
+        if self._gate is not None:
+            self._gate.leave()
+        if isinstance(error, CallError):
+            await abort(self._context, error)
+        if isinstance(error, Exception):
+            log.error("a call failed", exc_info=error)
+            await abort(self._context, internal("the call failed, and this node's log says how", definite=False))
 
 
-def deadline_of(context: Context) -> float:
+def deadline_of(context: Any) -> float:  # whose stub knows no call without a deadline
     """When the call must have been answered, in loop time."""
     return asyncio.get_running_loop().time() + seconds_for(context.time_remaining())
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from lastunit.v1 import catchup_pb2 as pb
 from lastunit.v1 import catchup_pb2_grpc
 from lastunit_node.copies import CopyInfo, NoRoom, discard_copy, make_copy
-from lastunit_node.frontend.calls import Context, answering
+from lastunit_node.frontend.calls import Answering, Context
 from lastunit_node.frontend.errors import copy_under_way, failed_precondition
 from lastunit_node.replica.interface import Replica
 
@@ -37,7 +37,7 @@ class CatchUpService(catchup_pb2_grpc.CatchUpServiceServicer):
 
     async def CopyState(self, request: pb.CopyStateRequest, context: Context) -> AsyncIterator[pb.CopyStateResponse]:
         """See catchup.proto."""
-        async with answering(context):
+        async with Answering(context):
             self._check(request)
             async with self._under_way:
                 making = asyncio.create_task(asyncio.to_thread(make_copy, self._files.state, self._files.outgoing))

@@ -10,7 +10,7 @@ from typing import Final
 from lastunit.v1 import cluster_pb2 as pb
 from lastunit.v1 import cluster_pb2_grpc
 from lastunit_node.frontend.batcher import Batcher
-from lastunit_node.frontend.calls import Context, answering
+from lastunit_node.frontend.calls import Answering, Context
 from lastunit_node.frontend.errors import (
     data_loss,
     failed_precondition,
@@ -51,7 +51,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServiceServicer):
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """How this node stands; answers without a quorum, unless it has to wait for hash_at_index."""
-        async with answering(context) as deadline:
+        async with Answering(context) as deadline:
             check_index("hash_at_index", request.hash_at_index)
             await self._reader.applied(request.hash_at_index, deadline)
             return self._status(request.hash_at_index)
@@ -60,14 +60,14 @@ class ClusterService(cluster_pb2_grpc.ClusterServiceServicer):
         self, request: pb.TransferLeadershipRequest, context: Context
     ) -> pb.TransferLeadershipResponse:
         """Hand leadership over; only on the leader."""
-        async with answering(context) as deadline:
+        async with Answering(context) as deadline:
             if request.node and request.node not in self._info.nodes:
                 raise invalid_argument("node", f"must be one of {', '.join(self._info.nodes)}, or empty")
             return pb.TransferLeadershipResponse(leader=await self._transfer_until(deadline, request.node or None))
 
     async def ScanState(self, _request: pb.ScanStateRequest, context: Context) -> pb.ScanStateResponse:
         """Recompute the digest from all rows; ends early when the caller goes, and else only with the rows."""
-        async with answering(context):
+        async with Answering(context):
             try:
                 scan = await self._replica.scan()
             except ScanUnderWay:

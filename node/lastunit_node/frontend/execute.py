@@ -16,7 +16,6 @@ from typing import Final
 
 import grpc
 
-from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.batcher import Batcher
 from lastunit_node.frontend.errors import CallError, stopping
 from lastunit_node.frontend.message import ExecuteMessage
@@ -24,7 +23,7 @@ from lastunit_node.frontend.work import Answers
 
 MAX_MESSAGES: Final = 16  # under way per stream
 
-Write = Callable[[pb.ExecuteResponse], Awaitable[None]]
+Write = Callable[[bytes], Awaitable[None]]
 
 
 class ExecuteStream:
@@ -37,7 +36,7 @@ class ExecuteStream:
         self._writing = asyncio.Lock()  # gRPC takes one message at a time
         self._room = asyncio.Semaphore(MAX_MESSAGES)
 
-    async def serve(self, requests: AsyncIterator[pb.ExecuteRequest]) -> None:
+    async def serve(self, requests: AsyncIterator[bytes]) -> None:
         """Answer every message; then CallError for one over the limits, or because the node drains.
 
         The CallError is definite about all that came after the last answered message: it was not proposed.
@@ -47,9 +46,7 @@ class ExecuteStream:
         if refusal:
             raise refusal
 
-    async def _read_until_closing(
-        self, requests: AsyncIterator[pb.ExecuteRequest], answers: asyncio.TaskGroup
-    ) -> CallError | None:
+    async def _read_until_closing(self, requests: AsyncIterator[bytes], answers: asyncio.TaskGroup) -> CallError | None:
         """Read to the end, or until the node drains; why it ended early."""
         reading = asyncio.create_task(self._read(requests, answers))
         closing = asyncio.create_task(self._closing.wait())
@@ -60,7 +57,7 @@ class ExecuteStream:
             reading.cancel()
             closing.cancel()
 
-    async def _read(self, requests: AsyncIterator[pb.ExecuteRequest], answers: asyncio.TaskGroup) -> CallError | None:
+    async def _read(self, requests: AsyncIterator[bytes], answers: asyncio.TaskGroup) -> CallError | None:
         """Start a task per message while there is room; the error of a message over the limits."""
         await self._room.acquire()
         async for request in requests:

@@ -3,11 +3,11 @@
 import asyncio
 import socket
 from collections.abc import Collection
-from typing import Final
+from typing import Final, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from lastunit.v1 import catchup_pb2_grpc, cluster_pb2, cluster_pb2_grpc, inventory_pb2, inventory_pb2_grpc
 from lastunit_node.frontend.batcher import Batcher
@@ -15,7 +15,8 @@ from lastunit_node.frontend.catchup import CatchUpService, StateFiles
 from lastunit_node.frontend.cluster import ClusterService, NodeInfo
 from lastunit_node.frontend.gate import Gate
 from lastunit_node.frontend.health import Health
-from lastunit_node.frontend.inventory import InventoryService
+from lastunit_node.frontend.inventory import UNPARSED, InventoryService
+from lastunit_node.frontend.methods import Methods
 from lastunit_node.frontend.reads import Reader
 from lastunit_node.replica.interface import Replica
 from lastunit_node.statemachine.limits import MAX_MESSAGE_BYTES
@@ -72,8 +73,7 @@ class FrontEnd:
         info = NodeInfo(cluster_name, node_name, version, nodes)
         reader = Reader(replica, self._batcher)
         self._cluster = ClusterService(info, replica, reader, self._batcher)
-        catchup_pb2_grpc.add_CatchUpServiceServicer_to_server(CatchUpService(files, replica), self._server)
-        self._add_services(InventoryService(self._batcher, reader, self._gate))
+        self._add_services(InventoryService(self._batcher, reader, self._gate), CatchUpService(files, replica))
 
     async def start(self) -> None:
         """Bind the address and serve; CannotListenError when it cannot be bound."""
@@ -113,8 +113,13 @@ class FrontEnd:
         status = self._replica.status()
         return self._batcher.running and status.has_quorum and not status.is_behind and status.parameters is not None
 
-    def _add_services(self, inventory: InventoryService) -> None:
-        inventory_pb2_grpc.add_InventoryServiceServicer_to_server(inventory, self._server)
-        cluster_pb2_grpc.add_ClusterServiceServicer_to_server(self._cluster, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._server)
-        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+    def _add_services(self, inventory: InventoryService, catchup: CatchUpService) -> None:
+        methods = Methods(UNPARSED)
+        server = cast("grpc.aio.Server", methods)  # to the generated functions
+        inventory_pb2_grpc.add_InventoryServiceServicer_to_server(inventory, server)
+        cluster_pb2_grpc.add_ClusterServiceServicer_to_server(self._cluster, server)
+        catchup_pb2_grpc.add_CatchUpServiceServicer_to_server(catchup, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
+        names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), server)
+        self._server.add_generic_rpc_handlers((methods,))

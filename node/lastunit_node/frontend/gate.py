@@ -1,13 +1,12 @@
 """Counts the calls under way, and lets none in once it is closed: the front end's half of a drain."""
 
 import asyncio
-from types import TracebackType
 
 from lastunit_node.frontend.errors import stopping
 
 
 class Gate:
-    """A context manager around each call. `closed` is set for good by close()."""
+    """Each call enters and leaves. `closed` is set for good by close()."""
 
     def __init__(self) -> None:
         self.closed = asyncio.Event()
@@ -15,16 +14,14 @@ class Gate:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def __enter__(self) -> None:
+    def enter(self) -> None:
         """Let a call in; CallError (UNAVAILABLE, definite) once closed."""
         if self.closed.is_set():
             raise stopping(definite=True)
         self._under_way += 1
         self._idle.clear()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def leave(self) -> None:
         """Note that the call ended."""
         self._under_way -= 1
         if not self._under_way:

@@ -1,75 +1,100 @@
 """One message of the Execute stream: its commands in, its answers out, position by position."""
 
-from google.rpc import status_pb2
+import re
+from collections.abc import Sequence
+from typing import Final
 
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.errors import CallError, invalid_argument
-from lastunit_node.frontend.requests import checked_size, command_of, timeout_of
-from lastunit_node.frontend.responses import fill_result
+from lastunit_node.frontend.orders import order_at
+from lastunit_node.frontend.requests import check_size, command_of, timeout_of
+from lastunit_node.frontend.wire import ResultWriter, from_protobuf, tag, varint
 from lastunit_node.frontend.work import Answers
 from lastunit_node.statemachine.commands import Command
 from lastunit_node.statemachine.limits import MAX_COMMANDS
 from lastunit_node.statemachine.results import Result
 
+_HEADER: Final = re.compile(b"\x08[\x80-\xff]{0,9}[\0-\x7f]")  # the sequence, as clients put it first
+_SEQUENCE: Final = tag(pb.ExecuteResponse, "sequence")
+_RESULTS: Final = tag(pb.ExecuteResponse, "results")
+_ERROR: Final = tag(pb.ExecuteResult, "error")
+
 
 class ExecuteMessage:
     """The commands that are well formed, a deadline for each (loop time), and an error for each of the others.
 
-    size is the request's bytes. CallError for a request that is over the limits as a whole.
+    data is an ExecuteRequest, and size its bytes. CallError for a request that is over the limits as a whole.
     """
 
-    def __init__(self, request: pb.ExecuteRequest, now: float) -> None:
-        self.size = _checked_size(request)
+    def __init__(self, data: bytes, now: float) -> None:
+        self.size = len(data)
         self.commands: list[Command] = []
         self.deadlines: list[float] = []
-        self._sequence = request.sequence
-        self._count = len(request.commands)
         self._malformed: dict[int, CallError] = {}
-        for position, message in enumerate(request.commands):
-            try:
-                command, timeout = command_of(message), timeout_of(message)
-            except CallError as error:
-                self._malformed[position] = error
-            else:
-                self.commands.append(command)
-                self.deadlines.append(now + timeout)
+        header = _HEADER.match(data)
+        rest = self._take_orders(data, header.end() if header else 0, now)
+        _check_count(len(self.commands) + len(rest.commands))
+        check_size("ExecuteRequest", self.size)
+        self._sequence = rest.sequence
+        for message in rest.commands:
+            self._take(message, now)
 
-    def response(self, answers: Answers) -> pb.ExecuteResponse:
-        """The answers to `commands`, and the errors of the others, in the order of the request."""
-        response = pb.ExecuteResponse(sequence=self._sequence)
-        results = _Results(response, answers.applied_index)
-        answered = iter(answers.answers)
-        for position in range(self._count):
-            results.add(self._malformed.get(position) or next(answered))
-        return response
+    def _take_orders(self, data: bytes, start: int, now: float) -> pb.ExecuteRequest:
+        """Take the plain orders at the front of the message; everything else."""
+        at = start
+        while len(self.commands) <= MAX_COMMANDS and (order := order_at(data, at)):
+            command, timeout, at = order
+            self.commands.append(command)
+            self.deadlines.append(now + timeout)
+        return pb.ExecuteRequest.FromString(data[:start] + data[at:])
 
-
-class _Results:
-    """Fills a response. The status of an error that many positions share is made once."""
-
-    def __init__(self, response: pb.ExecuteResponse, applied_index: int) -> None:
-        self._add = response.results.add
-        self._applied_index = applied_index
-        self._error: CallError | None = None
-        self._status = status_pb2.Status()
-
-    def add(self, answer: Result | CallError) -> None:
-        message = self._add()
-        if isinstance(answer, CallError):
-            message.error.CopyFrom(self._status_of(answer))
-            return
+    def _take(self, message: pb.Command, now: float) -> None:
         try:
-            fill_result(message.result, answer, self._applied_index)
+            command, timeout = command_of(message), timeout_of(message)
         except CallError as error:
-            message.error.CopyFrom(self._status_of(error))
+            self._malformed[len(self.commands) + len(self._malformed)] = error
+        else:
+            self.commands.append(command)
+            self.deadlines.append(now + timeout)
 
-    def _status_of(self, error: CallError) -> status_pb2.Status:
+    def response(self, answers: Answers) -> bytes:
+        """An ExecuteResponse: the answers to `commands`, and the errors of the others, in the order of the request."""
+        written = _Writer(answers.applied_index).written
+        parts = [f"{_SEQUENCE}{varint(self._sequence)}"]
+        for answer in self._in_order(answers.answers) if self._malformed else answers.answers:
+            result = written(answer)
+            parts.append(f"{_RESULTS}{varint(len(result))}{result}")
+        return "".join(parts).encode("latin-1")
+
+    def _in_order(self, answers: Sequence[Result | CallError]) -> list[Result | CallError]:
+        """All positions: the malformed ones, and between them these answers."""
+        answered = iter(answers)
+        positions = range(len(self.commands) + len(self._malformed))
+        return [self._malformed.get(position) or next(answered) for position in positions]
+
+
+class _Writer:
+    """Writes ExecuteResults. The status of an error that many positions share is made once."""
+
+    def __init__(self, applied_index: int) -> None:
+        self._results = ResultWriter(applied_index)
+        self._error: CallError | None = None
+        self._status = ""
+
+    def written(self, answer: Result | CallError) -> str:
+        if isinstance(answer, CallError):
+            return self._status_of(answer)
+        try:
+            return self._results.field(answer)
+        except CallError as error:
+            return self._status_of(error)
+
+    def _status_of(self, error: CallError) -> str:
         if error is not self._error:
-            self._error, self._status = error, error.status()
+            self._error, self._status = error, from_protobuf(_ERROR, error.status())
         return self._status
 
 
-def _checked_size(request: pb.ExecuteRequest) -> int:
-    if len(request.commands) > MAX_COMMANDS:
-        raise invalid_argument("commands", f"must be at most {MAX_COMMANDS}, are {len(request.commands)}")
-    return checked_size(request)
+def _check_count(count: int) -> None:
+    if count > MAX_COMMANDS:
+        raise invalid_argument("commands", f"must be at most {MAX_COMMANDS}, are {count}")

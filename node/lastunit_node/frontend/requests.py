@@ -95,20 +95,26 @@ def command_of(message: pb.Command) -> cm.Command:
 
 def timeout_of(message: pb.Command) -> float:
     """How long this command of an Execute message may take here, in seconds."""
-    if not message.HasField("timeout"):
-        return seconds_for(None)
-    seconds: float = message.timeout.seconds + message.timeout.nanos / 1e9
-    if seconds <= 0:
+    timeout = message.timeout
+    seconds: float = timeout.seconds + timeout.nanos / 1e9
+    if seconds > 0:
+        return seconds_for(seconds)
+    if message.HasField("timeout"):
         raise invalid_argument("timeout", f"must be positive, is {seconds} s")
-    return seconds_for(seconds)
+    return seconds_for(None)
 
 
 def checked_size(request: Message) -> int:
     """The bytes of a request; CallError when it is larger than a message may be."""
     size = request.ByteSize()
-    if size > MAX_MESSAGE_BYTES:
-        raise invalid_argument(request.DESCRIPTOR.name, f"must take at most {MAX_MESSAGE_BYTES} bytes, takes {size}")
+    check_size(request.DESCRIPTOR.name, size)
     return size
+
+
+def check_size(kind: str, size: int) -> None:
+    """Raise CallError for a message of more bytes than it may have."""
+    if size > MAX_MESSAGE_BYTES:
+        raise invalid_argument(kind, f"must take at most {MAX_MESSAGE_BYTES} bytes, takes {size}")
 
 
 def _lines(lines: Iterable[pb.Line]) -> tuple[cm.Line, ...]:

@@ -4,7 +4,7 @@ The numbers of outcomes and states are the same on both sides, so they pass as t
 inside a node (NOT_CONFIGURED, MALFORMED, ...) become errors, never an answer.
 
 Messages are filled in place, field by field: a third of the time that nested constructors take (measured: 3.6 us
-against 11.3 us for the answer to an order of one line), and this is most of what an answer costs.
+against 11.3 us for the answer to an order of one line). The usual answer to a command does without them (wire.py).
 """
 
 from collections.abc import Iterable
@@ -12,11 +12,20 @@ from typing import Final, Protocol, cast
 
 from lastunit.v1 import cluster_pb2
 from lastunit.v1 import inventory_pb2 as pb
-from lastunit_node.frontend.errors import CallError, internal, unavailable
+from lastunit_node.frontend.errors import internal, unavailable
 from lastunit_node.statemachine.commands import FencingToken, UnitLine
 from lastunit_node.statemachine.results import Outcome, Parameters, Reservation, Result, Shortage, StateHash, StockLevel
 
 PUBLIC: Final = frozenset(Outcome(number) for number in pb.Outcome.values() if number)
+
+
+def check_outcome(outcome: Outcome) -> None:
+    """Raise CallError for an outcome that a caller never sees. All of these mean: nothing was applied."""
+    if outcome in PUBLIC:
+        return
+    if outcome is Outcome.NOT_CONFIGURED:
+        raise unavailable("NOT_CONFIGURED", "the cluster has no parameters yet")
+    raise internal(f"the state machine answered {outcome.name}", definite=True)
 
 
 class _UnitLines(Protocol):
@@ -27,8 +36,7 @@ class _UnitLines(Protocol):
 
 def fill_result(message: pb.CommandResult, result: Result, applied_index: int) -> None:
     """The answer to one command. applied_index: what this node has applied. CallError for an internal outcome."""
-    if result.outcome not in PUBLIC:
-        raise _internal_outcome(result.outcome)
+    check_outcome(result.outcome)
     message.outcome = cast("pb.Outcome.ValueType", result.outcome)
     message.replayed = result.replayed
     message.result_index = result.index
@@ -91,10 +99,3 @@ def _fill_units(lines: _UnitLines, units: Iterable[UnitLine]) -> None:
 
 def _fill_shortage(message: pb.Shortage, shortage: Shortage) -> None:
     message.sku, message.requested, message.available = shortage
-
-
-def _internal_outcome(outcome: Outcome) -> CallError:
-    """The error for an outcome that a caller never sees. All of these mean: nothing was applied."""
-    if outcome is Outcome.NOT_CONFIGURED:
-        return unavailable("NOT_CONFIGURED", "the cluster has no parameters yet")
-    return internal(f"the state machine answered {outcome.name}", definite=True)

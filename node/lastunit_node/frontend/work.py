@@ -31,27 +31,23 @@ class Work:
     Answers; for a read that got none, it raises CallError. Cancelling it withdraws what is not yet proposed.
     """
 
-    __slots__ = ("_answers", "_deadlines", "_positions", "batch", "commands", "done", "latest", "size")
+    __slots__ = ("_deadlines", "_earliest", "_late", "batch", "commands", "done", "latest", "size", "weight")
 
     def __init__(self, commands: Sequence[Command], deadlines: Sequence[float], size: int) -> None:
         self.commands = commands  # those still to be proposed
         self.size = size
+        self.weight = len(commands) or 1  # how much of the queue it takes, in commands; a read counts as one
         self.latest = max(deadlines)
         self.batch: Batch | None = None
         self.done: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
         self._deadlines = deadlines
-        self._positions: Sequence[int] = range(len(commands))
-        self._answers: list[Result | CallError | None] = [None] * len(commands)
+        self._earliest = min(deadlines)
+        self._late: dict[int, CallError] = {}  # by position: what is proposed no more
 
     @property
     def is_read(self) -> bool:
         """Whether this is a read, which needs an applied entry but has no command in it."""
-        return not self._answers
-
-    @property
-    def weight(self) -> int:
-        """How much of the queue it takes, in commands; a read counts as one."""
-        return len(self._answers) or 1
+        return not self.commands
 
     @property
     def exposed(self) -> bool:
@@ -60,18 +56,19 @@ class Work:
 
     def drop_expired(self, now: float, error: Callable[["Work"], CallError]) -> None:
         """Answer the commands whose deadline has passed, and keep only the others."""
-        if min(self._deadlines) > now:
+        if self._earliest > now:
             return
         if self.latest <= now:
             self.give_up(error(self))
             return
         late = error(self)
+        for position, deadline in zip(self._open(), self._deadlines, strict=True):
+            if deadline <= now:
+                self._late[position] = late
         kept = [index for index, deadline in enumerate(self._deadlines) if deadline > now]
-        for index in set(range(len(self.commands))).difference(kept):
-            self._answers[self._positions[index]] = late
         self.commands = [self.commands[index] for index in kept]
         self._deadlines = [self._deadlines[index] for index in kept]
-        self._positions = [self._positions[index] for index in kept]
+        self._earliest = min(self._deadlines)
 
     def give_up(self, error: CallError) -> None:
         """Answer everything that is still open with this error."""
@@ -83,12 +80,17 @@ class Work:
         """Answer the commands that were proposed, in their order."""
         self._finish(applied_index, results)
 
+    def _open(self) -> list[int]:
+        """The positions of the commands that are still to be proposed."""
+        return [position for position in range(self.weight) if position not in self._late]
+
     def _finish(self, applied_index: int, answers: Sequence[Result | CallError]) -> None:
         if self.done.done():
             return
-        for position, answer in zip(self._positions, answers, strict=True):
-            self._answers[position] = answer
-        self.done.set_result(Answers(applied_index, [answer for answer in self._answers if answer is not None]))
+        if self._late:
+            by_position = self._late | dict(zip(self._open(), answers, strict=True))
+            answers = [by_position[position] for position in range(self.weight)]
+        self.done.set_result(Answers(applied_index, answers))
 
 
 class Batch:

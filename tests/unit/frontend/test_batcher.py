@@ -226,6 +226,25 @@ class TestExpiredWork:
         assert (error.reason, error.definite) == ("NO_LEADER", True)
         assert [first.token.position, third.token.position] == [0, 1]
 
+    async def test_commands_that_expire_one_after_the_other_keep_their_positions(
+        self, batcher: Batcher, replica: FakeReplica
+    ) -> None:
+        replica.script.extend([FailureReason.NO_LEADER, FailureReason.TIMED_OUT])
+        replica.hold()
+        deadlines = [after(LONG), after(2 * SOON), after(SOON), after(LONG)]
+        task = start(batcher.run([order(name) for name in "abcd"], deadlines, 80))
+        for attempt in (1, 2):
+            await replica.proposed(attempt)
+            await only_error(run(batcher, "later", seconds=2 * SOON))
+            replica.let_go()
+            await replica.proposed(attempt + 1)
+            replica.hold()
+        replica.let_go()
+        answers = (await task).answers
+        assert names_in(replica, 2) == ["a", "d"]
+        assert [isinstance(answer, CallError) for answer in answers] == [False, True, True, False]
+        assert [answer.token.position for answer in answers if isinstance(answer, Result) and answer.token] == [0, 1]
+
     async def test_a_batch_nobody_waits_for_is_not_proposed_again(self, batcher: Batcher, replica: FakeReplica) -> None:
         replica.script.append(FailureReason.TIMED_OUT)
         replica.hold()

@@ -94,6 +94,13 @@ async def test_reflection_lists_the_services(channel: grpc.aio.Channel) -> None:
     call.cancel()
 
 
+async def test_a_method_that_is_not_there_is_unimplemented(channel: grpc.aio.Channel) -> None:
+    call: Any = channel.unary_unary(f"/{SERVICES[0]}/PlaceOrders")
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await call(b"")
+    assert failed.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
 class TestDrain:
     async def test_new_calls_are_refused_and_those_under_way_end(
         self, front_end: FrontEnd, inventory: "InventoryServiceAsyncStub", replica: FakeReplica, health: Any

@@ -39,7 +39,7 @@ TOKEN = pb.FencingToken(term=LARGE, index=LARGE, position=(1 << 32) - 1)
 def test_the_fullest_message_fits_an_entry(command: pb.Command) -> None:
     each = pb.ExecuteRequest(commands=[command]).ByteSize()
     request = pb.ExecuteRequest(commands=[command] * min(MAX_COMMANDS, MAX_MESSAGE_BYTES // each))
-    message = ExecuteMessage(request, 0.0)
+    message = ExecuteMessage(request.SerializeToString(), 0.0)
     assert len(message.commands) == len(request.commands)
     entry = Entry(nonce=(1 << 64) - 1, valid_until_tick=MAX_TICK, commands=tuple(message.commands))
     assert len(encode_entry(entry)) <= MAX_ENTRY_BYTES

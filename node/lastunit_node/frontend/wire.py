@@ -1,0 +1,126 @@
+"""The answer to a command as lastunit.v1 has it on the wire: the front end's most frequent work, so it is by hand.
+
+Protobuf takes 2.2 us to fill in and serialize the answer to an order of one line; this takes 1.2 (compiled: 1.6 and
+0.6). An answer that is a replay or shows the reservation goes through protobuf. A parser finds the same message either
+way.
+
+What is written stands in a str of characters up to 255, one a byte, encoded as latin-1 in the end: an f-string puts
+many pieces together in one step, which bytes have nothing for. Numbers of 0 are written where protobuf leaves them out.
+"""
+
+from typing import Final
+
+from google.protobuf.message import Message
+
+from lastunit.v1 import inventory_pb2 as pb
+from lastunit_node.frontend.responses import check_outcome, fill_result
+from lastunit_node.statemachine.commands import UnitLine
+from lastunit_node.statemachine.results import Outcome, Result, Shortage
+
+_DIGIT: Final = 1 << 14  # numbers are written two bytes at a time
+_LAST: Final = [chr(n) if n < 128 else chr(n & 127 | 128) + chr(n >> 7) for n in range(_DIGIT)]
+_MORE: Final = [chr(n & 127 | 128) + chr(n >> 7 | 128) for n in range(_DIGIT)]
+
+
+def varint(number: int) -> str:
+    """A number, not negative."""
+    return _LAST[number] if number < _DIGIT else _MORE[number & (_DIGIT - 1)] + varint(number >> 14)
+
+
+def tag(message: type[Message], field: str) -> str:
+    """What stands before this field: a number, or what has a length."""
+    descriptor = message.DESCRIPTOR.fields_by_name[field]
+    has_length = descriptor.cpp_type in {descriptor.CPPTYPE_STRING, descriptor.CPPTYPE_MESSAGE}
+    return varint(descriptor.number << 3 | (2 if has_length else 0))
+
+
+def from_protobuf(tag: str, message: Message) -> str:
+    """A message as a field of another."""
+    content = message.SerializeToString().decode("latin-1")
+    return f"{tag}{varint(len(content))}{content}"
+
+
+_RESULT: Final = tag(pb.ExecuteResult, "result")  # as in the response of every command
+_OUTCOME: Final = tag(pb.CommandResult, "outcome")
+_RESULT_INDEX: Final = tag(pb.CommandResult, "result_index")
+_APPLIED_INDEX: Final = tag(pb.CommandResult, "applied_index")
+_TOKEN: Final = tag(pb.CommandResult, "token")
+_EXPIRES: Final = tag(pb.CommandResult, "expires_at_tick")
+_UNITS: Final = tag(pb.CommandResult, "units")
+_SHORTAGES: Final = tag(pb.CommandResult, "shortages")
+_TERM: Final = tag(pb.FencingToken, "term")
+_INDEX: Final = tag(pb.FencingToken, "index")
+_POSITION: Final = tag(pb.FencingToken, "position")
+_SKU: Final = tag(pb.UnitLine, "sku")
+_RANGES: Final = tag(pb.UnitLine, "ranges")
+_FIRST_UNIT: Final = tag(pb.UnitRange, "first")
+_LAST_UNIT: Final = tag(pb.UnitRange, "last")
+_SHORT_SKU: Final = tag(pb.Shortage, "sku")
+_REQUESTED: Final = tag(pb.Shortage, "requested")
+_AVAILABLE: Final = tag(pb.Shortage, "available")
+
+
+class ResultWriter:
+    """Writes answers that came with one applied index. What one has in common with the one before is kept from it."""
+
+    def __init__(self, applied_index: int) -> None:
+        self._applied_index = applied_index
+        self._outcome: Outcome | None = None
+        self._index = -1
+        self._head = ""  # says all three
+        self._token_term = -1
+        self._token_index = -1
+        self._token = ""  # says both
+
+    def field(self, result: Result) -> str:
+        """Field `result` of a command's response, or of an ExecuteResult. CallError for an internal outcome."""
+        outcome, index, token, expires_at_tick, units, shortages, replayed, reservation = result
+        if replayed or reservation:
+            return self._by_protobuf(result)
+        if outcome is not self._outcome or index != self._index:
+            self._begin_with(outcome, index)
+        content = self._head
+        if token:
+            term, token_index, position = token
+            if token_index != self._token_index or term != self._token_term:
+                self._take_token(term, token_index)
+            written = self._token + varint(position)
+            content += f"{_TOKEN}{_LAST[len(written)]}{written}"
+        if expires_at_tick:
+            content += _EXPIRES + varint(expires_at_tick)
+        for line in units:
+            content += _unit_line(line)
+        for shortage in shortages:
+            content += _shortage(shortage)
+        return f"{_RESULT}{varint(len(content))}{content}"
+
+    def _begin_with(self, outcome: Outcome, index: int) -> None:
+        check_outcome(outcome)
+        self._outcome, self._index = outcome, index
+        numbers = ((_OUTCOME, outcome), (_RESULT_INDEX, index), (_APPLIED_INDEX, self._applied_index))
+        self._head = "".join([tag + varint(number) for tag, number in numbers])
+
+    def _take_token(self, term: int, index: int) -> None:
+        self._token_term, self._token_index = term, index
+        self._token = f"{_TERM}{varint(term)}{_INDEX}{varint(index)}{_POSITION}"
+
+    def _by_protobuf(self, result: Result) -> str:
+        message = pb.CommandResult()
+        fill_result(message, result, self._applied_index)
+        return from_protobuf(_RESULT, message)
+
+
+def _unit_line(line: UnitLine) -> str:
+    sku, ranges = line
+    content = f"{_SKU}{_LAST[len(sku)]}{sku}"
+    for first, last in ranges:
+        span = f"{_FIRST_UNIT}{varint(first)}{_LAST_UNIT}{varint(last)}"
+        content += f"{_RANGES}{_LAST[len(span)]}{span}"
+    return f"{_UNITS}{varint(len(content))}{content}"
+
+
+def _shortage(shortage: Shortage) -> str:
+    sku, requested, available = shortage
+    numbers = f"{_REQUESTED}{varint(requested)}{_AVAILABLE}{varint(available)}"
+    content = f"{_SHORT_SKU}{_LAST[len(sku)]}{sku}{numbers}"
+    return f"{_SHORTAGES}{varint(len(content))}{content}"
