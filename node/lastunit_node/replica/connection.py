@@ -12,7 +12,7 @@ from typing import Any, Final
 from pysyncobj.poller import POLL_EVENT_TYPE, Poller
 
 from lastunit_node.replica import timing
-from lastunit_node.replica.frames import FrameReader, encode_frame
+from lastunit_node.replica.frames import FrameReader
 from lastunit_node.replica.messages import MalformedMessage
 
 MAX_UNSENT_BYTES: Final = 16 << 20  # more than a follower's window: a peer that takes this long is better reconnected
@@ -44,12 +44,13 @@ class Connection:
         on_closed: Callable[["Connection", str], None],
     ) -> None:
         self.state = state
+        self.peer: str | None = None  # once it has said hello
         self._poller = poller
         self._socket = sock
         self._descriptor = sock.fileno()
         self._reader = FrameReader()
         self._unsent = bytearray()
-        self._begun = self._last_sent = self._last_received = now
+        self._last_sent = self._last_received = now
         self._heard = False
         self._on_open, self._on_value, self._on_closed = on_open, on_value, on_closed
         self._watch()
@@ -74,16 +75,15 @@ class Connection:
             return None
         return cls(poller, sock, State.CONNECTING, now, **callbacks)
 
-    def send(self, value: Any, now: float) -> None:
-        """Send, or buffer, one value; a connection that is not open loses it."""
+    def send(self, frame: bytes, now: float) -> None:
+        """Send, or buffer, one frame; a connection that is not open loses it."""
         if self.state is not State.OPEN:
             return
-        frame = encode_frame(value)
         self._last_sent = now
-        if self._unsent:
-            self._unsent += frame
-        else:
-            self._unsent += frame[self._write(frame) :]
+        sent = 0 if self._unsent else self._write(frame)
+        if sent == len(frame):
+            return
+        self._unsent += frame[sent:]
         if len(self._unsent) > MAX_UNSENT_BYTES:
             self.close(f"{len(self._unsent)} bytes wait to be sent")
         elif self._unsent and self.state is State.OPEN:

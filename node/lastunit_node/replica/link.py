@@ -7,17 +7,17 @@ replaced. There are no admin verbs and no read-only peers.
 """
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import structlog
 from pysyncobj.node import Node
 from pysyncobj.poller import POLL_EVENT_TYPE, Poller
-from pysyncobj.transport import Transport
 
 from lastunit_node.replica import timing
 from lastunit_node.replica.clock import monotonic
 from lastunit_node.replica.connection import Connection
+from lastunit_node.replica.frames import encode_frame
 from lastunit_node.replica.syncobj import Peer
 
 _log = structlog.get_logger()
@@ -54,12 +54,14 @@ def _listen(address: Address) -> socket.socket:
         raise CannotLinkError(f"cannot listen on raft address {host}:{port}: {problem.strerror}") from problem
 
 
-class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
+class RaftLink:
     """Connections to all peers, made again whenever they break. Used by the Raft thread only."""
 
     def __init__(self, hello: Hello, address: Address, peers: Mapping[str, Address]) -> None:
         """Bind and listen. Raises CannotLinkError when the address is taken."""
-        super().__init__(None, None, None)
+        self._tell_message: Callable[[Node, Any], None] | None = None
+        self._tell_connected: Callable[[Node], None] | None = None
+        self._tell_disconnected: Callable[[Node], None] | None = None
         self._hello = hello
         self._addresses = dict(peers)
         self._nodes = {name: Peer(name) for name in peers}
@@ -69,6 +71,8 @@ class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
         self._strangers: set[Connection] = set()
         self._dial_after: dict[str, float] = {}
         self._next_look = float("-inf")
+        self._message: Any = None  # the last one that was sent, and
+        self._frame = b""
         self._server = _listen(address)
         self._server.setblocking(False)
         self._poller: Poller | None = None
@@ -89,16 +93,30 @@ class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
                 self._dial(name, now)
         for connection in [*self._open.values(), *self._dialling.values(), *self._strangers]:
             if connection.check_times(now) and connection not in self._strangers:
-                connection.send(_KEEPALIVE, now)
+                connection.send(encode_frame(_KEEPALIVE), now)
 
     # PySyncObj's interface.
+
+    def setOnMessageReceivedCallback(self, callback: Callable[[Node, Any], None] | None) -> None:  # noqa: N802
+        """Whom to give what peers send; nobody, when it is None."""
+        self._tell_message = callback
+
+    def setOnNodeConnectedCallback(self, callback: Callable[[Node], None] | None) -> None:  # noqa: N802
+        """Whom to tell of a peer that said hello."""
+        self._tell_connected = callback
+
+    def setOnNodeDisconnectedCallback(self, callback: Callable[[Node], None] | None) -> None:  # noqa: N802
+        """Whom to tell of a peer whose connection closed."""
+        self._tell_disconnected = callback
 
     def send(self, node: Node, message: Any) -> bool:
         """Send to a peer, or lose the message; whether there was a connection."""
         connection = self._open.get(node.id)
         if connection is None:
             return False
-        connection.send(message, monotonic())
+        if message is not self._message:  # appends go to all followers, and are the same for most
+            self._message, self._frame = message, encode_frame(message)
+        connection.send(self._frame, monotonic())
         return True
 
     def disconnect(self, node: Node, reason: str) -> None:
@@ -139,26 +157,26 @@ class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
             return
         connection = Connection.accepted(self._poller, sock, monotonic(), **self._callbacks())
         self._strangers.add(connection)
-        connection.send(self._hello.message(), monotonic())
+        self._on_open(connection)
 
     def _callbacks(self) -> dict[str, Any]:
         return {"on_open": self._on_open, "on_value": self._on_value, "on_closed": self._on_closed}
 
     def _on_open(self, connection: Connection) -> None:
-        connection.send(self._hello.message(), monotonic())
+        connection.send(encode_frame(self._hello.message()), monotonic())
 
     # What arrives.
 
     def _on_value(self, connection: Connection, value: Any) -> None:
-        name = self._name_of(connection)
+        name = connection.peer
         if name is None:
             self._on_hello(connection, value)
             return
         connection.heard(monotonic())
         if isinstance(value, dict) and value.get("instance", self._instances[name]) != self._instances[name]:
             connection.close("it speaks of another disk than in its hello")
-        elif value != _KEEPALIVE:
-            self._onMessageReceived(self._nodes[name], value)
+        elif value != _KEEPALIVE and self._tell_message is not None:
+            self._tell_message(self._nodes[name], value)
 
     def _on_hello(self, connection: Connection, value: Any) -> None:
         problem = self._problem_with(connection, value)
@@ -171,11 +189,13 @@ class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
         older = self._open.pop(name, None)
         if older is not None:
             older.close("replaced by a newer connection")
-            self._onNodeDisconnected(self._nodes[name])
+            self._lost(name)
         connection.heard(monotonic())
+        connection.peer = name
         self._open[name] = connection
         self._instances[name] = value["instance"]
-        self._onNodeConnected(self._nodes[name])
+        if self._tell_connected is not None:
+            self._tell_connected(self._nodes[name])
 
     def _problem_with(self, connection: Connection, value: Any) -> str:
         """Why a hello is not that of the peer that is expected on this connection; empty when it is."""
@@ -189,17 +209,18 @@ class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
         expected = value["node"] == dialled if dialled else value["node"] > self._hello.node
         return "" if expected else f"an unexpected peer: {value['node']!r}"
 
-    def _name_of(self, connection: Connection) -> str | None:
-        return next((name for name, known in self._open.items() if known is connection), None)
-
     def _on_closed(self, connection: Connection, reason: str) -> None:
         self._strangers.discard(connection)
         for dialled, known in list(self._dialling.items()):
             if known is connection:
                 del self._dialling[dialled]
-        name = self._name_of(connection)
-        if name is None:
+        name = connection.peer
+        if name is None or self._open.get(name) is not connection:
             return
         del self._open[name]
         _log.info("connection to a peer closed", peer=name, reason=reason)
-        self._onNodeDisconnected(self._nodes[name])
+        self._lost(name)
+
+    def _lost(self, name: str) -> None:
+        if self._tell_disconnected is not None:
+            self._tell_disconnected(self._nodes[name])
