@@ -6,7 +6,7 @@ from typing import Any
 
 from lastunit_node.replica import compaction, raft, syncobj
 from lastunit_node.replica.clock import monotonic
-from lastunit_node.statemachine import expiry, machine, orders, reservations, state
+from lastunit_node.statemachine import expiry, machine, orders, reservations, results, state
 from lastunit_node.statemachine.commands import Reserve
 from simulation.planting import mutant, replace
 
@@ -110,8 +110,8 @@ def forget_refusals() -> None:
 @mutant("reuse a token")
 def reuse_tokens() -> None:
     def handler(original: Callable[..., Any]) -> Callable[..., Any]:
-        def with_first_position(its: Any, at: state.Position, command: Reserve) -> Any:
-            return original(its, state.Position(at.term, at.index, 0, at.valid_until_tick), command)
+        def with_first_position(its: Any, at: results.Position, command: Reserve) -> Any:
+            return original(its, results.Position(at.term, at.index, 0, at.valid_until_tick), command)
 
         return with_first_position
 

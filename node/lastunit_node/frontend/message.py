@@ -12,7 +12,7 @@ from lastunit_node.frontend.wire import ResultWriter, from_protobuf, tag, varint
 from lastunit_node.frontend.work import Answers
 from lastunit_node.statemachine.commands import Command
 from lastunit_node.statemachine.limits import MAX_COMMANDS
-from lastunit_node.statemachine.results import Result
+from lastunit_node.statemachine.results import Answer
 
 _HEADER: Final = re.compile(b"\x08[\x80-\xff]{0,9}[\0-\x7f]")  # the sequence, as clients put it first
 _SEQUENCE: Final = tag(pb.ExecuteResponse, "sequence")
@@ -66,7 +66,7 @@ class ExecuteMessage:
             parts.append(f"{_RESULTS}{varint(len(result))}{result}")
         return "".join(parts).encode("latin-1")
 
-    def _in_order(self, answers: Sequence[Result | CallError]) -> list[Result | CallError]:
+    def _in_order(self, answers: Sequence[Answer | CallError]) -> list[Answer | CallError]:
         """All positions: the malformed ones, and between them these answers."""
         answered = iter(answers)
         positions = range(len(self.commands) + len(self._malformed))
@@ -81,7 +81,7 @@ class _Writer:
         self._error: CallError | None = None
         self._status = ""
 
-    def written(self, answer: Result | CallError) -> str:
+    def written(self, answer: Answer | CallError) -> str:
         if isinstance(answer, CallError):
             return self._status_of(answer)
         try:

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.responses import check_outcome, fill_result
 from lastunit_node.statemachine.commands import UnitLine
-from lastunit_node.statemachine.results import Outcome, Result, Shortage
+from lastunit_node.statemachine.results import NO_TOKEN, Answer, Outcome, Result, Served, Shortage
 
 _DIGIT: Final = 1 << 14  # numbers are written two bytes at a time
 _LAST: Final = [chr(n) if n < 128 else chr(n & 127 | 128) + chr(n >> 7) for n in range(_DIGIT)]
@@ -72,8 +72,22 @@ class ResultWriter:
         self._token_index = -1
         self._token = ""  # says both
 
-    def field(self, result: Result) -> str:
+    def field(self, answer: Answer) -> str:
         """Field `result` of a command's response, or of an ExecuteResult. CallError for an internal outcome."""
+        content = self._served(answer) if isinstance(answer, Served) else self._content(answer)
+        return f"{_RESULT}{varint(len(content))}{content}"
+
+    def _served(self, answer: Served) -> str:
+        at = answer.at
+        if answer.outcome is not self._outcome or at.index != self._index:
+            self._begin_with(answer.outcome, at.index)
+        units = _span(answer.first, answer.last)
+        line = f"{_SKU}{_LAST[len(answer.sku)]}{answer.sku}{units}"
+        token = "" if answer.expires_at_tick == NO_TOKEN else self._token_field(at.term, at.index, at.position)
+        expires = _EXPIRES + varint(answer.expires_at_tick) if answer.expires_at_tick > 0 else ""
+        return f"{self._head}{token}{expires}{_UNITS}{_LAST[len(line)]}{line}"
+
+    def _content(self, result: Result) -> str:
         outcome, index, token, expires_at_tick, units, shortages, replayed, reservation = result
         if replayed or reservation:
             return self._by_protobuf(result)
@@ -81,18 +95,14 @@ class ResultWriter:
             self._begin_with(outcome, index)
         content = self._head
         if token:
-            term, token_index, position = token
-            if token_index != self._token_index or term != self._token_term:
-                self._take_token(term, token_index)
-            written = self._token + varint(position)
-            content += f"{_TOKEN}{_LAST[len(written)]}{written}"
+            content += self._token_field(*token)
         if expires_at_tick:
             content += _EXPIRES + varint(expires_at_tick)
         for line in units:
             content += _unit_line(line)
         for shortage in shortages:
             content += _shortage(shortage)
-        return f"{_RESULT}{varint(len(content))}{content}"
+        return content
 
     def _begin_with(self, outcome: Outcome, index: int) -> None:
         check_outcome(outcome)
@@ -100,23 +110,30 @@ class ResultWriter:
         numbers = ((_OUTCOME, outcome), (_RESULT_INDEX, index), (_APPLIED_INDEX, self._applied_index))
         self._head = "".join([tag + varint(number) for tag, number in numbers])
 
-    def _take_token(self, term: int, index: int) -> None:
-        self._token_term, self._token_index = term, index
-        self._token = f"{_TERM}{varint(term)}{_INDEX}{varint(index)}{_POSITION}"
+    def _token_field(self, term: int, index: int, position: int) -> str:
+        if index != self._token_index or term != self._token_term:
+            self._token_term, self._token_index = term, index
+            self._token = f"{_TERM}{varint(term)}{_INDEX}{varint(index)}{_POSITION}"
+        written = self._token + varint(position)
+        return f"{_TOKEN}{_LAST[len(written)]}{written}"
 
     def _by_protobuf(self, result: Result) -> str:
         message = pb.CommandResult()
         fill_result(message, result, self._applied_index)
-        return from_protobuf(_RESULT, message)
+        return message.SerializeToString().decode("latin-1")
 
 
 def _unit_line(line: UnitLine) -> str:
     sku, ranges = line
     content = f"{_SKU}{_LAST[len(sku)]}{sku}"
     for first, last in ranges:
-        span = f"{_FIRST_UNIT}{varint(first)}{_LAST_UNIT}{varint(last)}"
-        content += f"{_RANGES}{_LAST[len(span)]}{span}"
+        content += _span(first, last)
     return f"{_UNITS}{varint(len(content))}{content}"
+
+
+def _span(first: int, last: int) -> str:
+    numbers = f"{_FIRST_UNIT}{varint(first)}{_LAST_UNIT}{varint(last)}"
+    return f"{_RANGES}{_LAST[len(numbers)]}{numbers}"
 
 
 def _shortage(shortage: Shortage) -> str:

@@ -14,14 +14,14 @@ from typing import NamedTuple
 from lastunit_node.frontend.errors import CallError
 from lastunit_node.replica.interface import FailureReason
 from lastunit_node.statemachine.commands import Command
-from lastunit_node.statemachine.results import Applied, Result
+from lastunit_node.statemachine.results import Answer, Applied
 
 
 class Answers(NamedTuple):
     """What work came to: the index this node has applied (0 where no entry was), and one answer per command."""
 
     applied_index: int
-    answers: Sequence[Result | CallError]
+    answers: Sequence[Answer | CallError]
 
 
 class Work:
@@ -76,15 +76,15 @@ class Work:
             self.done.set_exception(error)
         self._finish(0, [error] * len(self.commands))
 
-    def answer(self, applied_index: int, results: Sequence[Result]) -> None:
+    def answer(self, applied_index: int, answers: Sequence[Answer]) -> None:
         """Answer the commands that were proposed, in their order."""
-        self._finish(applied_index, results)
+        self._finish(applied_index, answers)
 
     def _open(self) -> list[int]:
         """The positions of the commands that are still to be proposed."""
         return [position for position in range(self.weight) if position not in self._late]
 
-    def _finish(self, applied_index: int, answers: Sequence[Result | CallError]) -> None:
+    def _finish(self, applied_index: int, answers: Sequence[Answer | CallError]) -> None:
         if self.done.done():
             return
         if self._late:
@@ -121,15 +121,15 @@ class Batch:
         self.works = [work for work in self.works if not work.done.done()]
 
     def commands(self) -> tuple[Command, ...]:
-        """The commands of the entry, in the order in which answer() expects their results."""
+        """The commands of the entry, in the order in which answer() expects their answers."""
         return tuple([command for work in self.works for command in work.commands])
 
     def answer(self, applied: Applied) -> None:
-        """Hand every result to its work."""
+        """Hand every answer to its work."""
         start = 0
         for work in self.works:
             end = start + len(work.commands)
-            work.answer(applied.index, applied.results[start:end])
+            work.answer(applied.index, applied.answers[start:end])
             start = end
 
     def give_up(self, error: Callable[[Work], CallError]) -> None:

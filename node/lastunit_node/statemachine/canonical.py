@@ -24,7 +24,7 @@ from lastunit_node.statemachine.commands import (
 )
 from lastunit_node.statemachine.packing import pack, unpack
 from lastunit_node.statemachine.ranges import join_unit_lines, normalise, sum_lines
-from lastunit_node.statemachine.results import Outcome, Result, Served, Shortage
+from lastunit_node.statemachine.results import Answer, Outcome, Result, Served, Shortage
 
 _ANSWER_FIELDS: Final = 6  # outcome to shortages
 _PLACE_ORDER: Final = COMMAND_TYPES[PlaceOrder]
@@ -102,11 +102,11 @@ def unit_lines(raw: Any) -> tuple[UnitLine, ...]:
     return tuple([UnitLine(sku, tuple([UnitRange(first, last) for first, last in ranges])) for sku, ranges in raw])
 
 
-def encode_answers(answers: Sequence[Result | Served]) -> bytes:
+def encode_answers(answers: Sequence[Answer]) -> bytes:
     """What an entry's commands were answered, for the hash chain; the digest covers the reservations beside them."""
     return pack([_served(each) if isinstance(each, Served) else each[:_RESULT_FIELDS] for each in answers])
 
 
 def _served(answer: Served) -> tuple[object, ...]:
     """As many fields as no Result has; its log position is hashed beside it."""
-    return answer.outcome, answer.position, answer.expires_at_tick, answer.sku, answer.first, answer.last
+    return answer.outcome, answer.at.position, answer.expires_at_tick, answer.sku, answer.first, answer.last

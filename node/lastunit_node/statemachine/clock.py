@@ -2,8 +2,8 @@
 
 from lastunit_node.statemachine import expiry
 from lastunit_node.statemachine.commands import Configure, Tick
-from lastunit_node.statemachine.results import Outcome, Parameters, Result
-from lastunit_node.statemachine.state import Position, State
+from lastunit_node.statemachine.results import Outcome, Parameters, Position, Result
+from lastunit_node.statemachine.state import State
 
 
 def configure(state: State, at: Position, command: Configure) -> Result:

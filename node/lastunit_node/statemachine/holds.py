@@ -21,8 +21,8 @@ from lastunit_node.statemachine.reservations import (
     present,
     units_of,
 )
-from lastunit_node.statemachine.results import NO_TOKEN, Outcome, ReservationState, Result, Served
-from lastunit_node.statemachine.state import Position, State
+from lastunit_node.statemachine.results import NO_TOKEN, Answer, Outcome, Position, ReservationState, Result, Served
+from lastunit_node.statemachine.state import State
 from lastunit_node.statemachine.stock import Place
 from lastunit_node.statemachine.tables import ReservationRow
 
@@ -37,7 +37,7 @@ _CLOSED: Final = {
 }
 
 
-def confirm(state: State, at: Position, command: Confirm) -> Result | Served:
+def confirm(state: State, at: Position, command: Confirm) -> Answer:
     """Sell the units of a hold: all, or the lowest-numbered so many of each sku; the others are available again."""
     row = state.reservations.find(command.reservation_id)
     if row is None or row.state == REFUSED:
@@ -108,7 +108,7 @@ def _closed(state: State, at: Position, row: ReservationRow) -> Result:
     return at.answer(_CLOSED[reservation.state], reservation)
 
 
-def _sell(state: State, at: Position, row: ReservationRow, command: Confirm) -> Result | Served:
+def _sell(state: State, at: Position, row: ReservationRow, command: Confirm) -> Answer:
     """Sell what is held, or what the command names of it."""
     if command.lines and sum_lines(command.lines) != ordered_lines(row.request):
         return _sell_some(state, at, row, command)
@@ -119,7 +119,7 @@ def _sell(state: State, at: Position, row: ReservationRow, command: Confirm) -> 
     state.reservations.change_hold(row, closed, held)
     if len(held) == 1 and len(held[0].ranges) == 1:
         (units,) = held[0].ranges
-        return Served(_SAYS_CONFIRMED, NO_TOKEN, 0, held[0].sku, units.first, units.last)
+        return Served(at, _SAYS_CONFIRMED, NO_TOKEN, held[0].sku, units.first, units.last)
     return Result(_SAYS_CONFIRMED, at.index, units=held)
 
 

@@ -28,13 +28,13 @@ from lastunit_node.statemachine.commands import (
 )
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest, chain_hash, state_crc
-from lastunit_node.statemachine.results import Applied, Outcome, Parameters, Result, Served, StateHash
-from lastunit_node.statemachine.state import Position, State
+from lastunit_node.statemachine.results import Answer, Applied, Outcome, Parameters, Position, Result, StateHash
+from lastunit_node.statemachine.state import State
 from lastunit_node.statemachine.tables import AdmittedRow
 
 __all__ = ["InvariantError", "StateMachine"]
 
-_HANDLERS: Final[dict[type, Callable[[State, Position, Any], Result | Served]]] = {
+_HANDLERS: Final[dict[type, Callable[[State, Position, Any], Answer]]] = {
     Reserve: orders.reserve,
     PlaceOrder: orders.place_order,
     Confirm: holds.confirm,
@@ -175,7 +175,7 @@ class StateMachine:
         self.applied_index, self.applied_term = index, term
         return Applied(index, term, decoded.nonce if isinstance(decoded, DecodedEntry) else 0, answers)
 
-    def _answer(self, index: int, term: int, entry: DecodedEntry | NoOp | Undecodable) -> list[Result | Served]:
+    def _answer(self, index: int, term: int, entry: DecodedEntry | NoOp | Undecodable) -> list[Answer]:
         if isinstance(entry, NoOp):
             return []
         if isinstance(entry, Undecodable):
@@ -192,7 +192,7 @@ class StateMachine:
         state.reservations.prefetch([one.reservation_id for one in commands if isinstance(one, _ON_RESERVATIONS)])
         state.stock.prefetch([line.sku for one in commands if isinstance(one, _ORDERS) for line in one.lines])
 
-    def _answer_one(self, command: Command | Malformed, at: Position) -> Result | Served:
+    def _answer_one(self, command: Command | Malformed, at: Position) -> Answer:
         if isinstance(command, Malformed):
             return at.answer(Outcome.MALFORMED)
         if self._state.configured is None and not isinstance(command, Configure | Admit):

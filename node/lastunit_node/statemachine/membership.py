@@ -1,8 +1,8 @@
 """Admit: which disk of a node counts (pysyncobj.md, rule 9). Proposed by leaders on their own."""
 
 from lastunit_node.statemachine.commands import Admit
-from lastunit_node.statemachine.results import Outcome, Result
-from lastunit_node.statemachine.state import Position, State
+from lastunit_node.statemachine.results import Outcome, Position, Result
+from lastunit_node.statemachine.state import State
 from lastunit_node.statemachine.tables import AdmittedRow
 
 

@@ -13,8 +13,8 @@ from lastunit_node.statemachine.commands import Line, PlaceOrder, Reserve, UnitL
 from lastunit_node.statemachine.ranges import sum_lines
 from lastunit_node.statemachine.remembered import first_answer
 from lastunit_node.statemachine.reservations import REFUSED, encode_range, encode_units, present
-from lastunit_node.statemachine.results import Outcome, ReservationState, Result, Served
-from lastunit_node.statemachine.state import Position, State
+from lastunit_node.statemachine.results import Answer, Outcome, Position, ReservationState, Result, Served
+from lastunit_node.statemachine.state import State
 from lastunit_node.statemachine.stock import Place
 from lastunit_node.statemachine.tables import ReservationRow
 
@@ -42,7 +42,7 @@ class Order:
         self.expires_at_tick = expires_at_tick
 
 
-def reserve(state: State, at: Position, command: Reserve) -> Result | Served:
+def reserve(state: State, at: Position, command: Reserve) -> Answer:
     """Hold units for at least hold_ticks full ticks."""
     lines = sum_lines(command.lines)
     request = reserve_request(lines, command.hold_ticks)
@@ -54,7 +54,7 @@ def reserve(state: State, at: Position, command: Reserve) -> Result | Served:
     return _serve(state, at, Order(command.reservation_id, lines, request, _RESERVED, expires_at_tick))
 
 
-def place_order(state: State, at: Position, command: PlaceOrder) -> Result | Served:
+def place_order(state: State, at: Position, command: PlaceOrder) -> Answer:
     """Sell units at once."""
     lines = sum_lines(command.lines)
     request = place_order_request(lines)
@@ -122,7 +122,7 @@ def _remember(state: State, reservation_id: str, request: bytes, refusal: Result
     return refusal
 
 
-def _serve(state: State, at: Position, order: Order) -> Result | Served:
+def _serve(state: State, at: Position, order: Order) -> Answer:
     """Take the units, and remember whose they are."""
     place, row_state = (_HELD_UNITS, _HELD) if order.expires_at_tick else (_SOLD_UNITS, _CONFIRMED)
     if len(order.lines) == 1:
@@ -131,7 +131,7 @@ def _serve(state: State, at: Position, order: Order) -> Result | Served:
         if first:
             last = first + quantity - 1
             _add(state, at, order, row_state, encode_range(sku, first, last))
-            return Served(order.outcome, at.position, order.expires_at_tick, sku, first, last)
+            return Served(at, order.outcome, order.expires_at_tick, sku, first, last)
     units = _take(state, order.lines, place)
     _add(state, at, order, row_state, encode_units(units))
     return Result(order.outcome, at.index, at.token, order.expires_at_tick, units)

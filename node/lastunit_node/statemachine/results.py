@@ -90,31 +90,56 @@ class Result(NamedTuple):
     reservation: Reservation | None = None
 
 
-NO_TOKEN: Final = -1  # the position of an answer that has none
+NO_TOKEN: Final = -1
+
+
+class Position:
+    """Where in the log a command stands, and until which tick it may act."""
+
+    __slots__ = ("index", "position", "term", "valid_until_tick")
+
+    def __init__(self, term: int, index: int, position: int, valid_until_tick: int) -> None:
+        self.term = term
+        self.index = index
+        self.position = position
+        self.valid_until_tick = valid_until_tick
+
+    @property
+    def token(self) -> FencingToken:
+        """The token of a hold, if the command creates one."""
+        return FencingToken(self.term, self.index, self.position)
+
+    def answer(self, outcome: Outcome, reservation: Reservation | None = None) -> Result:
+        """A result of this entry that is no more than a word."""
+        return Result(outcome, self.index, reservation=reservation)
 
 
 class Served:
     """The first answer to an order of one line that one range serves, or to its Confirm, as apply keeps it.
 
     Most answers are of this kind, and most nodes have nobody who waits for them: result() makes the Result where
-    somebody does. position: that of the token, or NO_TOKEN.
+    somebody does. expires_at_tick: NO_TOKEN for an answer without token and expiry.
     """
 
-    __slots__ = ("expires_at_tick", "first", "last", "outcome", "position", "sku")
+    __slots__ = ("at", "expires_at_tick", "first", "last", "outcome", "sku")
 
-    def __init__(self, outcome: Outcome, position: int, expires_at_tick: int, sku: str, first: int, last: int) -> None:
+    def __init__(self, at: Position, outcome: Outcome, expires_at_tick: int, sku: str, first: int, last: int) -> None:
+        self.at = at
         self.outcome = outcome
-        self.position = position
         self.expires_at_tick = expires_at_tick
         self.sku = sku
         self.first = first
         self.last = last
 
-    def result(self, term: int, index: int) -> Result:
-        """The same as a Result of the entry at this log position."""
-        token = None if self.position == NO_TOKEN else FencingToken(term, index, self.position)
+    def result(self) -> Result:
+        """The same as a Result."""
         units = (UnitLine(self.sku, (UnitRange(self.first, self.last),)),)
-        return Result(self.outcome, index, token, self.expires_at_tick, units)
+        if self.expires_at_tick == NO_TOKEN:
+            return Result(self.outcome, self.at.index, units=units)
+        return Result(self.outcome, self.at.index, self.at.token, self.expires_at_tick, units)
+
+
+Answer = Result | Served
 
 
 class Applied:
@@ -122,7 +147,7 @@ class Applied:
 
     __slots__ = ("_results", "answers", "index", "nonce", "term")
 
-    def __init__(self, index: int, term: int, nonce: int, answers: Sequence[Result | Served]) -> None:
+    def __init__(self, index: int, term: int, nonce: int, answers: Sequence[Answer]) -> None:
         self.index = index
         self.term = term
         self.nonce = nonce
@@ -145,11 +170,8 @@ class Applied:
     def results(self) -> tuple[Result, ...]:
         """A result per command, made when it is asked for."""
         if self._results is None:
-            self._results = tuple([self._result(answer) for answer in self.answers])
+            self._results = tuple([each.result() if isinstance(each, Served) else each for each in self.answers])
         return self._results
-
-    def _result(self, answer: Result | Served) -> Result:
-        return answer.result(self.term, self.index) if isinstance(answer, Served) else answer
 
 
 class StateHash(NamedTuple):

@@ -1,36 +1,14 @@
-"""The state that commands act on, and the log position they act from."""
+"""The state that commands act on."""
 
 from lastunit_node import sqlite
 from lastunit_node.statemachine.changes import Changes
-from lastunit_node.statemachine.commands import FencingToken
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.reservations import Reservations
-from lastunit_node.statemachine.results import Outcome, Parameters, Reservation, Result
+from lastunit_node.statemachine.results import Parameters, Position
 from lastunit_node.statemachine.stock import Stock
 from lastunit_node.statemachine.table import Table
 from lastunit_node.statemachine.tables import ADMITTED, CLOCK, PARAMETERS, REMOVED, AdmittedRow, ClockRow
-
-
-class Position:
-    """Where in the log a command stands, and until which tick it may act."""
-
-    __slots__ = ("index", "position", "term", "valid_until_tick")
-
-    def __init__(self, term: int, index: int, position: int, valid_until_tick: int) -> None:
-        self.term = term
-        self.index = index
-        self.position = position
-        self.valid_until_tick = valid_until_tick
-
-    @property
-    def token(self) -> FencingToken:
-        """The token of a hold, if the command creates one."""
-        return FencingToken(self.term, self.index, self.position)
-
-    def answer(self, outcome: Outcome, reservation: Reservation | None = None) -> Result:
-        """A result of this entry that is no more than a word."""
-        return Result(outcome, self.index, reservation=reservation)
 
 
 class State:

@@ -10,8 +10,8 @@ from lastunit_node.statemachine.changes import Kind
 from lastunit_node.statemachine.commands import AdjustStock, Line, ReceiveStock, ReturnUnits, UnitLine, UnitRange
 from lastunit_node.statemachine.ranges import Ranges, contains, join_unit_lines, normalise, subtract, sum_lines
 from lastunit_node.statemachine.reservations import encode_units, present, state_of, units_of
-from lastunit_node.statemachine.results import Outcome, ReservationState, Result
-from lastunit_node.statemachine.state import Position, State
+from lastunit_node.statemachine.results import Outcome, Position, ReservationState, Result
+from lastunit_node.statemachine.state import State
 from lastunit_node.statemachine.stock import Place, Shelf
 from lastunit_node.statemachine.tables import RemovedRow, ReservationRow
 

@@ -27,7 +27,6 @@ from lastunit_node.statemachine.commands import (
     UnitRange,
 )
 
-
 _is_id: Final = limits.ID_PATTERN.fullmatch
 
 

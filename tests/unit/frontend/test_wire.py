@@ -8,7 +8,16 @@ from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.responses import PUBLIC, fill_result
 from lastunit_node.frontend.wire import ResultWriter, varint
 from lastunit_node.statemachine.commands import FencingToken, Line, UnitLine, UnitRange
-from lastunit_node.statemachine.results import Reservation, ReservationState, Result, Shortage
+from lastunit_node.statemachine.results import (
+    NO_TOKEN,
+    Answer,
+    Position,
+    Reservation,
+    ReservationState,
+    Result,
+    Served,
+    Shortage,
+)
 
 NUMBERS = st.one_of(st.integers(0, 300), st.integers(0, (1 << 62)))
 NAMES = st.from_regex(r"[A-Za-z0-9._:-]{1,64}", fullmatch=True)
@@ -37,6 +46,15 @@ RESULTS = st.builds(
     st.booleans(),
     st.none() | RESERVATIONS,
 )
+SERVED = st.builds(
+    Served,
+    st.builds(Position, NUMBERS, NUMBERS, st.integers(0, 4_095), NUMBERS),
+    st.sampled_from(sorted(PUBLIC)),
+    st.just(NO_TOKEN) | NUMBERS,
+    NAMES,
+    NUMBERS,
+    NUMBERS,
+)
 RESPONSES = [
     message
     for name, message in vars(pb).items()
@@ -50,11 +68,12 @@ def by_protobuf(result: Result, applied_index: int) -> pb.CommandResult:
     return message
 
 
-@given(st.lists(RESULTS, min_size=1, max_size=4), NUMBERS)
-def test_a_result_reads_as_protobuf_would_have_written_it(results: list[Result], applied_index: int) -> None:
+@given(st.lists(RESULTS | SERVED, min_size=1, max_size=4), NUMBERS)
+def test_a_result_reads_as_protobuf_would_have_written_it(answers: list[Answer], applied_index: int) -> None:
     writer = ResultWriter(applied_index)  # keeps what results have in common, so one for all of them
-    for result in results:
-        written = pb.ExecuteResult.FromString(writer.field(result).encode("latin-1"))
+    for answer in answers:
+        result = answer.result() if isinstance(answer, Served) else answer
+        written = pb.ExecuteResult.FromString(writer.field(answer).encode("latin-1"))
         assert written == pb.ExecuteResult(result=by_protobuf(result, applied_index))
 
 
