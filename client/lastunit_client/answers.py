@@ -8,6 +8,8 @@ from enum import Enum
 from functools import partial
 from typing import Final, NoReturn
 
+from google.protobuf.message import DecodeError
+
 from lastunit.v1 import cluster_pb2, inventory_pb2
 from lastunit_client.errors import ProtocolError
 from lastunit_client.fencing import FencingToken
@@ -33,21 +35,29 @@ _STATES: Final = {state.value: state for state in ReservationState}
 _ROLES: Final = {role.value: role for role in Role}
 
 
-def command_result(request_id: str, message: inventory_pb2.CommandResult) -> CommandResult:
-    """The answer to the command with this id. ProtocolError for an outcome that this library does not know."""
+def command_result(request_id: str, encoded: bytes) -> CommandResult:
+    """The answer to the command with this id, from an encoded ExecuteResult that has one.
+
+    ProtocolError when it is damaged, or has an outcome that this library does not know.
+    """
+    try:
+        message = inventory_pb2.ExecuteResult.FromString(encoded).result
+    except DecodeError as error:
+        raise ProtocolError(f"unexpected answer: {error}", definite=False, request_id=request_id) from error
     outcome = _OUTCOMES.get(message.outcome) or _unknown(Outcome, message.outcome, request_id)
     result: CommandResult = object.__new__(CommandResult)
     object.__setattr__(result, "request_id", request_id)
     object.__setattr__(result, "outcome", outcome)
     if message.HasField("reservation"):  # whose state may be unknown as well, and that is to be said now
-        _fill(message, result)
+        _fill(encoded, result)
     else:
-        object.__setattr__(result, "_fill", partial(_fill, message))
+        object.__setattr__(result, "_fill", partial(_fill, encoded))  # not the message, which takes a kilobyte more
     return result
 
 
-def _fill(message: inventory_pb2.CommandResult, result: CommandResult) -> None:
+def _fill(encoded: bytes, result: CommandResult) -> None:
     """Set all that a result has beside its id and its outcome."""
+    message = inventory_pb2.ExecuteResult.FromString(encoded).result
     applied_index = message.applied_index
     shortages = message.shortages[:] if result.outcome is _OUT_OF_STOCK else ()  # no other has any
     object.__setattr__(result, "replayed", message.replayed)

@@ -12,7 +12,7 @@ from grpc import StatusCode
 from lastunit.v1 import inventory_pb2
 from lastunit_client.failures import Failure, of_status
 from lastunit_client.limits import COMMAND_OVERHEAD_BYTES, MAX_COMMANDS, MAX_MESSAGE_BYTES, MAX_WAITING, PORTION
-from lastunit_client.wire import execute_request
+from lastunit_client.wire import content_tag, execute_request
 
 _REPLY_SECONDS: Final = 0.1  # a node gives up this much earlier than we do, so that its own verdict reaches us
 
@@ -21,7 +21,10 @@ QUEUE_FULL: Final = Failure(
 )
 SILENT: Final = Failure(StatusCode.DEADLINE_EXCEEDED, "the node did not answer in time", definite=False)
 
-Answer: TypeAlias = inventory_pb2.CommandResult | Failure
+_RESULT: Final = content_tag(inventory_pb2.ExecuteResult.RESULT_FIELD_NUMBER)
+
+Answer: TypeAlias = bytes | Failure
+"""An encoded ExecuteResult that has a result, or why there is none."""
 
 
 class Pending:
@@ -71,7 +74,7 @@ class Batch:
     def settle(self, results: list[bytes]) -> None:
         """Give each command its part of the answer, some now and the others soon: none is lost if the stream ends.
 
-        ValueError when the parts do not match the commands, DecodeError when one makes no sense; then none is given.
+        ValueError when the parts do not match the commands; then none is given.
         """
         _hand_out([(pending, _answer(result)) for pending, result in zip(self.pending, results, strict=True)])
 
@@ -118,9 +121,11 @@ class CommandQueue:
 
 
 def _answer(encoded: bytes) -> Answer:
-    """One result of an ExecuteResponse; decoded by itself, so that who keeps it does not keep its neighbours."""
+    """What an ExecuteResult has: mostly a result, which its caller decodes."""
+    if encoded.startswith(_RESULT):
+        return encoded
     part = inventory_pb2.ExecuteResult.FromString(encoded)
-    return part.result if part.HasField("result") else of_status(part.error)
+    return encoded if part.HasField("result") else of_status(part.error)
 
 
 def _hand_out(answers: list[tuple[Pending, Answer]], start: int = 0) -> None:
