@@ -62,8 +62,7 @@ class Stage(NamedTuple):
 
 
 STAGES: Final = (
-    Stage("request: parse", 1, 0),
-    Stage("request: check, make commands", 1, 0),
+    Stage("request: parse, check, make commands", 1, 0),
     Stage("entry: encode", 1, 0),
     Stage("journal: add, COMMIT", 1, 1, waits=True),
     Stage("append: encode a frame per follower", FOLLOWERS, 0),
@@ -74,14 +73,12 @@ STAGES: Final = (
     Stage("  of which: decode the entry", 1, 1, is_part=True),
     Stage("  of which: encode results, chain hash", 1, 1, is_part=True),
     Stage(f"state: COMMIT, shared by {SHARED_COMMIT}", 1, 1, waits=True),
-    Stage("response: build", 1, 0),
-    Stage("response: serialize", 1, 0),
+    Stage("response: write", 1, 0),
 )
 ROLES: Final = ("leader_us", "follower_us")
 NAMES: Final = [stage.name for stage in STAGES]
 (
     PARSE,
-    CHECK,
     ENCODE,
     JOURNAL,
     SEND,
@@ -92,7 +89,6 @@ NAMES: Final = [stage.name for stage in STAGES]
     DECODE,
     CHAIN,
     COMMIT,
-    BUILD,
     WRITE,
 ) = NAMES
 
@@ -163,12 +159,11 @@ class Node:
     def take(self, request: bytes) -> None:
         """One message with orders, from its bytes to the answer's."""
         timed, index = self._meter.timed, self._machine.applied_index + 1
-        message = timed(CHECK, ExecuteMessage, timed(PARSE, pb.ExecuteRequest.FromString, request), 0.0)
+        message = timed(PARSE, ExecuteMessage, request, 0.0)
         entry = timed(ENCODE, encode_entry, Entry(1 << 62, MAX_TICK, tuple(message.commands)))
         self._replicate(entry, index)
         applied = self._apply(entry)
-        response = timed(BUILD, message.response, Answers(index, applied.results))
-        timed(WRITE, response.SerializeToString)
+        timed(WRITE, message.response, Answers(index, applied.results))
 
     def _replicate(self, entry: bytes, index: int) -> None:
         timed = self._meter.timed
