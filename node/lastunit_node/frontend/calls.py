@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class Answering:
     """Around a call's body; gives its deadline in loop time. A CallError ends the call with its status.
 
-    Without a gate the call is served while draining, too. (A class: a generator takes three times as long.)
+    Without a gate the call is served while draining, too. (A class, since mypyc has no asynchronous generators.)
     """
 
     def __init__(self, context: Context, gate: Gate | None = None) -> None:

@@ -40,7 +40,7 @@ class ExecuteMessage:
             self._take(message, now)
 
     def _take_orders(self, data: bytes, start: int, now: float) -> pb.ExecuteRequest:
-        """Take the plain orders at the front of the message; everything else."""
+        """Take the plain orders at the front of the message; what is left of it."""
         at = start
         while len(self.commands) <= MAX_COMMANDS and (order := order_at(data, at)):
             command, timeout, at = order

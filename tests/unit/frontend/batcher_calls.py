@@ -9,7 +9,7 @@ from lastunit_node.frontend.errors import CallError
 from lastunit_node.frontend.work import Answers
 from lastunit_node.statemachine.commands import Command, Line, Reserve
 
-from .fakes import FakeReplica
+from .fakes import FakeReplica, turns
 
 SOON, LATER, LONG = 0.05, 0.5, 30.0  # seconds from now
 
@@ -25,6 +25,15 @@ def after(seconds: float) -> float:
 def run(batcher: Batcher, *names: str, seconds: float = LONG, size: int = 20) -> "asyncio.Task[Answers]":
     commands: list[Command] = [order(name) for name in names]
     return start(batcher.run(commands, [after(seconds)] * len(names), size))
+
+
+async def run_many(batcher: Batcher, count: int, *names: str, size: int = 20) -> "list[asyncio.Task[Answers]]":
+    """As many runs, each begun when the batcher had its time with the one before."""
+    tasks = []
+    for _ in range(count):
+        tasks.append(run(batcher, *names, size=size))
+        await turns()
+    return tasks
 
 
 def start(work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":

@@ -6,15 +6,15 @@ from dataclasses import replace
 import grpc
 import pytest
 
-from lastunit_node.frontend import queue
 from lastunit_node.frontend.batcher import QUIET_TURNS, Batcher
 from lastunit_node.frontend.errors import CallError
+from lastunit_node.frontend.queue import MAX_QUEUED, MAX_QUEUED_BYTES
 from lastunit_node.frontend.work import Answers
 from lastunit_node.replica.interface import DEFINITE, FailureReason
-from lastunit_node.statemachine.limits import MAX_COMMANDS
+from lastunit_node.statemachine.limits import MAX_COMMANDS, MAX_MESSAGE_BYTES
 from lastunit_node.statemachine.results import Result
 
-from .batcher_calls import LATER, LONG, SOON, after, names_in, only_error, order, run, start
+from .batcher_calls import LATER, LONG, SOON, after, names_in, only_error, order, run, run_many, start
 from .fakes import PARAMETERS, STATUS, FakeReplica, turns
 
 INDEFINITE = sorted(set(FailureReason) - DEFINITE, key=str)
@@ -256,52 +256,47 @@ class TestExpiredWork:
 
 
 class TestBounds:
-    @pytest.mark.interpreted
-    async def test_a_full_queue_refuses_definitely_and_says_when_to_retry(
-        self, batcher: Batcher, replica: FakeReplica, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(queue, "MAX_QUEUED", 3)
+    """As many full pieces of work as there is room for may wait, beside the one that becomes the second entry."""
+
+    @pytest.fixture
+    async def under_way(self, batcher: Batcher, replica: FakeReplica) -> "asyncio.Task[Answers]":
+        """A proposal that waits for let_go(), so that what comes after it stays in the queue."""
         replica.hold()
         first = run(batcher, "a")
         await replica.proposed(1)
-        waiting = run(batcher, "b", "c", "d")
-        await turns()
+        return first
+
+    async def test_a_full_queue_refuses_definitely_and_says_when_to_retry(
+        self, batcher: Batcher, replica: FakeReplica, under_way: "asyncio.Task[Answers]"
+    ) -> None:
+        waiting = await run_many(batcher, MAX_QUEUED // MAX_COMMANDS + 1, *["x"] * MAX_COMMANDS)
         with pytest.raises(CallError) as refused:
             await run(batcher, "e")
         assert refused.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert refused.value.definite
         assert refused.value.retry_seconds > 0
         replica.let_go()
-        await asyncio.gather(first, waiting)
+        await asyncio.gather(under_way, *waiting)
         await run(batcher, "e")
 
-    @pytest.mark.interpreted
     async def test_the_queue_is_bounded_in_bytes_too(
-        self, batcher: Batcher, replica: FakeReplica, monkeypatch: pytest.MonkeyPatch
+        self, batcher: Batcher, replica: FakeReplica, under_way: "asyncio.Task[Answers]"
     ) -> None:
-        monkeypatch.setattr(queue, "MAX_QUEUED_BYTES", 100)
-        replica.hold()
-        first = run(batcher, "a")
-        await replica.proposed(1)
-        waiting = run(batcher, "b", size=90)
-        await turns()
+        waiting = await run_many(batcher, MAX_QUEUED_BYTES // MAX_MESSAGE_BYTES + 1, "b", size=MAX_MESSAGE_BYTES)
         with pytest.raises(CallError, match="queue"):
-            await run(batcher, "c", size=11)
+            await run(batcher, "c", size=1)
         replica.let_go()
-        await asyncio.gather(first, waiting)
+        await asyncio.gather(under_way, *waiting)
 
     async def test_work_that_was_given_up_leaves_its_room(
-        self, batcher: Batcher, replica: FakeReplica, monkeypatch: pytest.MonkeyPatch
+        self, batcher: Batcher, replica: FakeReplica, under_way: "asyncio.Task[Answers]"
     ) -> None:
-        monkeypatch.setattr(queue, "MAX_QUEUED", 1)
-        replica.hold()
-        first = run(batcher, "a")
-        await replica.proposed(1)
-        await only_error(run(batcher, "b", seconds=SOON))
-        patient = run(batcher, "c")
+        waiting = await run_many(batcher, MAX_QUEUED_BYTES // MAX_MESSAGE_BYTES, "b", size=MAX_MESSAGE_BYTES)
+        await only_error(run(batcher, "c", size=MAX_MESSAGE_BYTES, seconds=SOON))
+        patient = run(batcher, "d", size=MAX_MESSAGE_BYTES)
         await turns()
         replica.let_go()
-        await asyncio.gather(first, patient)
+        await asyncio.gather(under_way, patient, *waiting)
 
 
 class TestReads:

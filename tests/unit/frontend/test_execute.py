@@ -9,14 +9,16 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from lastunit.v1 import inventory_pb2 as pb
-from lastunit_node.frontend import FrontEnd, queue, requests
+from lastunit_node.frontend import FrontEnd
 from lastunit_node.frontend.execute import MAX_MESSAGES
+from lastunit_node.frontend.queue import MAX_QUEUED
 from lastunit_node.replica.interface import FailureReason
 from lastunit_node.statemachine.codec import Malformed
 from lastunit_node.statemachine.commands import Command
-from lastunit_node.statemachine.limits import MAX_COMMANDS
+from lastunit_node.statemachine.limits import MAX_COMMANDS, MAX_MESSAGE_BYTES
 from lastunit_node.statemachine.results import Outcome, Result
 
+from .batcher_calls import run_many
 from .errors_of_calls import error_of, seen
 from .fakes import FakeReplica, accept, until
 
@@ -141,16 +143,18 @@ async def test_an_attempt_that_may_have_been_applied_makes_its_commands_indefini
     assert seen(second.error).definite == "true"
 
 
-@pytest.mark.interpreted
 async def test_a_full_queue_answers_every_position_with_retry_info(
-    stream: Stream, replica: FakeReplica, monkeypatch: pytest.MonkeyPatch
+    stream: Stream, replica: FakeReplica, front_end: FrontEnd
 ) -> None:
-    monkeypatch.setattr(queue, "MAX_QUEUED", 1)
+    replica.hold()
+    fillers = await run_many(front_end._batcher, MAX_QUEUED // MAX_COMMANDS + 2, *["x"] * MAX_COMMANDS)
     await stream.write(message_of(1, order("a"), order("b")))
     errors = [seen(answer.error) for answer in (await stream.read()).results]
     assert [error.code for error in errors] == [grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]] * 2
     assert all(error.definite == "true" and error.retry_seconds > 0 for error in errors)
-    assert not replica.proposals
+    replica.let_go()
+    await asyncio.gather(*fillers)
+    assert not any(name in ids(replica, number) for number in range(len(replica.proposals)) for name in "ab")
 
 
 async def test_a_message_with_too_many_commands_ends_the_stream_after_the_answers_under_way(
@@ -177,14 +181,12 @@ async def test_a_message_with_as_many_commands_as_allowed_is_one_entry(stream: S
     assert len(replica.proposals) == 1
 
 
-@pytest.mark.interpreted
-async def test_a_message_with_too_many_bytes_ends_the_stream(
-    stream: Stream, replica: FakeReplica, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(requests, "MAX_MESSAGE_BYTES", 100)
-    await stream.write(message_of(1, *[order("a" * 64)] * 2))
+async def test_a_message_with_too_many_bytes_ends_the_stream(stream: Stream, replica: FakeReplica) -> None:
+    large = pb.PlaceOrderRequest(reservation_id="a", lines=[pb.Line(sku="s" * 64, quantity=1)] * 100)
+    await stream.write(message_of(1, *[pb.Command(place_order=large)] * (MAX_MESSAGE_BYTES // large.ByteSize() + 1)))
     error = await error_of(stream.read())
     assert (error.fields, error.definite) == (["ExecuteRequest"], "true")
+    assert not replica.proposals
 
 
 async def test_a_stream_is_read_no_further_than_the_messages_it_may_have_under_way(
