@@ -13,6 +13,7 @@ from pysyncobj.config import FAIL_REASON
 
 from lastunit_node.replica import timing
 from lastunit_node.replica.core import ReplicaCore
+from lastunit_node.replica.interface import Status
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import Command, Entry
 from lastunit_node.statemachine.results import Applied, Result
@@ -72,11 +73,11 @@ class _Lane:
     def is_free(self) -> bool:
         """Whether another batch may begin, and can be stamped."""
         self._batch = [call for call in self._batch if not call.over]
-        return not self._batch and not self._nonce and self._core.status().parameters is not None
+        return not self._batch and not self._nonce and Status(*self._core.facts()).parameters is not None
 
     def begin(self, calls: list[Call]) -> None:
         """Propose these calls until they are answered or given up."""
-        status = self._core.status()
+        status = Status(*self._core.facts())
         assert status.parameters, "free only when configured"
         self._batch = calls
         self._stamp = status.clock + status.parameters.retention_ticks // 2

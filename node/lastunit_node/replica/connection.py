@@ -44,12 +44,13 @@ class Connection:
         on_closed: Callable[["Connection", str], None],
     ) -> None:
         self.state = state
+        self.peer: str | None = None  # once it has said hello
         self._poller = poller
         self._socket = sock
         self._descriptor = sock.fileno()
         self._reader = FrameReader()
         self._unsent = bytearray()
-        self._begun = self._last_sent = self._last_received = now
+        self._last_sent = self._last_received = now
         self._heard = False
         self._on_open, self._on_value, self._on_closed = on_open, on_value, on_closed
         self._watch()
@@ -80,10 +81,10 @@ class Connection:
             return
         frame = encode_frame(value)
         self._last_sent = now
-        if self._unsent:
-            self._unsent += frame
-        else:
-            self._unsent += frame[self._write(frame) :]
+        sent = 0 if self._unsent else self._write(frame)
+        if sent == len(frame):
+            return
+        self._unsent += frame[sent:]
         if len(self._unsent) > MAX_UNSENT_BYTES:
             self.close(f"{len(self._unsent)} bytes wait to be sent")
         elif self._unsent and self.state is State.OPEN:

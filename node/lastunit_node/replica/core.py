@@ -14,7 +14,7 @@ from lastunit_node import sqlite
 from lastunit_node.replica import timing
 from lastunit_node.replica.admission import admission_entry
 from lastunit_node.replica.compaction import Compactor
-from lastunit_node.replica.interface import FailureReason, Role, Status
+from lastunit_node.replica.interface import Facts, FailureReason, Role
 from lastunit_node.replica.journal import SqliteJournal
 from lastunit_node.replica.raft import Raft
 from lastunit_node.replica.state_commits import NEVER, StateCommits
@@ -201,21 +201,26 @@ class ReplicaCore:
         chosen = self._raft.begin_transfer(None if target is None else self._nodes[target])
         return chosen.id if chosen else None
 
-    def status(self) -> Status:
-        """How the node stands after the last turn."""
-        raft, machine = self._raft, self._machine
-        return Status(
-            role=_ROLES[raft.role],
-            leader=raft.leader.id if raft.leader else None,
-            term=raft.term,
-            last_index=raft.journal.last_index,
-            commit_index=raft.commit_index,
-            applied_index=machine.committed_index,
-            clock=machine.clock,
-            has_quorum=raft.has_quorum,
-            is_behind=raft.is_behind,
-            is_admitted=raft.is_admitted,
-            parameters=machine.parameters,
+    @property
+    def readable_index(self) -> int:
+        """Index up to which the state is committed, so that reads see it."""
+        return self._machine.committed_index
+
+    def facts(self) -> Facts:
+        """How the node stands after the last turn: what Status is made of, when somebody asks for one."""
+        raft, machine, leader = self._raft, self._machine, self._raft.leader
+        return (
+            _ROLES[raft.role],
+            leader.id if leader else None,
+            raft.term,
+            raft.journal.last_index,
+            raft.commit_index,
+            machine.committed_index,
+            machine.clock,
+            raft.has_quorum,
+            raft.is_behind,
+            raft.is_admitted,
+            machine.parameters,
         )
 
     def close(self) -> None:

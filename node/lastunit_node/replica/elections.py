@@ -49,17 +49,17 @@ class Elections:
 
     def postpone(self) -> None:
         """Wait a full, random timeout from now; what was about to stand does not."""
-        self._raft.take_election_deadline()
+        if self._raft.election_deadline != math.inf:
+            self._raft.take_election_deadline()
         self._deadline = self._raft.now() + self._raft.random_timeout()
 
     def step(self) -> None:
         """Before a turn: ask for pre-votes when it is time, and let PySyncObj stand only when that was granted."""
-        set_by_pysyncobj = self._raft.take_election_deadline()
+        set_by_pysyncobj = self._raft.election_deadline
         if set_by_pysyncobj == 0:
-            self._raft.stand()
             return
         if set_by_pysyncobj != math.inf:  # it stood, and this is when it would stand again
-            self._deadline = set_by_pysyncobj
+            self._deadline = self._raft.take_election_deadline()
         now = self._raft.now()
         if self._raft.role != LEADER and now > self._deadline:
             if self._promise.is_to_another(now):

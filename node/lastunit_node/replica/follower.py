@@ -8,7 +8,7 @@ is committed. Answers leave after one sync for all messages of a turn.
 from typing import TYPE_CHECKING, Any
 
 from lastunit_node.replica.messages import Message
-from lastunit_node.replica.syncobj import LEADER
+from lastunit_node.replica.syncobj import FOLLOWER, LEADER
 from lastunit_node.statemachine.errors import InvariantError
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class Follower:
             raise InvariantError(f"{node} leads in term {term}, and so does this node")
         if not raft.told_to_stand:
             raft.postpone_election()
-        raft.become_follower(node)
+        if raft.role != FOLLOWER or raft.leader != node:
+            raft.become_follower(node)
         self._heard_at = raft.now()
 
     def _holds_start_of(self, message: Message) -> bool:

@@ -82,6 +82,11 @@ class Status:
     parameters: Parameters | None  # None until the cluster's Configure entry is applied
 
 
+Facts = tuple[
+    Role, str | None, int, int, int, int, int, bool, bool, bool, Parameters | None
+]  # the fields of a Status, in their order
+
+
 class Replica(Protocol):
     """One node's replica. All methods are called on the asyncio loop the replica was started on."""
 

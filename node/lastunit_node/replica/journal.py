@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pysyncobj.journal import Journal
-
 from lastunit_node import sqlite
 from lastunit_node.replica.entry_cache import EntryCache, LogEntry
 from lastunit_node.replica.owner import INSERT_OWNER, OWNER_TABLE, SELECT_OWNER, UPDATE_OWNER, Owner
@@ -27,6 +25,7 @@ from lastunit_node.wal.scan import CHECKPOINT, scan_wal
 
 FORMAT_VERSION: Final = 1
 SENTINEL_BYTES: Final = b""
+_INSERT: Final = "INSERT INTO entry VALUES (?, ?, ?, ?)"
 
 _SCHEMA: Final = f"""{OWNER_TABLE};
 CREATE TABLE entry (
@@ -86,7 +85,7 @@ def create_journal(
     connection.close()
 
 
-class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
+class SqliteJournal:
     """PySyncObj's Journal interface over one SQLite file; used by one thread at a time.
 
     Log positions in that interface (items, len, deleteEntriesFrom) count from the sentinel; everything else here
@@ -303,7 +302,7 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
         else:
             execute("DELETE FROM entry")
             crc = entry_crc(index, term, SENTINEL_BYTES)
-            execute("INSERT INTO entry VALUES (?, ?, ?, ?)", (index, term, SENTINEL_BYTES, crc))
+            execute(_INSERT, (index, term, SENTINEL_BYTES, crc))
         self._change_owner(first_index=index, state_file=state_file)
         execute("COMMIT")
         self._load()
@@ -312,20 +311,24 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
         """Make everything so far durable, in one transaction. Raises sqlite.Error: the node must stop."""
         if self._durable == self.last_index and self._cut_from is None and not self._vote_unsynced:
             return
+        rows = [(index, term, data, entry_crc(index, term, data)) for data, index, term in self._unsynced()]
+        if len(rows) == 1 and self._cut_from is None and not self._vote_unsynced:
+            self._connection.execute(_INSERT, rows[0])  # the common case: a statement is a transaction by itself
+        else:
+            self._write(rows)
+        self._durable, self._cut_from, self._vote_unsynced = self.last_index, None, False
+        self._cache.shrink(self._durable)
+
+    def _write(self, rows: list[tuple[int, int, bytes, int]]) -> None:
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         if self._cut_from is not None:
             execute("DELETE FROM entry WHERE idx >= ?", (self._cut_from,))
-        self._connection.executemany(
-            "INSERT INTO entry VALUES (?, ?, ?, ?)",
-            [(i, term, data, entry_crc(i, term, data)) for data, i, term in self._unsynced()],
-        )
+        self._connection.executemany(_INSERT, rows)
         if self._vote_unsynced:
             row = (self._term, self._voted_for, vote_crc(self._term, self._voted_for))
             execute("UPDATE vote SET term = ?, voted_for = ?, crc = ?", row)
         execute("COMMIT")
-        self._durable, self._cut_from, self._vote_unsynced = self.last_index, None, False
-        self._cache.shrink(self._durable)
 
     def _unsynced(self) -> list[LogEntry]:
         return self._cache.slice(max(self._durable + 1, self._cache.first_index), self.last_index + 1)
@@ -386,6 +389,9 @@ class SqliteJournal(Journal):  # type: ignore[misc]  # pysyncobj has no types
     def getRaftCommitIndex(self) -> int:  # noqa: N802
         """The sentinel's index: nothing more is known to be committed until the leader says so."""
         return self._first
+
+    def onOneSecondTimer(self) -> None:  # noqa: N802
+        """Nothing here waits for it."""
 
     def _destroy(self) -> None:
         self.sync()

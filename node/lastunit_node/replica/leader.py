@@ -53,6 +53,18 @@ class Leader:
         progress = self._progress.get(node)
         return progress.match if progress else 0
 
+    def match_indexes(self) -> list[int]:
+        """Of all followers."""
+        return [progress.match for progress in self._progress.values()]
+
+    def has_quorum(self) -> bool:
+        """Whether a majority answered this leader within the step-down time."""
+        deadline = self._raft.now() - timing.STEP_DOWN
+        answered = 1
+        for time in self._raft.last_response_times.values():
+            answered += time > deadline
+        return answered >= self._raft.majority
+
     def forwarded(self, node: "Node") -> None:
         """An entry of this follower was added just now: a caller waits there."""
         progress = self._progress.get(node)
@@ -63,14 +75,14 @@ class Leader:
         """Tell followers whose callers wait that their entries are committed, before this node takes time to apply."""
         now, commit, start = self._raft.now(), self._raft.commit_index, self._raft.journal.first_index
         for node, progress in self._progress.items():
-            if progress.is_awaiting(commit) and progress.previous >= start and self._raft.is_connected(node):
+            if progress.is_awaiting(commit) and progress.previous >= start and node in self._raft.connected:
                 self._send(node, progress, [], now)
 
     def send_appends(self) -> None:
         """Send every connected follower the entries, commit index or heartbeat that is due."""
-        now = self._raft.now()
+        now, connected = self._raft.now(), self._raft.connected
         for node, progress in self._progress.items():
-            if self._raft.is_connected(node):
+            if node in connected:
                 self._send_due(node, progress, now)
 
     def _send_due(self, node: "Node", progress: Progress, now: float) -> None:

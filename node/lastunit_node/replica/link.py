@@ -7,13 +7,12 @@ replaced. There are no admin verbs and no read-only peers.
 """
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import structlog
 from pysyncobj.node import Node
 from pysyncobj.poller import POLL_EVENT_TYPE, Poller
-from pysyncobj.transport import Transport
 
 from lastunit_node.replica import timing
 from lastunit_node.replica.clock import monotonic
@@ -54,12 +53,14 @@ def _listen(address: Address) -> socket.socket:
         raise CannotLinkError(f"cannot listen on raft address {host}:{port}: {problem.strerror}") from problem
 
 
-class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
+class RaftLink:
     """Connections to all peers, made again whenever they break. Used by the Raft thread only."""
 
     def __init__(self, hello: Hello, address: Address, peers: Mapping[str, Address]) -> None:
         """Bind and listen. Raises CannotLinkError when the address is taken."""
-        super().__init__(None, None, None)
+        self._tell_message: Callable[[Node, Any], None] | None = None
+        self._tell_connected: Callable[[Node], None] | None = None
+        self._tell_disconnected: Callable[[Node], None] | None = None
         self._hello = hello
         self._addresses = dict(peers)
         self._nodes = {name: Peer(name) for name in peers}
@@ -92,6 +93,18 @@ class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
                 connection.send(_KEEPALIVE, now)
 
     # PySyncObj's interface.
+
+    def setOnMessageReceivedCallback(self, callback: Callable[[Node, Any], None] | None) -> None:  # noqa: N802
+        """Whom to give what peers send; nobody, when it is None."""
+        self._tell_message = callback
+
+    def setOnNodeConnectedCallback(self, callback: Callable[[Node], None] | None) -> None:  # noqa: N802
+        """Whom to tell of a peer that said hello."""
+        self._tell_connected = callback
+
+    def setOnNodeDisconnectedCallback(self, callback: Callable[[Node], None] | None) -> None:  # noqa: N802
+        """Whom to tell of a peer whose connection closed."""
+        self._tell_disconnected = callback
 
     def send(self, node: Node, message: Any) -> bool:
         """Send to a peer, or lose the message; whether there was a connection."""
@@ -150,15 +163,15 @@ class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
     # What arrives.
 
     def _on_value(self, connection: Connection, value: Any) -> None:
-        name = self._name_of(connection)
+        name = connection.peer
         if name is None:
             self._on_hello(connection, value)
             return
         connection.heard(monotonic())
         if isinstance(value, dict) and value.get("instance", self._instances[name]) != self._instances[name]:
             connection.close("it speaks of another disk than in its hello")
-        elif value != _KEEPALIVE:
-            self._onMessageReceived(self._nodes[name], value)
+        elif value != _KEEPALIVE and self._tell_message is not None:
+            self._tell_message(self._nodes[name], value)
 
     def _on_hello(self, connection: Connection, value: Any) -> None:
         problem = self._problem_with(connection, value)
@@ -171,11 +184,13 @@ class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
         older = self._open.pop(name, None)
         if older is not None:
             older.close("replaced by a newer connection")
-            self._onNodeDisconnected(self._nodes[name])
+            self._lost(name)
         connection.heard(monotonic())
+        connection.peer = name
         self._open[name] = connection
         self._instances[name] = value["instance"]
-        self._onNodeConnected(self._nodes[name])
+        if self._tell_connected is not None:
+            self._tell_connected(self._nodes[name])
 
     def _problem_with(self, connection: Connection, value: Any) -> str:
         """Why a hello is not that of the peer that is expected on this connection; empty when it is."""
@@ -189,17 +204,18 @@ class RaftLink(Transport):  # type: ignore[misc]  # pysyncobj has no types
         expected = value["node"] == dialled if dialled else value["node"] > self._hello.node
         return "" if expected else f"an unexpected peer: {value['node']!r}"
 
-    def _name_of(self, connection: Connection) -> str | None:
-        return next((name for name, known in self._open.items() if known is connection), None)
-
     def _on_closed(self, connection: Connection, reason: str) -> None:
         self._strangers.discard(connection)
         for dialled, known in list(self._dialling.items()):
             if known is connection:
                 del self._dialling[dialled]
-        name = self._name_of(connection)
-        if name is None:
+        name = connection.peer
+        if name is None or self._open.get(name) is not connection:
             return
         del self._open[name]
         _log.info("connection to a peer closed", peer=name, reason=reason)
-        self._onNodeDisconnected(self._nodes[name])
+        self._lost(name)
+
+    def _lost(self, name: str) -> None:
+        if self._tell_disconnected is not None:
+            self._tell_disconnected(self._nodes[name])

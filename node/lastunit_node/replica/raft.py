@@ -118,8 +118,7 @@ class Raft(RaftHooks):
     def has_quorum(self) -> bool:
         """Whether a majority answered this leader, or a leader was heard, within the step-down time."""
         if self.role == LEADER:
-            deadline = self.now() - timing.STEP_DOWN
-            return 1 + sum(self.last_response_time(peer) > deadline for peer in self.peers) >= self.majority
+            return self._leader.has_quorum()
         return self.leader is not None and self._follower.heard_within(timing.STEP_DOWN)
 
     @property
@@ -138,7 +137,7 @@ class Raft(RaftHooks):
 
     def known_match_indexes(self) -> list[int]:
         """What this leader knows its followers to hold; nothing on a follower."""
-        return [self._leader.match_index(peer) for peer in self.peers] if self.role == LEADER else []
+        return self._leader.match_indexes() if self.role == LEADER else []
 
     @property
     def leads(self) -> bool:
@@ -208,16 +207,16 @@ class Raft(RaftHooks):
         if self.role == LEADER:
             self._leader.tell_those_who_wait()
         deadline = self.now() + timing.APPLY_PER_TURN
-        for entry in self._committed_entries():
-            self._apply(*entry)
-            if self.now() > deadline:
-                break
+        while self.last_applied < self.commit_index and self.now() <= deadline:
+            for entry in self._next_committed():
+                self._apply(*entry)
+                if self.now() > deadline:
+                    break
         self._admission.learn()
 
-    def _committed_entries(self) -> Iterator[LogEntry]:
-        while self.last_applied < self.commit_index:
-            first = self.last_applied + 1
-            yield from self.journal.entries(first, min(self.commit_index + 1, first + _APPLY_CHUNK))
+    def _next_committed(self) -> list[LogEntry]:
+        first = self.last_applied + 1
+        return self.journal.entries(first, min(self.commit_index + 1, first + _APPLY_CHUNK))
 
     def _apply(self, data: bytes, index: int, term: int) -> None:
         applied = self._machine.apply(index, term, data)

@@ -17,6 +17,7 @@ from pysyncobj.config import FAIL_REASON
 
 from lastunit_node import sqlite
 from lastunit_node.replica import timing
+from lastunit_node.replica.attempts import Attempts
 from lastunit_node.replica.core import REASONS, ReplicaCore
 from lastunit_node.replica.interface import FailureReason, ProposalFailed, Role, ScanFailed, Status, TransferFailed
 from lastunit_node.replica.scanner import Scanner
@@ -43,25 +44,28 @@ class ThreadedReplica:
         self._scanner = Scanner(open_reader)
         self._on_fatal = on_fatal
         self._loop = asyncio.get_running_loop()
-        self._status = core.status()
+        self._attempts = Attempts(timing.ATTEMPT)
+        self._facts = core.facts()
+        self._status = Status(*self._facts)
+        self._told = self._facts  # what _status says
         self._outbox: deque[Outcome] = deque()
         self._requests: deque[Callable[[], None]] = deque()
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []  # by index; each leaves by itself
         self._wanted_index = NEVER  # the least index that is waited for; all that the thread knows of _waiting
         self._stopping = False
         core.before_each_poll(self._publish)
-        self._thread = threading.Thread(target=self._run, name="raft", daemon=True)
+        self._raft_thread = threading.Thread(target=self._run, name="raft", daemon=True)
 
     def start(self) -> None:
         """Begin to take turns."""
-        self._thread.start()
+        self._raft_thread.start()
 
     async def stop(self) -> None:
         """End after the turn under way. The front end has stopped before: nobody waits for a proposal any more."""
         self._stopping = True
         self._core.wake()
-        await asyncio.to_thread(self._thread.join)
-        self._hand_over(self._status)
+        await asyncio.to_thread(self._raft_thread.join)
+        self._hand_over(self.status().applied_index)
 
     # The raft thread.
 
@@ -70,7 +74,7 @@ class ThreadedReplica:
             while not self._stopping:
                 self._take_turn()
             self._core.close()
-            self._status = self._core.status()
+            self._facts = self._core.facts()
         except BaseException as problem:
             self._on_fatal(problem)
             raise
@@ -82,25 +86,21 @@ class ThreadedReplica:
 
     def _publish(self) -> None:
         """Before the turn polls, or results would wait for the next message from a peer."""
-        self._status = status = self._core.status()
-        if self._outbox or status.applied_index >= self._wanted_index:
-            self._loop.call_soon_threadsafe(self._hand_over, status)
+        self._facts = self._core.facts()
+        applied_index = self._core.readable_index
+        if self._outbox or applied_index >= self._wanted_index:
+            self._loop.call_soon_threadsafe(self._hand_over, applied_index)
 
     # The event loop.
 
-    def _hand_over(self, status: Status) -> None:
+    def _hand_over(self, applied_index: int) -> None:
         for _ in range(len(self._outbox)):
             self._resolve(*self._outbox.popleft())
         for index, future in self._waiting:
-            if index > status.applied_index:
+            if index > applied_index:
                 break
             if not future.done():
                 future.set_result(None)
-
-    @staticmethod
-    def _give_up(future: "asyncio.Future[Applied]") -> None:
-        if not future.done():
-            future.set_exception(ProposalFailed(FailureReason.TIMED_OUT))
 
     @staticmethod
     def _resolve(future: "asyncio.Future[Applied]", applied: Applied | None, reason: int) -> None:
@@ -115,13 +115,12 @@ class ThreadedReplica:
         """See interface.Replica."""
         if self._stopping:
             raise ProposalFailed(FailureReason.STOPPING)
-        future: asyncio.Future[Applied] = self._loop.create_future()
+        future = self._attempts.begin()
         self._core.propose(entry, lambda applied, reason: self._outbox.append((future, applied, reason)))
-        timer = self._loop.call_later(timing.ATTEMPT, self._give_up, future)
         try:
             applied = await future
         finally:
-            timer.cancel()
+            self._attempts.forget_ended()
         if applied.nonce != nonce:
             raise ProposalFailed(FailureReason.UNKNOWN)
         return applied
@@ -131,7 +130,7 @@ class ThreadedReplica:
         waiter = (index, self._loop.create_future())
         bisect.insort(self._waiting, waiter, key=itemgetter(0))
         self._want()
-        if self._status.applied_index >= index:  # looked at last: the thread may not have seen the waiter
+        if self.status().applied_index >= index:  # looked at last: the thread may not have seen the waiter
             waiter[1].set_result(None)
         try:
             await waiter[1]
@@ -178,6 +177,9 @@ class ThreadedReplica:
 
     def status(self) -> Status:
         """See interface.Replica."""
+        facts = self._facts
+        if facts is not self._told:
+            self._status, self._told = Status(*facts), facts
         return self._status
 
     async def transfer_leadership(self, target: str | None) -> str:
@@ -197,7 +199,7 @@ class ThreadedReplica:
     async def _wait_for_leader(self, name: str) -> str:
         deadline = self._loop.time() + 2 * timing.TRANSFER
         while self._loop.time() < deadline:
-            status = self._status
+            status = self.status()
             if status.role is not Role.LEADER and status.leader is not None:
                 return status.leader
             await asyncio.sleep(timing.POLL)

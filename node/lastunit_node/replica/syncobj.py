@@ -7,7 +7,7 @@ version loses or repeats entries (see ARCHITECTURE.md). A test fails when one of
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any, Final
@@ -21,6 +21,7 @@ from pysyncobj.transport import Transport
 
 from lastunit_node.replica.clock import monotonic
 from lastunit_node.replica.journal import SqliteJournal
+from lastunit_node.replica.waker import Waker
 
 FOLLOWER: Final = 0
 CANDIDATE: Final = 1
@@ -37,6 +38,11 @@ class Peer(str, Node):  # type: ignore[misc]  # noqa: SLOT000  # pysyncobj has n
     id = property(attrgetter("_id"))
 
 
+def _reads(name: str) -> Any:
+    """A private attribute under a name of ours, read without a call of Python code: it happens 250 times an order."""
+    return property(attrgetter(name))
+
+
 class _Stamping:
     """A transport by which every message is stamped, those that PySyncObj's core sends too."""
 
@@ -44,25 +50,36 @@ class _Stamping:
 
     def __init__(self, transport: Transport, stamp: Callable[[Message], Message]) -> None:
         self._transport = transport
+        self._send = transport.send
         self._stamp = stamp
 
     def send(self, node: Node, message: Message) -> bool:
         """Stamp and send."""
-        return bool(self._transport.send(node, self._stamp(message)))
+        return bool(self._send(node, self._stamp(message)))
+
+    def setOnReadonlyNodeConnectedCallback(self, _callback: object) -> None:  # noqa: N802
+        """There are no read-only peers."""
+
+    def setOnReadonlyNodeDisconnectedCallback(self, _callback: object) -> None:  # noqa: N802
+        """There are no read-only peers."""
+
+    def setOnUtilityMessageCallback(self, _message: str, _callback: object) -> None:  # noqa: N802
+        """There are no admin verbs."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
 
 @contextmanager
-def _journal_in_place(journal: SqliteJournal) -> Iterator[None]:
-    """PySyncObj takes no journal as a parameter: its factory is replaced while the constructor runs."""
-    original = pysyncobj_module.createJournal
-    pysyncobj_module.createJournal = lambda _path: journal
+def _parts_in_place(journal: SqliteJournal) -> Iterator[None]:
+    """PySyncObj takes neither journal nor notifier as a parameter: what makes them is replaced meanwhile."""
+    module = pysyncobj_module
+    original = module.createJournal, module.PipeNotifier
+    module.createJournal, module.PipeNotifier = (lambda _path: journal), Waker
     try:
         yield
     finally:
-        pysyncobj_module.createJournal = original
+        module.createJournal, module.PipeNotifier = original
 
 
 class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
@@ -80,9 +97,14 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         transport: Transport,
         stamp: Callable[[Message], Message],
     ) -> None:
-        with _journal_in_place(journal):
-            super().__init__(self_node, other_nodes, conf, transport=_Stamping(transport, stamp))
+        self.journal = journal
+        transport = _Stamping(transport, stamp)
+        with _parts_in_place(journal):
+            super().__init__(self_node, other_nodes, conf, transport=transport)
         self.peers = sorted(other_nodes, key=lambda node: str(node.id))  # membership is fixed
+        self.majority = (len(self.peers) + 1) // 2 + 1
+        self.send = transport.send
+        self._SyncObj__noopIDx = 0
 
     # Hooks: called by PySyncObj, implemented by raft.py.
 
@@ -133,7 +155,7 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         """Stock sends from four places of a turn; ours sends from one, below."""
 
     def _checkCommandsToApply(self) -> None:  # noqa: N802
-        if self.may_take_proposals():
+        if self._SyncObj__commandsQueue._FastQueue__queue and self.may_take_proposals():  # noqa: SLF001
             super()._checkCommandsToApply()
         if self.role == LEADER:
             self.send_appends()
@@ -143,66 +165,18 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     # State.
 
-    @property
-    def role(self) -> int:
-        """FOLLOWER, CANDIDATE or LEADER."""
-        return int(self._SyncObj__raftState)
-
-    @property
-    def term(self) -> int:
-        """Current term."""
-        return int(self._SyncObj__raftCurrentTerm)
-
-    @property
-    def voted_for(self) -> str | None:
-        """Id of the node voted for in this term."""
-        vote: str | None = self._SyncObj__votedForNodeId
-        return vote
-
-    @property
-    def leader(self) -> Node | None:
-        """The leader this node knows."""
-        leader: Node | None = self._getLeader()
-        return leader
-
-    @property
-    def journal(self) -> SqliteJournal:
-        """Log, term and vote."""
-        journal: SqliteJournal = self._SyncObj__raftLog
-        return journal
-
-    @property
-    def poller(self) -> Poller:
-        """What a turn polls in the end."""
-        return self._poller
-
-    @property
-    def majority(self) -> int:
-        """How many nodes make a quorum."""
-        return (len(self._SyncObj__otherNodes) + 1) // 2 + 1
-
-    @property
-    def commit_index(self) -> int:
-        """Last index known to be committed."""
-        return int(self._SyncObj__raftCommitIndex)
-
-    @property
-    def last_applied(self) -> int:
-        """Last index given to the state machine."""
-        return int(self._SyncObj__raftLastApplied)
-
-    @property
-    def no_op_index(self) -> int:
-        """Index of the no-op this node added when it was last elected."""
-        return int(self._SyncObj__noopIDx or 0)
-
-    def is_connected(self, node: Node) -> bool:
-        """Whether a connection to the peer stands."""
-        return node in self._SyncObj__connectedNodes
-
-    def last_response_time(self, node: Node) -> float:
-        """When the peer last answered this leader; -inf for never."""
-        return float(self._SyncObj__lastResponseTime.get(node, float("-inf")))
+    role: int = _reads("_SyncObj__raftState")  # FOLLOWER, CANDIDATE or LEADER
+    term: int = _reads("_SyncObj__raftCurrentTerm")
+    voted_for: str | None = _reads("_SyncObj__votedForNodeId")  # in this term
+    leader: Node | None = _reads("_SyncObj__raftLeader")  # that this node knows
+    commit_index: int = _reads("_SyncObj__raftCommitIndex")  # last index known to be committed
+    last_applied: int = _reads("_SyncObj__raftLastApplied")  # last index given to the state machine
+    no_op_index: int = _reads("_SyncObj__noopIDx")  # of the no-op this node added when it was last elected; 0: never
+    election_deadline: float = _reads("_SyncObj__raftElectionDeadline")  # of PySyncObj's timer; inf: stopped
+    told_to_stand: bool = _reads("_SyncObj__transferInProgress")  # a transfer to this node is under way
+    connected: Collection[Node] = _reads("_SyncObj__connectedNodes")  # peers to which a connection stands
+    last_response_times: Mapping[Node, float] = _reads("_SyncObj__lastResponseTime")  # to this leader
+    poller: Poller = _reads("_poller")  # what a turn polls in the end
 
     # Steps.
 
@@ -218,18 +192,19 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     def become_follower(self, leader: Node | None) -> None:
         """Follow this leader, or none that is known."""
-        if leader != self._SyncObj__raftLeader:
+        if leader != self.leader:
             self.fail_forwarded()
         self._SyncObj__raftLeader: Node | None = leader
         self._SyncObj__setState(FOLLOWER)
 
     def random_timeout(self) -> float:
         """A random election timeout, in seconds."""
-        return float(self._SyncObj__generateRaftTimeout())
+        timeout: float = self._SyncObj__generateRaftTimeout()
+        return timeout
 
     def take_election_deadline(self) -> float:
         """Stop PySyncObj's own election timer; the time it was set to, inf when it was stopped already."""
-        deadline: float = self._SyncObj__raftElectionDeadline
+        deadline = self.election_deadline
         self._SyncObj__raftElectionDeadline: float = math.inf
         return deadline
 
@@ -241,11 +216,6 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         """Stand for election in the next turn, whatever the present leader sends meanwhile."""
         self.stand()
         self._SyncObj__transferInProgress = True
-
-    @property
-    def told_to_stand(self) -> bool:
-        """Whether a transfer to this node is under way."""
-        return bool(self._SyncObj__transferInProgress)
 
     def forget_transfer(self) -> None:
         """A newer leader supersedes the transfer."""
@@ -272,10 +242,6 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     def heard_from(self, node: Node) -> None:
         """The peer answered this leader in its term."""
         self._SyncObj__lastResponseTime[node] = self.now()
-
-    def send(self, node: Node, message: Message) -> None:
-        """Send, or lose, a message."""
-        self._SyncObj__transport.send(node, message)
 
     def disconnect(self, node: Node, reason: str) -> None:
         """Cut a peer off that sent what no node of ours sends; it may connect again."""

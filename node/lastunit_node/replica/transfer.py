@@ -29,7 +29,7 @@ class Transfer:
 
     def begin(self, target: "Node | None") -> "Node | None":
         """Start handing over to target, or to the follower that is furthest; None when there is none that may lead."""
-        connected = [peer for peer in self._raft.peers if self._raft.is_connected(peer) and self._peers.counts(peer)]
+        connected = [peer for peer in self._raft.peers if peer in self._raft.connected and self._peers.counts(peer)]
         if target is None and connected:
             target = max(connected, key=self._leader.match_index)
         if self._raft.role != LEADER or target not in connected:

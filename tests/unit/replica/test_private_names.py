@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import pysyncobj
+from pysyncobj import fast_queue
 from pysyncobj import syncobj as pysyncobj_module
 
 from lastunit_node.replica import syncobj
@@ -21,6 +22,18 @@ def test_every_private_name_is_in_the_pinned_source() -> None:
     source = inspect.getsource(pysyncobj_module)
     assert len(used) > 20
     assert {name for name in used if f"self.{name}" not in source} == set()
+
+
+def test_the_queue_of_proposals_can_be_seen_to_be_empty() -> None:
+    """Asking it for a proposal costs an exception when it has none, which is every other turn."""
+    assert "self.__queue = deque()" in inspect.getsource(fast_queue)
+    assert "_FastQueue__queue" in inspect.getsource(syncobj)
+
+
+def test_what_is_replaced_while_the_constructor_runs_is_looked_up_there() -> None:
+    source = inspect.getsource(pysyncobj_module.SyncObj.__init__)
+    for made in ("createJournal(", "PipeNotifier("):
+        assert f" = {made}" in source
 
 
 def test_every_overridden_step_is_a_method_that_is_looked_up_on_the_instance() -> None:

@@ -12,7 +12,7 @@ import pytest
 from lastunit_node import sqlite
 from lastunit_node.replica import timing
 from lastunit_node.replica.core import ReplicaCore
-from lastunit_node.replica.interface import ScanFailed, ScanUnderWay
+from lastunit_node.replica.interface import Facts, Role, ScanFailed, ScanUnderWay
 from lastunit_node.replica.replica import ThreadedReplica
 from lastunit_node.replica.scanner import Scanner
 from lastunit_node.statemachine.codec import encode_entry
@@ -144,8 +144,9 @@ async def test_a_file_that_is_no_database_cannot_be_scanned(path: Path) -> None:
 class Core:
     """As much of a ReplicaCore as a replica that was never started needs."""
 
-    def status(self) -> None:
-        """None is looked at."""
+    def facts(self) -> Facts:
+        """Those of a node that has just started."""
+        return (Role.FOLLOWER, None, 0, 0, 0, 0, 0, False, False, True, None)
 
     def before_each_poll(self, _callback: Callable[[], None]) -> None:
         """There are no turns."""
