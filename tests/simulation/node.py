@@ -130,7 +130,7 @@ class SimulatedNode:
     def _watch(self, core: ReplicaCore, journal: CrashableJournal) -> None:
         core._raft._machine = WatchedMachine(self, core._recording)
         core._machine.commit = partial(self._commit_state, core._machine.commit)  # type: ignore[method-assign]
-        core._raft._SyncObj__pipeNotifier.notify = lambda: None  # nobody polls its pipe, and it would fill up
+        core._raft.waker.notify = lambda: None  # type: ignore[method-assign]  # nobody polls its pipe
         self.world.checks.born(self.name, core._raft)
         journal.on_write = partial(self.mishaps.step, WRITE)
         journal.on_trim = self._count_trim

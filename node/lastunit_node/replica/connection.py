@@ -12,7 +12,7 @@ from typing import Any, Final
 from pysyncobj.poller import POLL_EVENT_TYPE, Poller
 
 from lastunit_node.replica import timing
-from lastunit_node.replica.frames import FrameReader, encode_frame
+from lastunit_node.replica.frames import FrameReader
 from lastunit_node.replica.messages import MalformedMessage
 
 MAX_UNSENT_BYTES: Final = 16 << 20  # more than a follower's window: a peer that takes this long is better reconnected
@@ -75,11 +75,10 @@ class Connection:
             return None
         return cls(poller, sock, State.CONNECTING, now, **callbacks)
 
-    def send(self, value: Any, now: float) -> None:
-        """Send, or buffer, one value; a connection that is not open loses it."""
+    def send(self, frame: bytes, now: float) -> None:
+        """Send, or buffer, one frame; a connection that is not open loses it."""
         if self.state is not State.OPEN:
             return
-        frame = encode_frame(value)
         self._last_sent = now
         sent = 0 if self._unsent else self._write(frame)
         if sent == len(frame):

@@ -29,6 +29,8 @@ class Leader:
         self._raft = raft
         self._admission = admission
         self._progress: dict[Node, Progress] = {}
+        self._message: Message = {}  # the last one with entries, of
+        self._message_key = (0, 0, 0, 0)
 
     def on_elected(self) -> None:
         """Forget what an earlier term knew of the followers."""
@@ -64,6 +66,14 @@ class Leader:
         for time in self._raft.last_response_times.values():
             answered += time > deadline
         return answered >= self._raft.majority
+
+    def is_done_with(self, node: "Node") -> bool:
+        """Whether all there is in the log is committed and applied, this follower has it, and no caller there waits."""
+        raft, progress = self._raft, self._progress.get(node)
+        if raft.role != LEADER or progress is None or progress.probing:
+            return False
+        last = raft.journal.last_index
+        return progress.match == last == raft.last_applied and not progress.is_awaiting(last)
 
     def forwarded(self, node: "Node") -> None:
         """An entry of this follower was added just now: a caller waits there."""
@@ -114,17 +124,27 @@ class Leader:
     def _send(self, node: "Node", progress: Progress, entries: "list[LogEntry]", now: float) -> None:
         raft, previous = self._raft, progress.previous
         commit = progress.commit_to_tell(raft.commit_index, now)
-        message = {
-            "type": "append",
-            "term": raft.term,
-            "prev_index": previous,
-            "prev_term": raft.journal.term_at(previous),
-            "entries": entries,
-            "commit_index": commit,
-            "log_start": 0,
-        }
         progress.sent(previous + len(entries), sum(len(entry[0]) for entry in entries), commit, now)
-        raft.send(node, message)
+        raft.send(node, self._append_message(previous, entries, commit))
+
+    def _append_message(self, previous: int, entries: "list[LogEntry]", commit: int) -> Message:
+        """The same one again for the next follower that is told the same: the link then encodes it once.
+
+        It is the same while this node leads, for a leader takes nothing of its log back.
+        """
+        key = (self._raft.term, previous, len(entries), commit)
+        if key != self._message_key:
+            self._message_key = key
+            self._message = {
+                "type": "append",
+                "term": self._raft.term,
+                "prev_index": previous,
+                "prev_term": self._raft.journal.term_at(previous),
+                "entries": entries,
+                "commit_index": commit,
+                "log_start": 0,
+            }
+        return self._message
 
     def _send_log_start(self, node: "Node", progress: Progress, now: float) -> None:
         """A heartbeat for a follower that lacks entries this log no longer has: it proves and commits nothing."""

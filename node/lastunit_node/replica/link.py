@@ -17,6 +17,7 @@ from pysyncobj.poller import POLL_EVENT_TYPE, Poller
 from lastunit_node.replica import timing
 from lastunit_node.replica.clock import monotonic
 from lastunit_node.replica.connection import Connection
+from lastunit_node.replica.frames import encode_frame
 from lastunit_node.replica.syncobj import Peer
 
 _log = structlog.get_logger()
@@ -70,6 +71,8 @@ class RaftLink:
         self._strangers: set[Connection] = set()
         self._dial_after: dict[str, float] = {}
         self._next_look = float("-inf")
+        self._message: Any = None  # the last one that was sent, and
+        self._frame = b""
         self._server = _listen(address)
         self._server.setblocking(False)
         self._poller: Poller | None = None
@@ -90,7 +93,7 @@ class RaftLink:
                 self._dial(name, now)
         for connection in [*self._open.values(), *self._dialling.values(), *self._strangers]:
             if connection.check_times(now) and connection not in self._strangers:
-                connection.send(_KEEPALIVE, now)
+                connection.send(encode_frame(_KEEPALIVE), now)
 
     # PySyncObj's interface.
 
@@ -111,7 +114,9 @@ class RaftLink:
         connection = self._open.get(node.id)
         if connection is None:
             return False
-        connection.send(message, monotonic())
+        if message is not self._message:  # appends go to all followers, and are the same for most
+            self._message, self._frame = message, encode_frame(message)
+        connection.send(self._frame, monotonic())
         return True
 
     def disconnect(self, node: Node, reason: str) -> None:
@@ -152,13 +157,13 @@ class RaftLink:
             return
         connection = Connection.accepted(self._poller, sock, monotonic(), **self._callbacks())
         self._strangers.add(connection)
-        connection.send(self._hello.message(), monotonic())
+        self._on_open(connection)
 
     def _callbacks(self) -> dict[str, Any]:
         return {"on_open": self._on_open, "on_value": self._on_value, "on_closed": self._on_closed}
 
     def _on_open(self, connection: Connection) -> None:
-        connection.send(self._hello.message(), monotonic())
+        connection.send(encode_frame(self._hello.message()), monotonic())
 
     # What arrives.
 

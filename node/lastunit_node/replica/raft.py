@@ -96,6 +96,8 @@ class Raft(RaftHooks):
         self._comparison = Comparison(self, machine.hash_at, self_node.id, members, admission=self._admission)
         self._handlers = self._message_handlers()
         self._outcomes: list[tuple[Callback, Applied | None, int]] = []
+        self._heard_last = False  # in this turn, an acknowledgement that calls for no other
+        self._heard_more = False  # in this turn, something that may
         conf, stamp = configuration(), self._admission.stamp
         super().__init__(self_node, peers, conf, journal=journal, transport=transport, stamp=stamp)
         self.restart_at(applied_index, first_request_id)
@@ -107,7 +109,12 @@ class Raft(RaftHooks):
         """One turn; waits at most timeout seconds for messages, not at all while entries wait to be applied."""
         self._elections.step()
         self._peers.warn_when_stuck()
+        deadline, wakes = self.now() + timeout, self.waker.wakes
+        self._heard_last, self._heard_more = False, False
         self.doTick(0.0 if self.last_applied < self.commit_index else timeout)
+        while self._heard_last and not self._heard_more and self.waker.wakes == wakes:
+            self._heard_last = False
+            self.poller.poll(max(0.0, deadline - self.now()))
         self._follower.flush()
 
     def begin_transfer(self, target: Node | None) -> Node | None:
@@ -152,8 +159,16 @@ class Raft(RaftHooks):
             checked = check_message(message)
             if checked["type"] not in COUNTED or self._peers.heard(node, checked):
                 self._handlers[checked["type"]](node, checked)
+            self._note_heard(node, checked)
         except MalformedMessage as problem:
             self.disconnect(node, str(problem))
+
+    def _note_heard(self, node: Node, message: Message) -> None:
+        """The last follower's acknowledgement of what was committed without it calls for no turn: the poll goes on."""
+        if message["type"] == "append_response" and self._leader.is_done_with(node) and not self._transfer.under_way:
+            self._heard_last = True
+        else:
+            self._heard_more = True
 
     def _message_handlers(self) -> dict[str, Callable[[Node, Message], None]]:
         compare = self._comparison.on_message
@@ -174,6 +189,7 @@ class Raft(RaftHooks):
 
     def on_connection_lost(self, node: Node) -> None:
         """What was under way on that connection has an unknown outcome."""
+        self._heard_more = True
         self._peers.on_connection_lost(node)
         self._leader.on_connection_lost(node)
         if node == self.leader:

@@ -104,6 +104,7 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         self.peers = sorted(other_nodes, key=lambda node: str(node.id))  # membership is fixed
         self.majority = (len(self.peers) + 1) // 2 + 1
         self.send = transport.send
+        self.waker: Waker = self._SyncObj__pipeNotifier
         self._SyncObj__noopIDx = 0
 
     # Hooks: called by PySyncObj, implemented by raft.py.
@@ -255,7 +256,7 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     def wake(self) -> None:
         """Make the poll under way return. Any thread."""
-        self._SyncObj__pipeNotifier.notify()
+        self.waker.notify()
 
     def take_waiting(self, index: int) -> list[tuple[int, Callback]]:
         """Remove and return the callbacks (with the term they expect) that wait for this index."""

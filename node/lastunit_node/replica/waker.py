@@ -16,6 +16,7 @@ class Waker:
 
     def __init__(self, poller: Poller) -> None:
         """Subscribe to the poller that is to be woken."""
+        self.wakes = 0  # polls that were woken
         self._is_asked = False
         self._read_end, self._write_end = os.pipe()
         os.set_blocking(self._read_end, False)
@@ -34,3 +35,4 @@ class Waker:
     def _on_asked(self, _descriptor: int, _events: int) -> None:
         os.read(self._read_end, _BYTES)
         self._is_asked = False
+        self.wakes += 1

@@ -14,6 +14,7 @@ from pysyncobj.poller import createPoller
 from support.real_cluster import free_ports
 
 from lastunit_node.replica import connection as connection_module
+from lastunit_node.replica import link as link_module
 from lastunit_node.replica import timing
 from lastunit_node.replica.frames import MAX_FRAME_BYTES, FrameReader, encode_frame
 from lastunit_node.replica.link import MAX_STRANGERS, CannotLinkError, Hello, RaftLink
@@ -93,6 +94,25 @@ def test_peers_find_each_other_and_exchange_messages_in_order(peers: Callable[..
     until(lambda: len(two.received) == 100, one, two, three)
     expected = [("n1", {"type": "x", "number": n, "entries": ((b"bytes", 1, 2),)}) for n in range(100)]
     assert two.received == expected
+
+
+def test_a_message_to_many_is_encoded_once(peers: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, three = peers("n1"), peers("n2"), peers("n3")
+    until(lambda: all(len(peer.connected) == 2 for peer in (one, two, three)), one, two, three)
+    encoded: list[Any] = []
+
+    def encode(value: Any) -> bytes:
+        encoded.append(value)
+        return encode_frame(value)
+
+    monkeypatch.setattr(link_module, "encode_frame", encode)
+    messages = [{"number": 1}, {"number": 1}, {"number": 2}]
+    for message in messages:
+        one.link.send(Node("n2"), message)
+        one.link.send(Node("n3"), message)
+    until(lambda: len(two.received) == len(three.received) == 3, one, two, three)
+    assert encoded == messages
+    assert two.received == three.received == [("n1", message) for message in messages]
 
 
 def test_a_large_message_arrives_whole(peers: Callable[..., Peer]) -> None:

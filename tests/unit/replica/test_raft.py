@@ -70,6 +70,24 @@ def test_an_append_that_overlaps_the_log_cuts_nothing(make_network: MakeNetwork,
     assert follower.journal.last_index == 4
 
 
+def test_followers_at_the_same_place_are_sent_the_same_message(make_network: MakeNetwork) -> None:
+    """Not an equal one: the link encodes it once. Who is behind, or is to hear of another commit, gets its own."""
+    network = make_network(3)
+    leader = network.nodes[network.elect()]
+    network.run_until(network.level)
+    for isolated, expected in ((None, 1), (leader.peers[0].id, 2)):
+        if isolated:
+            network.isolate(isolated)
+            network.commit(leader.selfNode.id, [b"missed"])
+            network.heal()
+        leader.propose(b"entry", None)
+        leader.turn(0.0)
+        sent = [message for sender, _, message in network.queue if sender == leader.selfNode.id]
+        assert len(sent) == 2
+        assert len({id(message) for message in sent}) == expected
+        network.run_until(network.level)
+
+
 def append(leader: Any, **fields: Any) -> dict[str, Any]:
     message = {"type": "append", "term": leader.term, "prev_index": 0, "prev_term": 0, "entries": []}
     return message | {"commit_index": leader.commit_index, "log_start": 0} | fields
