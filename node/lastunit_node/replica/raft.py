@@ -2,7 +2,8 @@
 
 One turn, in this order (pysyncobj.md, rule 5): election; commit (the leader counts itself); journal synced up to the
 commit index; apply; take proposals, add, send; then this module's end of turn: journal synced, results handed over;
-poll; and last, one sync for every append received, and their acknowledgements.
+poll; and last, one sync for every append received, and their acknowledgements. The poll goes on, for the rest of its
+time, when all it brought is the last acknowledgement of what is committed and applied already.
 
 Anything that escapes a turn must end the process: a failed sync, a broken invariant, damage.
 """
@@ -110,7 +111,7 @@ class Raft(RaftHooks):
         self._elections.step()
         self._peers.warn_when_stuck()
         deadline, wakes = self.now() + timeout, self.waker.wakes
-        self._heard_last, self._heard_more = False, False
+        self._heard_last = self._heard_more = False
         self.doTick(0.0 if self.last_applied < self.commit_index else timeout)
         while self._heard_last and not self._heard_more and self.waker.wakes == wakes:
             self._heard_last = False
@@ -164,7 +165,7 @@ class Raft(RaftHooks):
             self.disconnect(node, str(problem))
 
     def _note_heard(self, node: Node, message: Message) -> None:
-        """The last follower's acknowledgement of what was committed without it calls for no turn: the poll goes on."""
+        """Whether it calls for another turn: the last acknowledgement of what was committed without it does not."""
         if message["type"] == "append_response" and self._leader.is_done_with(node) and not self._transfer.under_way:
             self._heard_last = True
         else:
