@@ -110,10 +110,10 @@ def sources(package: str) -> list[Path]:
 
 
 def manifest_of(package: str) -> dict[str, str]:
-    """SHA-256 of every compiled source of a package, by its path in the package."""
+    """SHA-256 of the sources of a package, by path: of all, for compiled modules have constants of others built in."""
+    files = sorted(file for file in (ROOT / package).rglob("*.py") if "cli" not in file.parts)
     return {
-        str(file.relative_to(package)): hashlib.sha256((ROOT / file).read_bytes()).hexdigest()
-        for file in sources(package)
+        file.relative_to(ROOT / package).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
     }
 
 
@@ -196,7 +196,12 @@ def main() -> int:
         print("no C compiler with Python's headers: lastunit runs interpreted, at half the speed", file=sys.stderr)
     elif not is_current():
         print("compiling the hot path (half a minute, after each change of it)", file=sys.stderr)
-        compile_in_place()
+        try:
+            compile_in_place()
+        except subprocess.CalledProcessError:
+            remove()
+            print("not compiled, for what is said above; nodes run the sources", file=sys.stderr)
+            return 1
     return 0
 
 

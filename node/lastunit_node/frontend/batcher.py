@@ -4,23 +4,20 @@ No lingering by a clock: an idle batcher proposes at once. But an entry costs as
 that is busy takes in one call at a time: so where several calls shared the last entry, the next one is not begun while
 each turn of the loop brings another call, nor for as many turns more, up to QUIET_TURNS.
 
-Two proposals are in flight at most, so that one entry is replicated while the one before is answered; but the second
-begins only when as much waits as the first carries, and enough to pay for an entry of its own. A batch whose attempt
-failed is proposed again, with back-off, a fresh nonce and its first stamp, until it is applied or nobody waits for it
-any more; ids make that safe. Its commands stay together, because the stamp is the entry's. A batch may overtake an
-earlier one whose attempt failed: commands that are under way at the same time have no order.
+One batch is under way (rule 7 in pysyncobj.md): a second beside it made entries smaller, and the nodes busier with each
+other than with orders. A batch whose attempt failed is proposed again, with back-off, a fresh nonce and its first
+stamp, until it is applied or nobody waits for it any more; ids make that safe. Its commands stay together, because the
+stamp is the entry's.
 
-Reads join each attempt that has not begun: the entry is then proposed after the read arrived
-(rule 11 in pysyncobj.md).
+Reads join each attempt that has not begun: the entry is then proposed after the read arrived (rule 11).
 """
 
 import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from types import TracebackType
 from typing import Final
 
 from lastunit_node.frontend.errors import CallError, deadline_exceeded, internal, stopping, unavailable
@@ -32,9 +29,7 @@ from lastunit_node.statemachine.commands import Command, Entry
 from lastunit_node.statemachine.limits import MAX_COMMANDS
 from lastunit_node.statemachine.results import Applied
 
-MAX_IN_FLIGHT: Final = 2  # batches: in an attempt, or between two
 QUIET_TURNS: Final = 16  # turns of the event loop, at most, in which no call came, before an entry that calls may share
-MIN_OVERLAP: Final = 16  # commands and reads that are worth an entry beside another; fewer cost more than they gain
 FIRST_PAUSE: Final = 0.01  # seconds between attempts, doubled up to LAST_PAUSE; each is cut by up to half, at random
 LAST_PAUSE: Final = 0.1
 
@@ -47,27 +42,6 @@ _WHY: Final = {
 log = logging.getLogger(__name__)
 
 
-class _Held:
-    """Holds all of these: a class, since mypyc has no asynchronous generators."""
-
-    def __init__(self, parts: Sequence[asyncio.Lock | asyncio.Semaphore]) -> None:
-        self._parts = parts
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> None:
-        """Get one after the other; none, when that is cancelled."""
-        async with AsyncExitStack() as stack:
-            for part in self._parts:
-                await stack.enter_async_context(part)
-            self._stack = stack.pop_all()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Give them back."""
-        await self._stack.aclose()
-
-
 class Batcher:
     """Gets commands and reads applied through the replica. All methods are called on one event loop."""
 
@@ -76,29 +50,27 @@ class Batcher:
         self._rng = rng or random.SystemRandom()
         self._queue = WorkQueue()
         self._shared = 0  # calls in the last batch
-        self._batches: list[Batch] = []  # under way, oldest first
-        self._idle: list[asyncio.Future[None]] = []  # of the tasks that have no batch
-        self._attempts = asyncio.Semaphore(MAX_IN_FLIGHT)  # one is taken by each attempt, all of them by held()
-        self._entrance = asyncio.Lock()  # to the attempts; kept by held()
+        self._batch: Batch | None = None  # under way
+        self._wake = asyncio.Event()  # something waits
+        self._attempting = asyncio.Lock()  # kept during an attempt, and by held()
         self._refusal: CallError | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._task: asyncio.Task[None] | None = None
 
     @property
     def running(self) -> bool:
         """Whether work is taken: between start() and stop(), unless a bug ended it."""
-        return bool(self._tasks) and self._refusal is None
+        return self._task is not None and self._refusal is None
 
     def start(self) -> None:
         """Begin to propose."""
-        self._tasks = [asyncio.create_task(self._serve()) for _ in range(MAX_IN_FLIGHT)]
+        self._task = asyncio.create_task(self._serve())
 
     async def stop(self) -> None:
         """Propose nothing any more; whatever waits is answered UNAVAILABLE."""
         self._refuse(stopping(definite=True), lambda work: stopping(definite=not work.exposed))
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
     async def run(self, commands: Sequence[Command], deadlines: Sequence[float], size: int) -> Answers:
         """Get commands applied: at least one, at most an entry's worth, checked. One answer per command.
@@ -113,14 +85,14 @@ class Batcher:
         return (await self._answered(Work((), (deadline,), 0))).applied_index
 
     def held(self) -> AbstractAsyncContextManager[None]:
-        """Let the attempts under way end, and begin no other meanwhile. What arrives waits."""
-        return _Held([self._entrance, *[self._attempts] * MAX_IN_FLIGHT])
+        """Let the attempt under way end, and begin no other meanwhile. What arrives waits."""
+        return self._attempting
 
     async def _answered(self, work: Work) -> Answers:
         if self._refusal:
             raise replace(self._refusal)
         self._queue.put(work)
-        self._begin()
+        self._wake.set()
         timer = asyncio.get_running_loop().call_at(work.latest, self._expire, work)
         try:
             return await work.done
@@ -131,28 +103,22 @@ class Batcher:
     async def _serve(self) -> None:
         try:
             while self._refusal is None:
-                await self._enough_waits()
-                await self._gathered()
-                if not self._is_enough():  # another task took it meanwhile
-                    continue
-                await self._configured()
-                batch = self._next_batch()
-                self._batches.append(batch)
-                self._begin()  # with what did not fit
-                await self._see_through(batch)
-                self._batches.remove(batch)
-                batch.works.clear()  # each knows its batch: else all of it waits for a garbage collection
+                await self._wake.wait()
+                self._wake.clear()
+                while self._queue:
+                    await self._gathered()
+                    await self._configured()
+                    await self._serve_next()
         except Exception:
             log.exception("the batcher broke; this node answers no more calls")
             message = "the front end broke"
             self._refuse(internal(message, definite=True), lambda work: internal(message, definite=not work.exposed))
 
-    async def _enough_waits(self) -> None:
-        """Wait until the next batch is to begin."""
-        while not self._is_enough():
-            idle = asyncio.get_running_loop().create_future()
-            self._idle.append(idle)
-            await idle
+    async def _serve_next(self) -> None:
+        self._batch = batch = self._next_batch()
+        await self._see_through(batch)
+        self._batch = None
+        batch.works.clear()  # each knows its batch: else all of it waits for a garbage collection
 
     async def _gathered(self) -> None:
         """Let calls come in that the event loop is about to take: where many shared an entry, more are on the way.
@@ -164,17 +130,6 @@ class Batcher:
             before = self._queue.weight
             await asyncio.sleep(0)
             quiet = quiet + 1 if self._queue.weight == before else 0
-
-    def _is_enough(self) -> bool:
-        """Whether what waits is to become a batch now."""
-        if not self._queue or not self._batches:
-            return bool(self._queue)
-        return self._queue.weight >= max(MIN_OVERLAP, self._batches[-1].weight)
-
-    def _begin(self) -> None:
-        """Wake a task for the next batch, if it is to begin and there is a task for it."""
-        if self._idle and self._is_enough():
-            self._idle.pop().set_result(None)
 
     async def _configured(self) -> None:
         """Wait for the cluster's parameters, without which an entry cannot be stamped."""
@@ -192,15 +147,11 @@ class Batcher:
 
     async def _see_through(self, batch: Batch) -> None:
         for pause in self._pauses():
-            async with self._entrance:
-                await self._attempts.acquire()
-            try:
+            async with self._attempting:
                 batch.add(self._queue.take_reads())
                 batch.prune(asyncio.get_running_loop().time(), self._overdue)
                 if not batch.works or await self._attempt(batch):
                     return
-            finally:
-                self._attempts.release()
             await asyncio.sleep(pause)
 
     async def _attempt(self, batch: Batch) -> bool:
@@ -256,8 +207,8 @@ class Batcher:
         if self._refusal:
             return
         self._refusal = refusal
-        for batch in self._batches:
-            batch.give_up(error)
+        if self._batch:
+            self._batch.give_up(error)
         while self._queue:
             for work in [*self._queue.take_commands(), *self._queue.take_reads()]:
                 work.give_up(error(work))

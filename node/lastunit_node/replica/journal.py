@@ -390,13 +390,11 @@ class SqliteJournal:
         """The sentinel's index: nothing more is known to be committed until the leader says so."""
         return self._first
 
-    def onOneSecondTimer(self) -> None:  # noqa: N802
-        """Nothing here waits for it."""
-
+    def onOneSecondTimer(self) -> None: ...  # noqa: N802, D102
     def _destroy(self) -> None:
-        self.sync()
-        self._connection.close()
+        self.close()
 
     def close(self) -> None:
         """Sync and close the file."""
-        self._destroy()
+        self.sync()
+        self._connection.close()

@@ -127,7 +127,7 @@ async def test_a_transfer_waits_for_the_proposal_under_way_and_holds_the_next(
     await first
     await until(lambda: len(replica.transfers) == 1)
     second = asyncio.ensure_future(inventory.Release(inventory_pb2.ReleaseRequest(reservation_id="b")))
-    await until(lambda: bool(front_end._batcher._batches))
+    await until(lambda: bool(front_end._batcher._batch))
     await turns()
     assert len(replica.proposals) == 1
     replica.transfer_gate.set()

@@ -147,7 +147,7 @@ async def test_a_full_queue_answers_every_position_with_retry_info(
     stream: Stream, replica: FakeReplica, front_end: FrontEnd
 ) -> None:
     replica.hold()
-    fillers = await run_many(front_end._batcher, MAX_QUEUED // MAX_COMMANDS + 2, *["x"] * MAX_COMMANDS)
+    fillers = await run_many(front_end._batcher, MAX_QUEUED // MAX_COMMANDS + 1, *["x"] * MAX_COMMANDS)
     await stream.write(message_of(1, order("a"), order("b")))
     errors = [seen(answer.error) for answer in (await stream.read()).results]
     assert [error.code for error in errors] == [grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]] * 2
