@@ -163,9 +163,9 @@ async def test_a_stream_that_fails_while_answers_are_handed_out_loses_none_of_th
         return first.replayed
 
     nodes[0].reactions.append(nodes[0].answer_and_break)
-    replayed = await asyncio.gather(*(buyer() for _ in range(40 * PORTION)))
+    replayed = await asyncio.gather(*(buyer() for _ in range(8 * PORTION)))
     assert not any(replayed)
-    assert sizes(nodes[0])[0] == 40 * PORTION
+    assert sizes(nodes[0])[0] == 8 * PORTION
     assert nodes[1].messages
 
 
