@@ -58,13 +58,21 @@ class Table(Generic[RowT]):
         self._delete = f"DELETE FROM {name} WHERE {key}"  # noqa: S608
         self._under = f"{self._select} WHERE {columns[0]} = ? AND"
         self._prefetch = f"SELECT {', '.join(columns)} FROM json_each(?) CROSS JOIN {name} ON {columns[0]} = value"  # noqa: S608
-        # No row has a larger key, of one column: a larger one is not looked for. Ids of one moment are such (ids.py).
-        self._largest = self._largest_key() if schema.key == 1 else ""
+        self._above = f"SELECT max({columns[0]}) FROM {name} WHERE {columns[0]} >= ? AND {columns[0]} < ?"  # noqa: S608
+        self._largest: dict[str, str] = {}  # see _largest_like()
 
-    def _largest_key(self) -> str:
-        schema = self._schema
-        (largest,) = sqlite.only_row(self._connection, f"SELECT max({schema.columns[0]}) FROM {schema.name}")  # noqa: S608
-        return largest or ""
+    def _largest_like(self, name: str) -> str:
+        """No row has a larger key that begins with the same character, of one column; "" when none begins so.
+
+        A larger one is not looked for. Ids that begin with the time are such (the client's ids.py), whatever other ids
+        look like.
+        """
+        first = name[:1]
+        largest = self._largest.get(first)
+        if largest is None:
+            (found,) = sqlite.only_row(self._connection, self._above, (first, chr(ord(first) + 1)))
+            largest = self._largest[first] = found or ""
+        return largest
 
     def get(self, *key: object) -> RowT | None:
         """The row of this primary key."""
@@ -81,7 +89,7 @@ class Table(Generic[RowT]):
             key = (name,)
             if key in rows:
                 continue
-            if name > self._largest:
+            if name > self._largest_like(name):
                 rows[key] = None
             else:
                 unknown.append(name)
@@ -118,7 +126,7 @@ class Table(Generic[RowT]):
         self._rows[key] = row
         self._changed.setdefault(key, None)
         if self._width == 1:
-            self._largest = max(self._largest, row[0])
+            self._largest[row[0][:1]] = max(self._largest_like(row[0]), row[0])
         else:
             self._begun.add(key[:1])
         if self._hashes is not None:

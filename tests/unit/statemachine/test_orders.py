@@ -152,7 +152,8 @@ def test_orders_of_many_skus_in_one_entry_are_read_in_one_go(shop: Shop) -> None
     ]
     assert applied.results[3].outcome is Outcome.UNKNOWN_SKU
     assert len([question for question in asked if "CROSS JOIN stock ON" in question]) == 1
-    assert not [question for question in asked if "FROM stock WHERE" in question or "available_units" in question]
+    others = [question for question in asked if "max(sku)" not in question]  # once a first character, and never again
+    assert not [question for question in others if "FROM stock WHERE" in question or "available_units" in question]
 
 
 def test_what_an_entry_left_in_memory_is_seen_by_the_next(shop: Shop) -> None:
