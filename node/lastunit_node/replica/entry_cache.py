@@ -7,7 +7,7 @@ from typing import Final
 LogEntry = tuple[bytes, int, int]  # (bytes, index, term), the order PySyncObj uses
 
 CACHE_BYTES: Final = 32 << 20  # entry bytes kept for followers that are close behind
-CACHE_ENTRIES: Final = 65_536
+CACHE_ENTRIES: int = 65_536  # not Final: compiled code would have it built in, and tests of trimming lower it
 
 
 class EntryCache:
