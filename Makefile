@@ -145,6 +145,6 @@ $(READY): requirements.lock pyproject.toml
 
 .PHONY: clean
 clean: ## remove what make has made; the data of a cluster stays
-	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) build dist .mypy_cache client/.mypy_cache node/.mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find protos node client tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	@find node client -name '*.so' -o -name compiled.json | xargs rm -f
