@@ -203,8 +203,9 @@ class RaftLink:
             return "a stranger: it did not say hello"
         if value.get("cluster_id") != self._hello.cluster_id:
             return "a node of another cluster"
-        if not isinstance(value.get("instance"), str) or value.get("node") not in self._nodes:
-            return f"not a member of this cluster: {value.get('node')!r}"
+        node = value.get("node")  # of any type: what cannot be hashed cannot be looked for
+        if not isinstance(value.get("instance"), str) or not isinstance(node, str) or node not in self._nodes:
+            return f"not a member of this cluster: {node!r}"
         dialled = next((name for name, known in self._dialling.items() if known is connection), None)
         expected = value["node"] == dialled if dialled else value["node"] > self._hello.node
         return "" if expected else f"an unexpected peer: {value['node']!r}"

@@ -96,6 +96,7 @@ def test_peers_find_each_other_and_exchange_messages_in_order(peers: Callable[..
     assert two.received == expected
 
 
+@pytest.mark.interpreted
 def test_a_message_to_many_is_encoded_once(peers: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch) -> None:
     one, two, three = peers("n1"), peers("n2"), peers("n3")
     until(lambda: all(len(peer.connected) == 2 for peer in (one, two, three)), one, two, three)
@@ -165,6 +166,7 @@ def test_nothing_is_read_from_a_connection_that_was_replaced(peers: Callable[...
         encode_frame(hello("n2") | {"version": 99}),
         encode_frame(hello("n2") | {"instance": 7}),
         encode_frame(hello("n2") | {"node": ["n2"]}),
+        encode_frame(hello("n2") | {"node": {"n2": 1}}),
         encode_frame("readonly"),
         encode_frame(["status"]),
         encode_frame(None),
@@ -226,6 +228,7 @@ def test_strangers_are_bounded(peers: Callable[..., Peer], ports: dict[str, int]
             sock.close()
 
 
+@pytest.mark.interpreted
 def test_what_waits_to_be_sent_is_bounded(
     peers: Callable[..., Peer], ports: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
