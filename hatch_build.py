@@ -193,7 +193,7 @@ def main() -> int:
         remove()
     elif compiler() is None:
         remove()
-        print("no C compiler with Python's headers: lastunit runs interpreted, at half the speed", file=sys.stderr)
+        print("no C compiler with Python's headers: lastunit runs interpreted, which is slower", file=sys.stderr)
     elif not is_current():
         print("compiling the hot path (half a minute, after each change of it)", file=sys.stderr)
         try:
