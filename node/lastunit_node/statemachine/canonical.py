@@ -36,12 +36,12 @@ def _request(command_type: type, *fields: object) -> bytes:
     return pack((COMMAND_TYPES[command_type], *fields))
 
 
-def reserve_request(lines: tuple[Line, ...], hold_ticks: int) -> bytes:
+def reserve_request(lines: tuple[tuple[str, int], ...], hold_ticks: int) -> bytes:
     """Request of a Reserve whose lines are summed already."""
     return pack((_RESERVE, lines, hold_ticks))
 
 
-def place_order_request(lines: tuple[Line, ...]) -> bytes:
+def place_order_request(lines: tuple[tuple[str, int], ...]) -> bytes:
     """Request of a PlaceOrder whose lines are summed already."""
     return pack((_PLACE_ORDER, lines))
 
@@ -103,10 +103,20 @@ def unit_lines(raw: Any) -> tuple[UnitLine, ...]:
 
 
 def encode_answers(answers: Sequence[Answer]) -> bytes:
-    """What an entry's commands were answered, for the hash chain; the digest covers the reservations beside them."""
-    return pack([_served(each) if isinstance(each, Served) else each[:_RESULT_FIELDS] for each in answers])
+    """What an entry's commands were answered, for the hash chain; the digest covers the reservations beside them.
 
-
-def _served(answer: Served) -> tuple[object, ...]:
-    """As many fields as no Result has; its log position is hashed beside it."""
-    return answer.outcome, answer.at.position, answer.expires_at_tick, answer.sku, answer.first, answer.last
+    A list with a tuple for each Result, and six values one after the other for each Served, which has no list of its
+    own: most answers are such. An answer has its log position beside it in the chain.
+    """
+    values: list[object] = []
+    for each in answers:
+        if isinstance(each, Served):
+            values.append(int(each.outcome))
+            values.append(each.at.position)
+            values.append(each.expires_at_tick)
+            values.append(each.sku)
+            values.append(each.first)
+            values.append(each.last)
+        else:
+            values.append(each[:_RESULT_FIELDS])
+    return pack(values)

@@ -27,7 +27,7 @@ class Changes:
 
     def answer_again(self, kind: Kind, change_id: str, request: bytes, index: int) -> Result | None:
         """What a known id answers: the first result, or ID_REUSED for another request; None for a new id."""
-        row = self._rows.get(kind.value, change_id)
+        row = self._rows.get((kind.value, change_id))
         if row is None:
             return None
         return decode_answer(row.answer) if row.request == request else Result(Outcome.ID_REUSED, index)

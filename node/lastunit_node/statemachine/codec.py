@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from lastunit_node.statemachine import limits
+from lastunit_node.statemachine.brief import AT_ONCE, Brief, ConfirmAll, OneLine, full
 from lastunit_node.statemachine.commands import (
     AdjustStock,
     Admit,
@@ -36,6 +37,7 @@ from lastunit_node.statemachine.packing import pack, unpack
 from lastunit_node.statemachine.validation import CHECKS, InvalidField
 
 Raw = tuple[Any, ...]  # a command as it is unpacked: the number of its type, its fields
+_is_id: Final = limits.ID_PATTERN.fullmatch
 
 NO_OP: Final = b"\x01"
 _ENTRY: Final = b"\x02"
@@ -53,6 +55,9 @@ COMMAND_TYPES: Final[dict[type, int]] = {
     Configure: 10,
     Admit: 11,
 }
+_RESERVE: Final = COMMAND_TYPES[Reserve]
+_PLACE_ORDER: Final = COMMAND_TYPES[PlaceOrder]
+_CONFIRM: Final = COMMAND_TYPES[Confirm]
 
 
 class NoOp(NamedTuple):
@@ -71,18 +76,39 @@ class Malformed(NamedTuple):
     problem: str
 
 
-class DecodedEntry(NamedTuple):
-    """An Entry as found in the log, its commands checked one by one."""
+class DecodedEntry:
+    """An Entry as found in the log, its commands checked one by one, in brief where they have such a form."""
 
-    nonce: int
-    valid_until_tick: int
-    commands: tuple[Command | Malformed, ...]
+    __slots__ = ("in_brief", "nonce", "valid_until_tick")
+
+    def __init__(
+        self, nonce: int, valid_until_tick: int, in_brief: tuple[Command | Brief | Malformed, ...]
+    ) -> None:
+        self.nonce = nonce
+        self.valid_until_tick = valid_until_tick
+        self.in_brief = in_brief
+
+    @property
+    def commands(self) -> tuple[Command | Malformed, ...]:
+        """The same in full."""
+        return tuple([each if isinstance(each, Malformed) else full(each) for each in self.in_brief])
 
 
 def encode_entry(entry: Entry) -> bytes:
     """Bytes for the log. The commands are to have passed check_command."""
-    commands = [(COMMAND_TYPES[type(command)], *command) for command in entry.commands]
+    commands = [_encode_command(command) for command in entry.commands]
     return _ENTRY + pack((entry.nonce, entry.valid_until_tick, commands))
+
+
+def _encode_command(command: Command | Brief) -> Raw:
+    if isinstance(command, OneLine):
+        lines = ((command.sku, command.quantity),)
+        if command.hold_ticks == AT_ONCE:
+            return _PLACE_ORDER, command.reservation_id, lines
+        return _RESERVE, command.reservation_id, lines, command.hold_ticks
+    if isinstance(command, ConfirmAll):
+        return _CONFIRM, command.reservation_id, (command.term, command.index, command.position), ()
+    return COMMAND_TYPES[type(command)], *command
 
 
 def decode_entry(data: bytes) -> DecodedEntry | NoOp | Undecodable:
@@ -108,9 +134,12 @@ def _decode_fields(fields: object) -> DecodedEntry | Undecodable:
     return DecodedEntry(nonce, valid_until_tick, tuple([_decode_command(raw) for raw in commands]))
 
 
-def _decode_command(raw: object) -> Command | Malformed:
+def _decode_command(raw: object) -> Command | Brief | Malformed:
     if type(raw) is not tuple or not raw or type(raw[0]) is not int or raw[0] not in _SHAPES:
         return Malformed("command: has no known type")
+    brief = _decode_brief(raw)
+    if brief is not None:
+        return brief
     shape = _SHAPES[raw[0]]
     if len(raw) != shape.size:
         return Malformed(f"command: has {shape.size - 1} fields")
@@ -120,6 +149,40 @@ def _decode_command(raw: object) -> Command | Malformed:
     except InvalidField as error:
         return Malformed(str(error))
     return command
+
+
+def _decode_brief(raw: Raw) -> Brief | None:
+    """A command that has a brief form and is within all limits; None for any other."""
+    kind = raw[0]
+    if kind == _PLACE_ORDER:
+        return _one_line(raw[1], raw[2], AT_ONCE) if len(raw) == 3 else None
+    if kind == _RESERVE:
+        if len(raw) != 4 or type(raw[3]) is not int or not 0 <= raw[3] <= limits.MAX_TICK:
+            return None
+        return _one_line(raw[1], raw[2], raw[3])
+    if kind == _CONFIRM and len(raw) == 4 and raw[3] == ():
+        return _confirm_all(raw[1], raw[2])
+    return None
+
+
+def _one_line(reservation_id: object, lines: object, hold_ticks: int) -> OneLine | None:
+    if type(reservation_id) is not str or type(lines) is not tuple or len(lines) != 1:
+        return None
+    line = lines[0]
+    if type(line) is not tuple or len(line) != 2 or type(line[0]) is not str or type(line[1]) is not int:
+        return None
+    if not 1 <= line[1] <= limits.MAX_QUANTITY or _is_id(reservation_id) is None or _is_id(line[0]) is None:
+        return None
+    return OneLine(reservation_id, line[0], line[1], hold_ticks)
+
+
+def _confirm_all(reservation_id: object, token: object) -> ConfirmAll | None:
+    if type(reservation_id) is not str or type(token) is not tuple or len(token) != 3 or _is_id(reservation_id) is None:
+        return None
+    for part in token:
+        if type(part) is not int or not 0 <= part <= limits.MAX_TICK:
+            return None
+    return ConfirmAll(reservation_id, token[0], token[1], token[2])
 
 
 def _text(field: str, value: object) -> str:

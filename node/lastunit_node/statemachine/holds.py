@@ -8,11 +8,13 @@ still be resolved by a right call. A Confirm that names every unit is the same c
 from typing import Final
 
 from lastunit_node.statemachine import remembered
+from lastunit_node.statemachine.brief import ConfirmAll
 from lastunit_node.statemachine.canonical import confirm_request, ordered_lines, release_request
 from lastunit_node.statemachine.commands import Confirm, ExtendHold, FencingToken, Line, Release, UnitLine
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.ranges import Ranges, count, split, sum_lines
 from lastunit_node.statemachine.reservations import (
+    HELD,
     REFUSED,
     closed_row,
     encode_units,
@@ -30,6 +32,7 @@ _HELD: Final = int(Place.HELD)  # an enum's attribute costs three times a global
 _SOLD: Final = int(Place.SOLD)
 _SAYS_CONFIRMED: Final = Outcome.CONFIRMED
 _CONFIRMED: Final = ReservationState.CONFIRMED
+_STATE_CONFIRMED: Final = int(_CONFIRMED)
 _CLOSED: Final = {
     ReservationState.CONFIRMED: Outcome.ALREADY_CONFIRMED,
     ReservationState.RELEASED: Outcome.ALREADY_RELEASED,
@@ -44,6 +47,36 @@ def confirm(state: State, at: Position, command: Confirm) -> Answer:
         return _unknown(state, at)
     refusal = _confirmed_before(state, row, command) or _refused(state, at, row, command.token)
     return _sell(state, at, row, command) if refusal is None else refusal
+
+
+def confirm_all(state: State, at: Position, command: ConfirmAll) -> Answer:
+    """A Confirm without lines: of a hold of one range done here when nothing is in its way, else as the command."""
+    row = state.reservations.raw(command.reservation_id)
+    held = None if row is None or state.is_late(at) else state.reservations.range_of(row)
+    if row is None or held is None:
+        return confirm(state, at, command.full())
+    name, row_state, term, index, position, created, expires_at_tick, units, request, answer, *_ = row
+    if row_state != HELD or expires_at_tick <= state.clock or not command.has_token(term, index, position):
+        return confirm(state, at, command.full())
+    state.stock.move(state.stock.known(held.sku), held.last - held.first + 1, _HELD, _SOLD)
+    sold = (
+        name,
+        _STATE_CONFIRMED,
+        term,
+        index,
+        position,
+        created,
+        expires_at_tick,
+        units,
+        request,
+        answer,
+        None,
+        at.index,
+        None,
+        None,
+    )
+    state.reservations.sell_range(row, sold, held)
+    return Served(at, _SAYS_CONFIRMED, NO_TOKEN, held.sku, held.first, held.last)
 
 
 def release(state: State, at: Position, command: Release) -> Result:
@@ -119,7 +152,7 @@ def _sell(state: State, at: Position, row: ReservationRow, command: Confirm) -> 
     state.reservations.change_hold(row, closed, held)
     if len(held) == 1 and len(held[0].ranges) == 1:
         (units,) = held[0].ranges
-        return Served(at, _SAYS_CONFIRMED, NO_TOKEN, held[0].sku, units.first, units.last)
+        return Served(at, _SAYS_CONFIRMED, NO_TOKEN, held[0].sku, units.first, units.last)  # as in confirm_all
     return Result(_SAYS_CONFIRMED, at.index, units=held)
 
 

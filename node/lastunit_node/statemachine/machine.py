@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from lastunit_node import sqlite
 from lastunit_node.statemachine import clock, expiry, holds, membership, orders, supply, tables
+from lastunit_node.statemachine.brief import Brief, ConfirmAll, OneLine
 from lastunit_node.statemachine.canonical import encode_answers
 from lastunit_node.statemachine.codec import DecodedEntry, Malformed, NoOp, Undecodable, decode_entry
 from lastunit_node.statemachine.commands import (
@@ -47,8 +48,8 @@ _HANDLERS: Final[dict[type, Callable[[State, Position, Any], Answer]]] = {
     Configure: clock.configure,
     Admit: membership.admit,
 }
-_ORDERS: Final = (Reserve, PlaceOrder)
-_ON_RESERVATIONS: Final = (*_ORDERS, Confirm, Release, ExtendHold, ReturnUnits)
+_ORDERS: Final = Reserve | PlaceOrder
+_ON_RESERVATIONS: Final = _ORDERS | Confirm | Release | ExtendHold | ReturnUnits
 
 
 class StateMachine:
@@ -180,23 +181,34 @@ class StateMachine:
             return []
         if isinstance(entry, Undecodable):
             return [Result(Outcome.MALFORMED, index)]
-        self._prefetch(entry.commands)
+        self._prefetch(entry.in_brief)
         return [
             self._answer_one(command, Position(term, index, position, entry.valid_until_tick))
-            for position, command in enumerate(entry.commands)
+            for position, command in enumerate(entry.in_brief)
         ]
 
-    def _prefetch(self, commands: tuple[Command | Malformed, ...]) -> None:
+    def _prefetch(self, commands: tuple[Command | Brief | Malformed, ...]) -> None:
         """Read what these commands will ask for in a few questions, not one by one."""
-        state = self._state
-        state.reservations.prefetch([one.reservation_id for one in commands if isinstance(one, _ON_RESERVATIONS)])
-        state.stock.prefetch([line.sku for one in commands if isinstance(one, _ORDERS) for line in one.lines])
+        ids: list[str] = []
+        skus: list[str] = []
+        for one in commands:
+            if isinstance(one, OneLine):
+                ids.append(one.reservation_id)
+                skus.append(one.sku)
+            elif isinstance(one, ConfirmAll | _ON_RESERVATIONS):
+                ids.append(one.reservation_id)
+                if isinstance(one, _ORDERS):
+                    skus += [line.sku for line in one.lines]
+        self._state.reservations.prefetch(ids)
+        self._state.stock.prefetch(skus)
 
-    def _answer_one(self, command: Command | Malformed, at: Position) -> Answer:
+    def _answer_one(self, command: Command | Brief | Malformed, at: Position) -> Answer:
         if isinstance(command, Malformed):
             return at.answer(Outcome.MALFORMED)
         if self._state.configured is None and not isinstance(command, Configure | Admit):
             return at.answer(Outcome.NOT_CONFIGURED)
-        if isinstance(command, PlaceOrder):  # most commands are; compiled, this is a jump
-            return orders.place_order(self._state, at, command)
+        if isinstance(command, OneLine):
+            return orders.one_line(self._state, at, command)
+        if isinstance(command, ConfirmAll):
+            return holds.confirm_all(self._state, at, command)
         return _HANDLERS[type(command)](self._state, at, command)

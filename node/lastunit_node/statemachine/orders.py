@@ -8,6 +8,7 @@ was refused.
 from typing import Final
 
 from lastunit_node.statemachine import expiry
+from lastunit_node.statemachine.brief import AT_ONCE, OneLine
 from lastunit_node.statemachine.canonical import encode_answer, place_order_request, reserve_request
 from lastunit_node.statemachine.commands import Line, PlaceOrder, Reserve, UnitLine
 from lastunit_node.statemachine.ranges import sum_lines
@@ -15,7 +16,8 @@ from lastunit_node.statemachine.remembered import first_answer
 from lastunit_node.statemachine.reservations import REFUSED, encode_range, encode_units, present
 from lastunit_node.statemachine.results import Answer, Outcome, Position, ReservationState, Result, Served
 from lastunit_node.statemachine.state import State
-from lastunit_node.statemachine.stock import Place
+from lastunit_node.statemachine.stock import Place, Shelf
+from lastunit_node.statemachine.table import Row
 from lastunit_node.statemachine.tables import ReservationRow
 
 # Looked up once: an enum's attribute costs three times a global, and these are needed for every order.
@@ -42,19 +44,18 @@ class Order:
         self.expires_at_tick = expires_at_tick
 
 
-def reserve(state: State, at: Position, command: Reserve) -> Answer:
+def reserve(state: State, at: Position, command: Reserve) -> Result:
     """Hold units for at least hold_ticks full ticks."""
     lines = sum_lines(command.lines)
     request = reserve_request(lines, command.hold_ticks)
     refusal = _answered_without_units(state, at, command.reservation_id, lines, request)
     if refusal is not None:
         return refusal
-    hold_ticks = command.hold_ticks or state.parameters.hold_ticks
-    expires_at_tick = state.clock + min(hold_ticks, state.parameters.hold_cap_ticks) + 1
+    expires_at_tick = _expiry(state, command.hold_ticks)
     return _serve(state, at, Order(command.reservation_id, lines, request, _RESERVED, expires_at_tick))
 
 
-def place_order(state: State, at: Position, command: PlaceOrder) -> Answer:
+def place_order(state: State, at: Position, command: PlaceOrder) -> Result:
     """Sell units at once."""
     lines = sum_lines(command.lines)
     request = place_order_request(lines)
@@ -62,6 +63,41 @@ def place_order(state: State, at: Position, command: PlaceOrder) -> Answer:
     if refusal is not None:
         return refusal
     return _serve(state, at, Order(command.reservation_id, lines, request, _ORDER_PLACED, 0))
+
+
+def one_line(state: State, at: Position, order: OneLine) -> Answer:
+    """A Reserve or PlaceOrder of one line: served here when nothing is in its way, else answered as the command."""
+    if not state.is_late(at) and state.reservations.is_free(order.reservation_id):
+        shelf = state.stock.find(order.sku)
+        place = _SOLD_UNITS if order.hold_ticks == AT_ONCE else _HELD_UNITS
+        first = 0 if shelf is None else state.stock.take_range(shelf, order.quantity, place)
+        if shelf is not None and first:
+            return _serve_range(state, at, order, shelf, first)
+    command = order.full()
+    return place_order(state, at, command) if isinstance(command, PlaceOrder) else reserve(state, at, command)
+
+
+def _serve_range(state: State, at: Position, order: OneLine, shelf: Shelf, first: int) -> Served:
+    """Remember whose these units are, from `first` on."""
+    last = first + order.quantity - 1
+    units, request = encode_range(order.sku, first, last), _request(order, shelf)
+    if order.hold_ticks == AT_ONCE:
+        state.reservations.add_sold(_row(state, at, order.reservation_id, _CONFIRMED, 0, units, request))
+        return Served(at, _ORDER_PLACED, 0, order.sku, first, last)
+    expires_at_tick = _expiry(state, order.hold_ticks)
+    held = Served(at, _RESERVED, expires_at_tick, order.sku, first, last)
+    state.reservations.add_range(_row(state, at, order.reservation_id, _HELD, expires_at_tick, units, request), held)
+    return held
+
+
+def _request(order: OneLine, shelf: Shelf) -> bytes:
+    """The request of an order: most are the same as the last one of the sku."""
+    if shelf.request is None or shelf.requested != order.quantity or shelf.requested_hold != order.hold_ticks:
+        lines = ((order.sku, order.quantity),)
+        hold_ticks = order.hold_ticks
+        shelf.request = place_order_request(lines) if hold_ticks == AT_ONCE else reserve_request(lines, hold_ticks)
+        shelf.requested, shelf.requested_hold = order.quantity, hold_ticks
+    return shelf.request
 
 
 def _answered_without_units(
@@ -122,38 +158,46 @@ def _remember(state: State, reservation_id: str, request: bytes, refusal: Result
     return refusal
 
 
-def _serve(state: State, at: Position, order: Order) -> Answer:
+def _expiry(state: State, hold_ticks: int) -> int:
+    """The tick at which a hold that begins now ends; hold_ticks 0: the cluster's default."""
+    parameters = state.parameters
+    return state.clock + min(hold_ticks or parameters.hold_ticks, parameters.hold_cap_ticks) + 1
+
+
+def _serve(state: State, at: Position, order: Order) -> Result:
     """Take the units, and remember whose they are."""
-    place, row_state = (_HELD_UNITS, _HELD) if order.expires_at_tick else (_SOLD_UNITS, _CONFIRMED)
-    if len(order.lines) == 1:
-        ((sku, quantity),) = order.lines
-        first = state.stock.take_range(state.stock.known(sku), quantity, place)
-        if first:
-            last = first + quantity - 1
-            _add(state, at, order, row_state, encode_range(sku, first, last))
-            return Served(at, order.outcome, order.expires_at_tick, sku, first, last)
-    units = _take(state, order.lines, place)
-    _add(state, at, order, row_state, encode_units(units))
-    return Result(order.outcome, at.index, at.token, order.expires_at_tick, units)
+    is_hold = order.expires_at_tick > 0
+    units = _take(state, order.lines, _HELD_UNITS if is_hold else _SOLD_UNITS)
+    encoded, expires_at_tick = encode_units(units), order.expires_at_tick
+    if is_hold:
+        row = _row(state, at, order.reservation_id, _HELD, expires_at_tick, encoded, order.request)
+        state.reservations.add_hold(row, [line.sku for line in order.lines])
+    else:
+        row = _row(state, at, order.reservation_id, _CONFIRMED, expires_at_tick, encoded, order.request)
+        state.reservations.add_sold(row)
+    return Result(order.outcome, at.index, at.token, expires_at_tick, units)
 
 
-def _add(state: State, at: Position, order: Order, row_state: int, units: str) -> None:
-    row = ReservationRow(
-        order.reservation_id,
+def _row(
+    state: State, at: Position, reservation_id: str, row_state: int, expires_at_tick: int, units: str, request: bytes
+) -> Row:
+    """A ReservationRow as a plain tuple: its answer and how it was closed are None, for it says them itself."""
+    return (
+        reservation_id,
         row_state,
         at.term,
         at.index,
         at.position,
         state.clock,
-        order.expires_at_tick,
+        expires_at_tick,
         units,
-        order.request,
-        None,  # says no more than the row
+        request,
+        None,
+        None,
+        None,
+        None,
+        None,
     )
-    if row_state == _HELD:
-        state.reservations.add_hold(row, order.lines)
-    else:
-        state.reservations.add(row)
 
 
 def _take(state: State, lines: tuple[Line, ...], to: int) -> tuple[UnitLine, ...]:

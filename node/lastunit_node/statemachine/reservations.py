@@ -13,14 +13,16 @@ from lastunit_node.statemachine.canonical import ordered_lines, unit_lines
 from lastunit_node.statemachine.commands import FencingToken, Line, UnitLine
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.ranges import Ranges
-from lastunit_node.statemachine.results import Reservation, ReservationState
-from lastunit_node.statemachine.table import Table
+from lastunit_node.statemachine.results import Reservation, ReservationState, Served
+from lastunit_node.statemachine.table import Row, Table
 from lastunit_node.statemachine.tables import HOLDS, RESERVATIONS, HoldRow, ReservationRow
 
 _DECODE: Final = JSONDecoder().raw_decode  # half the time of loads(), which looks for space around the value
 KEPT_SKUS: Final = 4_096  # of which it is remembered that nothing is due
+KEPT_RANGES: Final = 16_384  # whose units are known without reading their JSON
 REFUSED: Final = 0
 HELD: Final = int(ReservationState.HELD)
+_STATE: Final = RESERVATIONS.columns.index("state")
 
 
 def encode_range(sku: str, first: int, last: int) -> str:
@@ -123,6 +125,7 @@ class Reservations:
         self._rows = Table(connection, RESERVATIONS, digest, self._index)
         self._holds = Table(connection, HOLDS, None)
         self._unindexed: set[str] = set()  # skus whose holds changed since then
+        self._ranges: dict[str, Served] = {}  # answers of holds that have one range, by id
         self._nothing_due: set[str] = set()  # skus without due holds at the clock of _looked_at; new ones are due later
         self._looked_at = -1
         self._waiting = self._rows.count("state = 1") + self._rows.count("forget_at_tick IS NOT NULL")
@@ -130,6 +133,14 @@ class Reservations:
     def find(self, reservation_id: str) -> ReservationRow | None:
         """The row of an id."""
         return self._rows.get(reservation_id)
+
+    def is_free(self, reservation_id: str) -> bool:
+        """Whether an id has no row."""
+        return self._rows.find(reservation_id) is None
+
+    def raw(self, reservation_id: str) -> Row | None:
+        """The row of an id, perhaps as a plain tuple."""
+        return self._rows.find(reservation_id)
 
     def prefetch(self, reservation_ids: Iterable[str]) -> None:
         """These are asked for next."""
@@ -140,14 +151,37 @@ class Reservations:
         self._rows.insert(row)
         self._waiting += _waits(row)
 
-    def add_hold(self, row: ReservationRow, lines: tuple[Line, ...]) -> None:
+    def add_sold(self, row: Row) -> None:
+        """A new id, of units that are sold."""
+        self._rows.insert(row)
+
+    def add_hold(self, row: Row, skus: Iterable[str]) -> None:
         """A new id that holds units of these skus."""
-        self.add(row)
-        for line in lines:
-            self._unindexed.add(line.sku)
+        self._rows.insert(row)
+        self._waiting += 1
+        self._unindexed.update(skus)
+
+    def add_range(self, row: Row, held: Served) -> None:
+        """A new id that holds one range of units."""
+        self._rows.insert(row)
+        self._waiting += 1
+        self._unindexed.add(held.sku)
+        self._ranges[row[0]] = held
+
+    def range_of(self, row: Row) -> Served | None:
+        """What a hold was answered, if it has one range of units and memory knows it; else its row has to be read."""
+        return self._ranges.get(row[0])
+
+    def sell_range(self, old: Row, new: Row, held: Served) -> None:
+        """Change the row of such a hold, whose units are sold."""
+        del self._ranges[old[0]]
+        self._rows.replace(old, new)
+        self._waiting -= 1
+        self._unindexed.add(held.sku)
 
     def update(self, old: ReservationRow, new: ReservationRow) -> None:
         """Change a row that holds nothing before or after."""
+        self._ranges.pop(old.reservation_id, None)
         self._rows.replace(old, new)
         self._waiting += _waits(new) - _waits(old)
 
@@ -195,18 +229,25 @@ class Reservations:
         self._rows.write_back()
         self._holds.write_back()
         self._unindexed.clear()
+        if len(self._ranges) > KEPT_RANGES:
+            self._ranges.clear()
 
     def _touch(self, units: tuple[UnitLine, ...]) -> None:
         for line in units:
             self._unindexed.add(line.sku)
 
-    def _index(self, stored: ReservationRow | None, row: ReservationRow | None) -> None:
-        if stored is not None and stored.state == HELD:
-            for line in units_of(stored):
-                self._holds.delete(_hold_row(line.sku, stored))
-        if row is not None and row.state == HELD:
+    def _index(self, lost: Iterable[Row], gained: Iterable[Row]) -> None:
+        for row in _holding(lost):
+            for line in units_of(row):
+                self._holds.delete(_hold_row(line.sku, row))
+        for row in _holding(gained):
             for line in units_of(row):
                 self._holds.insert(_hold_row(line.sku, row))
+
+
+def _holding(rows: Iterable[Row]) -> list[ReservationRow]:
+    """Those that are HELD."""
+    return [RESERVATIONS.make(row) for row in rows if row[_STATE] == HELD]
 
 
 def _waits(row: ReservationRow) -> int:

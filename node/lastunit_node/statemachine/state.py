@@ -23,9 +23,9 @@ class State:
         self._parameters = Table(connection, PARAMETERS, digest)
         self._admitted = Table(connection, ADMITTED, digest)
         self.admitted = {row.node: row for row in self._admitted.where("TRUE ORDER BY node")}
-        clock = self._clock.get()
+        clock = self._clock.get(())
         self.clock = 0 if clock is None else clock.ticks
-        self.configured = self._parameters.get()
+        self.configured = self._parameters.get(())
         self.swept_at = -1  # at this clock nothing is due: what an entry adds is due at a later tick
         self.left_due_holds = False  # whether the last step may have: what paces proposals, not what decides
 

@@ -35,7 +35,7 @@ _AVAILABLE: Final = int(Place.AVAILABLE)  # an enum's attribute costs three time
 class Shelf:
     """One sku in use. Units first..last are its front; first 0: no units are available."""
 
-    __slots__ = ("counts", "first", "last", "received", "sku", "stored")
+    __slots__ = ("counts", "first", "last", "received", "request", "requested", "requested_hold", "sku", "stored")
 
     def __init__(self, sku: str, stored: StockRow | None) -> None:
         self.sku = sku
@@ -43,6 +43,8 @@ class Shelf:
         self.received = 0
         self.counts = [0, 0, 0, 0]
         self.first = self.last = 0
+        self.request: bytes | None = None  # of the last order that had no other line, whose quantity and hold_ticks are:
+        self.requested = self.requested_hold = 0
         if stored is not None:
             self.received = stored.received
             self.counts = [stored.available, stored.held, stored.sold, stored.removed]
@@ -126,12 +128,9 @@ class Stock:
         return tuple(taken)
 
     def take_range(self, shelf: Shelf, quantity: int, to: int) -> int:
-        """Move the lowest-numbered available units, if these are one range; the first of them, else 0: nothing moved.
-
-        The caller has seen that there are enough.
-        """
+        """Move the lowest-numbered available units, if there are as many in one range; the first of them, else 0."""
         first, last = shelf.first, shelf.first + quantity - 1
-        if last > shelf.last:
+        if not first or last > shelf.last:
             return 0
         self.move(shelf, quantity, _AVAILABLE, to)
         self._shorten_front(shelf, last)

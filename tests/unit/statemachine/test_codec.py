@@ -59,7 +59,10 @@ def raw(*fields: object) -> bytes:
 
 @pytest.mark.parametrize("nonce", [0, 1, -(1 << 63), (1 << 64) - 1])
 def test_an_entry_comes_back_as_it_was(nonce: int) -> None:
-    assert decode_entry(encode_entry(Entry(nonce, 42, ALL))) == DecodedEntry(nonce, 42, ALL)
+    decoded = decode_entry(encode_entry(Entry(nonce, 42, ALL)))
+
+    assert isinstance(decoded, DecodedEntry)
+    assert (decoded.nonce, decoded.valid_until_tick, decoded.commands) == (nonce, 42, ALL)
 
 
 def test_the_bytes_of_an_entry_are_pinned() -> None:

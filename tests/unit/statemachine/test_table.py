@@ -8,7 +8,7 @@ import pytest
 from lastunit_node import sqlite
 from lastunit_node.statemachine import table
 from lastunit_node.statemachine.errors import InvariantError
-from lastunit_node.statemachine.table import Table
+from lastunit_node.statemachine.table import Row, Table
 from lastunit_node.statemachine.tables import AVAILABLE, RESERVATIONS, AvailableRow
 
 from .shop import memory_database
@@ -34,7 +34,7 @@ def stored(connection: sqlite.Connection) -> list[tuple[object, ...]]:
 def test_a_row_is_seen_before_it_is_written(connection: sqlite.Connection, rows: Table[AvailableRow]) -> None:
     rows.insert(ROW)
 
-    assert rows.get("vase", 1) == ROW
+    assert rows.get(("vase", 1)) == ROW
     assert not connection.in_transaction
     assert stored(connection) == []
 
@@ -66,13 +66,13 @@ def test_what_came_and_went_in_between_is_never_written(
     rows.delete(ROW)
     rows.write_back()
 
-    assert rows.get("vase", 1) is None
+    assert rows.get(("vase", 1)) is None
     assert connection.total_changes() == memory_changes()
 
 
-def test_who_follows_sees_what_the_database_has_and_what_it_gets(connection: sqlite.Connection) -> None:
-    seen = list[tuple[AvailableRow | None, AvailableRow | None]]()
-    rows = Table(connection, AVAILABLE, None, lambda stored, row: seen.append((stored, row)))
+def test_who_follows_sees_what_the_database_loses_and_what_it_gets(connection: sqlite.Connection) -> None:
+    seen = list[tuple[list[Row], list[Row]]]()
+    rows = Table(connection, AVAILABLE, None, lambda lost, gained: seen.append((list(lost), list(gained))))
     longer, longest, other = ROW._replace(last=6), ROW._replace(last=7), AvailableRow("bowl", 1, 1)
     rows.insert(ROW)
     rows.insert(other)
@@ -85,7 +85,23 @@ def test_who_follows_sees_what_the_database_has_and_what_it_gets(connection: sql
     rows.write_back()
     rows.write_back()
 
-    assert seen == [(None, ROW), (None, None), (ROW, longest), (longest, None)]
+    assert seen == [([], [ROW]), ([ROW], [longest]), ([longest], [])]
+
+
+@pytest.mark.parametrize("count", [15, 16, 17, 40])
+def test_all_of_many_rows_are_written(connection: sqlite.Connection, rows: Table[AvailableRow], count: int) -> None:
+    many = [AvailableRow("vase", 10 * number, 10 * number) for number in range(1, count + 1)]
+    for row in many:
+        rows.insert(row)
+    rows.write_back()
+
+    assert stored(connection) == many
+
+
+def test_a_row_may_come_as_a_plain_tuple(rows: Table[AvailableRow]) -> None:
+    rows.insert(tuple(ROW))
+
+    assert isinstance(rows.get(("vase", 1)), AvailableRow)
 
 
 def test_a_row_that_went_may_come_again(connection: sqlite.Connection, rows: Table[AvailableRow]) -> None:
@@ -137,7 +153,7 @@ def test_memory_forgets_what_is_written_when_it_is_full(
     rows.write_back()
     connection.execute("UPDATE available_units SET last = 15 WHERE first = 10")
 
-    assert rows.get("vase", 10) == ("vase", 10, 15)  # read again
+    assert rows.get(("vase", 10)) == ("vase", 10, 15)  # read again
 
 
 @pytest.mark.interpreted
@@ -145,7 +161,7 @@ def test_memory_is_bounded_where_nothing_is_changed(rows: Table[AvailableRow], m
     """Else who asks for ids that nobody ever used fills it."""
     monkeypatch.setattr(table, "KEPT_ROWS", 10)
     for number in range(1, 100):
-        assert rows.get("vase", number) is None
+        assert rows.get(("vase", number)) is None
         rows.write_back()
         assert len(rows._rows) <= table.KEPT_ROWS
 
