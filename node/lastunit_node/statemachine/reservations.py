@@ -144,7 +144,7 @@ class Reservations:
 
     def prefetch(self, reservation_ids: Iterable[str]) -> None:
         """These are asked for next."""
-        self._rows.prefetch(reservation_ids)
+        self._rows.prefetch_new(reservation_ids)
 
     def add(self, row: ReservationRow) -> None:
         """A new id."""

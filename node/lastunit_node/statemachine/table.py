@@ -21,11 +21,24 @@ from lastunit_node.statemachine.tables import RowT, Schema, select
 
 KEPT_ROWS: Final = 16_384  # of one table, beside those that wait to be written back
 _UNKNOWN: Final[Any] = object()
+_LAST: Final = chr(0x10FFFF)  # no key is larger
+_HITS_TO_PAY: Final = 2  # keys in a gap that make up for looking for it
 _TOGETHER: Final = 16  # rows that one INSERT writes: a row takes a fifth less time than by itself
 
 Key = Any  # of a table with one key column its value, else a tuple of the values of all
 Row = tuple[Any, ...]
 Follow = Callable[[Iterable[Row], Iterable[Row]], None]  # sees the rows that the database loses, and those it gets
+
+
+class _Gap:
+    """Between these keys, of one column, the database had no row when it was asked: what came since is in memory."""
+
+    __slots__ = ("high", "hits", "low")
+
+    def __init__(self, low: str, high: str) -> None:
+        self.low = low
+        self.high = high
+        self.hits = 0  # keys that were not looked for
 
 
 class Table(Generic[RowT]):
@@ -63,25 +76,10 @@ class Table(Generic[RowT]):
         self._delete = f"DELETE FROM {name} WHERE {key}"  # noqa: S608
         self._under = f"{self._select} WHERE {columns[0]} = ? AND"
         self._prefetch = f"SELECT {', '.join(columns)} FROM json_each(?) CROSS JOIN {name} ON {columns[0]} = value"  # noqa: S608
-        self._above = f"SELECT max({columns[0]}) FROM {name} WHERE {columns[0]} >= ? AND {columns[0]} < ?"  # noqa: S608
-        self._largest: dict[str, str] = {}  # see _largest_like()
-
-    def _largest_like(self, name: str) -> str:
-        """No row has a larger key that begins with the same character, of one column; "" when none begins so.
-
-        A larger one is not looked for. Ids that begin with the time are such (the client's ids.py), whatever other ids
-        look like.
-        """
-        first = name[:1]
-        largest = self._largest.get(first)
-        if largest is None:
-            (found,) = sqlite.only_row(self._connection, self._above, (first, chr(ord(first) + 1)))
-            largest = self._largest[first] = found or ""
-        return largest
-
-    def _is_beyond(self, name: str) -> bool:
-        """Whether this key, of one column, is one that no row has, by its size alone."""
-        return name > self._largest_like(name)
+        below = f"SELECT max({columns[0]}) FROM {name} WHERE {columns[0]} <= ?"  # noqa: S608
+        above = f"SELECT min({columns[0]}) FROM {name} WHERE {columns[0]} > ?"  # noqa: S608
+        self._neighbours = f"SELECT ({below}), ({above})"
+        self._gaps: dict[str, _Gap] = {}  # the last one found, by the first character of keys in it
 
     def get(self, key: Key) -> RowT | None:
         """The row of this primary key."""
@@ -101,19 +99,43 @@ class Table(Generic[RowT]):
 
     def prefetch(self, names: Iterable[str]) -> None:
         """Read the rows under these keys, of one column, in one go: what follows finds them in memory."""
-        unknown = []
-        for name in names:
-            if name in self._rows:
-                continue
-            if self._is_beyond(name):
-                self._rows[name] = None  # and not when its turn comes: one that began before it may be larger
-            else:
-                unknown.append(name)
+        unknown = [name for name in names if name not in self._rows]
         if len(unknown) < 2:
             return
         self._rows.update(dict.fromkeys(unknown))
         for found in self._connection.execute(self._prefetch, (dumps(unknown),)):
             self._rows[found[0]] = found
+
+    def prefetch_new(self, names: Iterable[str]) -> None:
+        """The same for keys of which most have no row: those that lie in a gap that was found before cost nothing.
+
+        Ids that begin with the time, or end in a number that counts up, do. One look for a gap a call may be in vain.
+        """
+        unknown = []
+        in_vain = False
+        for name in names:
+            if name in self._rows:
+                continue
+            gap = self._gaps.get(name[:1])
+            if gap is not None and gap.low < name < gap.high:
+                gap.hits += 1
+                self._rows[name] = None
+                continue
+            if not in_vain:
+                in_vain = gap is None or gap.hits < _HITS_TO_PAY
+                if self._is_in_gap(name):
+                    self._rows[name] = None
+                    continue
+            unknown.append(name)
+        self.prefetch(unknown)
+
+    def _is_in_gap(self, name: str) -> bool:
+        """Whether the database has no row under this key, which is then remembered with the gap around it."""
+        below, above = sqlite.only_row(self._connection, self._neighbours, (name, name))
+        if below == name:
+            return False
+        self._gaps[name[:1]] = _Gap(below or "", above or _LAST)
+        return True
 
     def where(self, condition: str, *parameters: object) -> list[RowT]:
         """Rows by a condition that ends in ORDER BY: what is read unordered is not the same on every node."""
@@ -142,8 +164,6 @@ class Table(Generic[RowT]):
         self._rows[key] = row
         if key not in self._changed:
             self._new[key] = row
-        if self._width == 1 and self._is_beyond(key):
-            self._largest[key[:1]] = key
         if self._hashes is not None:
             self._hashes.came.append(row)
 
@@ -186,6 +206,7 @@ class Table(Generic[RowT]):
             self._write_changes()
         if len(self._rows) > KEPT_ROWS:  # rows that were only asked for are counted too
             self._rows.clear()
+            self._gaps.clear()
 
     def _write_changes(self) -> None:
         if not self._connection.in_transaction:

@@ -9,7 +9,7 @@ from lastunit_node import sqlite
 from lastunit_node.statemachine import table
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.table import Row, Table
-from lastunit_node.statemachine.tables import AVAILABLE, RESERVATIONS, AvailableRow
+from lastunit_node.statemachine.tables import AVAILABLE, RESERVATIONS, AvailableRow, ReservationRow
 
 from .shop import memory_database
 
@@ -175,6 +175,47 @@ def test_names_read_in_one_go_are_found_in_memory(connection: sqlite.Connection)
 
     found = [reservations.get(name) for name in ("a", "b", "x")]
     assert [row and row.reservation_id for row in found] == ["a", "b", None]
+
+
+def reservation(name: str) -> ReservationRow:
+    return ReservationRow(name, 2, None, None, None, 0, 0, "[]", None, None)
+
+
+@pytest.mark.interpreted
+@pytest.mark.parametrize("kept", [0, 100], ids=["memory forgets", "memory keeps"])
+def test_what_came_into_a_gap_is_found_in_it(
+    connection: sqlite.Connection, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(table, "KEPT_ROWS", kept)
+    reservations = Table(connection, RESERVATIONS, None)
+    for name in ("o-1", "o-2"):
+        reservations.insert(reservation(name))
+    reservations.write_back()
+    for number in range(10, 20):
+        name = f"o-{number}"
+        reservations.prefetch_new([name, f"o-{number + 1}"])
+        assert reservations.get(name) is None
+        reservations.insert(reservation(name))
+        reservations.write_back()
+
+    names = ["o-1", "o-15", "o-2", "o-10", "o-20"]
+    reservations.prefetch_new(names)
+    assert [name for name in names if reservations.get(name)] == ["o-1", "o-15", "o-2", "o-10"]
+
+
+def test_keys_that_count_up_are_looked_for_once_a_gap(connection: sqlite.Connection) -> None:
+    questions = list[str]()
+    reservations = Table(connection, RESERVATIONS, None)
+    for number in range(1, 10):
+        reservations.insert(reservation(f"o-{number}"))
+    reservations.write_back()
+    names = [f"o-{number}" for number in range(10, 100)]
+    reservations.prefetch_new(names[:10])
+    connection.set_exec_trace(lambda _cursor, question, _parameters: not questions.append(question))
+    reservations.prefetch_new(names)
+
+    assert len(questions) == len("23456789")  # 10 to 19 are in memory
+    assert [reservations.get(name) for name in names] == [None] * len(names)
 
 
 def memory_changes() -> int:
