@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from unit.statemachine.shop import audit, memory_database
 
 from lastunit_node.statemachine import stock, table
+from lastunit_node.statemachine.brief import full
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import (
     AdjustStock,
@@ -213,7 +214,7 @@ class ShopHistory(RuleBasedStateMachine):
         self.model.step()
         for position, (command, result) in enumerate(zip(entry.commands, applied.results, strict=True)):
             at = At(FencingToken(TERM, index, position), late=self.model.clock > entry.valid_until_tick)
-            assert result == self.model.apply(command, at), command
+            assert result == self.model.apply(full(command), at), command
             assert result.outcome is not Outcome.MALFORMED
             event(f"{type(command).__name__} {result.outcome.name}{' again' if result.replayed else ''}")
 

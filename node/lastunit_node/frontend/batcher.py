@@ -24,6 +24,7 @@ from lastunit_node.frontend.errors import CallError, deadline_exceeded, internal
 from lastunit_node.frontend.queue import WorkQueue
 from lastunit_node.frontend.work import Answers, Batch, Work
 from lastunit_node.replica.interface import DEFINITE, FailureReason, ProposalFailed, Replica
+from lastunit_node.statemachine.brief import Brief
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import Command, Entry
 from lastunit_node.statemachine.limits import MAX_COMMANDS
@@ -72,7 +73,7 @@ class Batcher:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def run(self, commands: Sequence[Command], deadlines: Sequence[float], size: int) -> Answers:
+    async def run(self, commands: Sequence[Command | Brief], deadlines: Sequence[float], size: int) -> Answers:
         """Get commands applied: at least one, at most an entry's worth, checked. One answer per command.
 
         deadlines are per command, in loop time; the answers come by the latest of them. size is the request's

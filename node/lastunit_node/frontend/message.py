@@ -6,10 +6,11 @@ from typing import Final
 
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.errors import CallError, invalid_argument
-from lastunit_node.frontend.orders import order_at
+from lastunit_node.frontend.orders import command_at
 from lastunit_node.frontend.requests import check_size, command_of, timeout_of
 from lastunit_node.frontend.wire import ResultWriter, from_protobuf, tag, varint
 from lastunit_node.frontend.work import Answers
+from lastunit_node.statemachine.brief import Brief
 from lastunit_node.statemachine.commands import Command
 from lastunit_node.statemachine.limits import MAX_COMMANDS
 from lastunit_node.statemachine.results import Answer
@@ -28,22 +29,25 @@ class ExecuteMessage:
 
     def __init__(self, data: bytes, now: float) -> None:
         self.size = len(data)
-        self.commands: list[Command] = []
+        self.commands: list[Command | Brief] = []
         self.deadlines: list[float] = []
         self._malformed: dict[int, CallError] = {}
         header = _HEADER.match(data)
-        rest = self._take_orders(data, header.end() if header else 0, now)
+        rest = self._take_plain(data, header.end() if header else 0, now)
         _check_count(len(self.commands) + len(rest.commands))
         check_size("ExecuteRequest", self.size)
         self._sequence = rest.sequence
         for message in rest.commands:
             self._take(message, now)
 
-    def _take_orders(self, data: bytes, start: int, now: float) -> pb.ExecuteRequest:
-        """Take the plain orders at the front of the message; what is left of it."""
+    def _take_plain(self, data: bytes, start: int, now: float) -> pb.ExecuteRequest:
+        """Take the plain commands at the front of the message; what is left of it."""
         at = start
-        while len(self.commands) <= MAX_COMMANDS and (order := order_at(data, at)):
-            command, timeout, at = order
+        while len(self.commands) <= MAX_COMMANDS:
+            command, timeout, end = command_at(data, at)
+            if command is None:
+                break
+            at = end
             self.commands.append(command)
             self.deadlines.append(now + timeout)
         return pb.ExecuteRequest.FromString(data[:start] + data[at:])

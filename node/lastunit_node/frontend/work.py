@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from lastunit_node.frontend.errors import CallError
 from lastunit_node.replica.interface import FailureReason
+from lastunit_node.statemachine.brief import Brief
 from lastunit_node.statemachine.commands import Command
 from lastunit_node.statemachine.results import Answer, Applied
 
@@ -33,7 +34,7 @@ class Work:
 
     __slots__ = ("_deadlines", "_earliest", "_late", "batch", "commands", "done", "latest", "size", "weight")
 
-    def __init__(self, commands: Sequence[Command], deadlines: Sequence[float], size: int) -> None:
+    def __init__(self, commands: Sequence[Command | Brief], deadlines: Sequence[float], size: int) -> None:
         self.commands = commands  # those still to be proposed
         self.size = size
         self.weight = len(commands) or 1  # how much of the queue it takes, in commands; a read counts as one
@@ -120,7 +121,7 @@ class Batch:
                 work.drop_expired(now, error)
         self.works = [work for work in self.works if not work.done.done()]
 
-    def commands(self) -> tuple[Command, ...]:
+    def commands(self) -> tuple[Command | Brief, ...]:
         """The commands of the entry, in the order in which answer() expects their answers."""
         return tuple([command for work in self.works for command in work.commands])
 

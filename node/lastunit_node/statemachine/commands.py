@@ -4,7 +4,10 @@ Every command is a flat tuple of integers, strings and tuples, so that its canon
 fields in order. Quantities are whole units, units are numbered from 1 per sku, times are ticks of the logical clock.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from lastunit_node.statemachine.brief import Brief
 
 
 class FencingToken(NamedTuple):
@@ -147,4 +150,4 @@ class Entry(NamedTuple):
 
     nonce: int
     valid_until_tick: int
-    commands: tuple[Command, ...]
+    commands: tuple["Command | Brief", ...]

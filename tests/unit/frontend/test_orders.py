@@ -1,4 +1,6 @@
-"""Orders are read off the bytes exactly as protobuf reads them, or left to it."""
+"""Commands are read off the bytes exactly as protobuf reads them, or left to it."""
+
+from collections.abc import Mapping
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -6,24 +8,43 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lastunit.v1 import inventory_pb2 as pb
+from lastunit_client import orders as client
+from lastunit_client.fencing import FencingToken
+from lastunit_client.wire import content, execute_request
 from lastunit_node.frontend.errors import CallError
 from lastunit_node.frontend.message import ExecuteMessage
-from lastunit_node.frontend.orders import order_at
+from lastunit_node.frontend.orders import command_at
 from lastunit_node.frontend.requests import command_of, timeout_of
-from lastunit_node.statemachine.commands import Command, Line, PlaceOrder
+from lastunit_node.statemachine import commands as cm
+from lastunit_node.statemachine.brief import ConfirmAll, OneLine, full
+from lastunit_node.statemachine.limits import MAX_TICK
 
 NAMES = st.one_of(st.from_regex(r"[A-Za-z0-9._:-]{1,64}", fullmatch=True), st.text(max_size=70))
 QUANTITIES = st.one_of(st.integers(1, 1_000_000), st.integers(-1, 1 << 40))
-ORDERS = st.builds(
-    pb.PlaceOrderRequest,
-    reservation_id=NAMES,
-    lines=st.lists(st.builds(pb.Line, sku=NAMES, quantity=QUANTITIES), max_size=2),
+TICKS = st.one_of(st.integers(0, 100_000), st.integers(MAX_TICK - 1, MAX_TICK + 1), st.integers(-1, (1 << 63) - 1))
+PLACES = st.one_of(
+    st.just(0), st.integers(1, 1 << 40), st.integers(MAX_TICK - 1, MAX_TICK + 1), st.integers(0, (1 << 64) - 1)
 )
+TOKENS = st.builds(
+    pb.FencingToken,
+    term=PLACES,
+    index=PLACES,
+    position=st.integers(0, 5_000) | st.integers(0, (1 << 32) - 1),
+)
+LINES = st.lists(st.builds(pb.Line, sku=NAMES, quantity=QUANTITIES), max_size=2)
 COMMANDS = st.one_of(
-    st.builds(pb.Command, place_order=ORDERS),
+    st.builds(pb.Command, place_order=st.builds(pb.PlaceOrderRequest, reservation_id=NAMES, lines=LINES)),
+    st.builds(pb.Command, reserve=st.builds(pb.ReserveRequest, reservation_id=NAMES, lines=LINES, hold_ticks=TICKS)),
+    st.builds(
+        pb.Command,
+        confirm=st.builds(pb.ConfirmRequest, reservation_id=NAMES, token=st.none() | TOKENS, lines=st.just([]) | LINES),
+    ),
     st.builds(pb.Command, release=st.builds(pb.ReleaseRequest, reservation_id=NAMES)),
 )
 NANOS = st.one_of(st.just(0), st.integers(0, 999_999_999), st.integers(-(1 << 31), (1 << 31) - 1))
+
+SOME_NAMES = st.from_regex(r"[A-Za-z0-9._:-]{1,20}", fullmatch=True)
+ONE_LINE = st.builds(lambda sku, quantity: {sku: quantity}, SOME_NAMES, st.integers(1, 1_000_000))
 
 
 @st.composite
@@ -46,9 +67,19 @@ def plain(name: str = "o-1", seconds: int = 3) -> pb.Command:
     return command
 
 
-def by_protobuf(data: bytes) -> list[tuple[Command, float] | str]:
+def plain_reserve(hold_ticks: int = 300) -> pb.Command:
+    lines = [pb.Line(sku="vase", quantity=2)]
+    return pb.Command(reserve=pb.ReserveRequest(reservation_id="o-1", lines=lines, hold_ticks=hold_ticks))
+
+
+def plain_confirm(position: int = 0) -> pb.Command:
+    token = pb.FencingToken(term=3, index=1_000, position=position)
+    return pb.Command(confirm=pb.ConfirmRequest(reservation_id="o-1", token=token))
+
+
+def by_protobuf(data: bytes) -> list[tuple[cm.Command, float] | str]:
     """What each position comes to: a command and its deadline, or what is wrong with it."""
-    found: list[tuple[Command, float] | str] = []
+    found: list[tuple[cm.Command, float] | str] = []
     for message in pb.ExecuteRequest.FromString(data).commands:
         try:
             found.append((command_of(message), 5.0 + timeout_of(message)))
@@ -57,12 +88,28 @@ def by_protobuf(data: bytes) -> list[tuple[Command, float] | str]:
     return found
 
 
-def by_bytes(data: bytes) -> list[tuple[Command, float] | str]:
+def by_bytes(data: bytes) -> list[tuple[cm.Command, float] | str]:
     message = ExecuteMessage(data, 5.0)
-    good = iter(zip(message.commands, message.deadlines, strict=True))
+    good = iter(zip(map(full, message.commands), message.deadlines, strict=True))
     count = len(message.commands) + len(message._malformed)
     bad = {position: str(error) for position, error in message._malformed.items()}
     return [bad[position] if position in bad else next(good) for position in range(count)]
+
+
+def without_protobuf(data: bytes) -> list[cm.Command]:
+    """All commands of a message, none of which needs protobuf."""
+    found, at = list[cm.Command](), 2 if data.startswith(b"\x08") else 0
+    while at < len(data):
+        command, _, at = command_at(data, at)
+        assert isinstance(command, OneLine | ConfirmAll)
+        found.append(full(command))
+    return found
+
+
+def written_by_both(encoded: bytes) -> list[bytes]:
+    """A message with one command of the client's, as the client writes it and as protobuf does."""
+    data = execute_request(1, [(encoded, b"")])
+    return [data, pb.ExecuteRequest.FromString(data).SerializeToString()]
 
 
 @given(REQUESTS)
@@ -73,6 +120,8 @@ def test_a_message_reads_as_protobuf_reads_it(request: pb.ExecuteRequest) -> Non
 
 @given(st.lists(commands(), min_size=1, max_size=2), st.data())
 @example([plain()], None)
+@example([plain_reserve()], None)
+@example([plain_confirm(position=1)], None)
 def test_so_do_bytes_of_which_one_was_changed(commands: list[pb.Command], data: st.DataObject | None) -> None:
     request = pb.ExecuteRequest(sequence=1, commands=commands).SerializeToString()
     if data is None:
@@ -80,23 +129,92 @@ def test_so_do_bytes_of_which_one_was_changed(commands: list[pb.Command], data: 
     else:
         changes = [(data.draw(st.integers(0, len(request) - 1)), data.draw(st.integers(0, 255)))]
     for place, byte in changes:
-        changed = request[:place] + bytes([byte]) + request[place + 1 :]
-        try:
-            expected = by_protobuf(changed)
-        except DecodeError:
-            with pytest.raises(DecodeError):
-                by_bytes(changed)
-        else:
-            assert by_bytes(changed) == expected
+        reads_as_protobuf_does(request[:place] + bytes([byte]) + request[place + 1 :])
+
+
+@pytest.mark.parametrize("command", [plain(), plain_reserve(), plain_confirm(position=1)], ids=str)
+def test_so_do_bytes_that_are_cut_off(command: pb.Command) -> None:
+    request = pb.ExecuteRequest(commands=[command, command]).SerializeToString()
+    for end in range(len(request)):
+        reads_as_protobuf_does(request[:end])
+
+
+@pytest.mark.parametrize(
+    "number",
+    [b"\x01", b"\x81\x00", *[b"\x81" + b"\x80" * more + b"\x00" for more in (7, 8, 9)], b"\x81\x80\x80\x80\x10"],
+)
+def test_so_do_numbers_of_more_bytes_or_bits_than_they_need(number: bytes) -> None:
+    name = content(b"\x0a", b"o-1")
+    line = content(b"\x12", content(b"\x0a", b"vase") + b"\x10" + number)
+    token = content(b"\x12", b"\x08" + number + b"\x10" + number + b"\x18" + number)
+    timeout = content(b"\x4a", b"\x08" + number + b"\x10" + number)
+    for command in (
+        content(b"\x0a", name + line),
+        content(b"\x12", name + line + b"\x18" + number),
+        content(b"\x1a", name + token),
+    ):
+        for after in (b"", timeout):
+            reads_as_protobuf_does(execute_request(1, [(command, after)]))
+
+
+def reads_as_protobuf_does(data: bytes) -> None:
+    try:
+        expected = by_protobuf(data)
+    except DecodeError:
+        with pytest.raises(DecodeError):
+            by_bytes(data)
+    else:
+        assert by_bytes(data) == expected
 
 
 def test_a_plain_order_does_without_protobuf() -> None:
     data = pb.ExecuteRequest(commands=[plain("a"), plain("b", seconds=100)]).SerializeToString()
-    first = order_at(data, 0)
+    first, allowed, at = command_at(data, 0)
     assert first
-    assert first[:2] == (PlaceOrder("a", (Line("vase", 2),)), 2.9)
-    second = order_at(data, first[2])
-    assert second == (PlaceOrder("b", (Line("vase", 2),)), 60.0, len(data))
+    assert (full(first), allowed) == (cm.PlaceOrder("a", (cm.Line("vase", 2),)), 2.9)
+    second, allowed, at = command_at(data, at)
+    assert second
+    assert (full(second), allowed, at) == (cm.PlaceOrder("b", (cm.Line("vase", 2),)), 60.0, len(data))
+
+
+@given(SOME_NAMES, ONE_LINE)
+def test_so_does_what_the_client_orders(name: str, line: Mapping[str, int]) -> None:
+    for data in written_by_both(client.place_order(name, line)):
+        assert without_protobuf(data) == [cm.PlaceOrder(name, tuple(cm.Line(*each) for each in line.items()))]
+
+
+@given(SOME_NAMES, ONE_LINE, st.integers(0, MAX_TICK))
+@example("o-1", {"vase": 1}, 0)
+@example("o-1", {"vase": 1}, MAX_TICK)
+def test_so_does_what_it_reserves(name: str, line: Mapping[str, int], hold_ticks: int) -> None:
+    for data in written_by_both(client.reserve(name, line, hold_ticks)):
+        assert without_protobuf(data) == [cm.Reserve(name, tuple(cm.Line(*each) for each in line.items()), hold_ticks)]
+
+
+@given(SOME_NAMES, st.integers(0, MAX_TICK), st.integers(0, MAX_TICK), st.integers(0, (1 << 32) - 1))
+@example("o-1", 0, 0, 0)
+@example("o-1", 3, 1_000, 0)
+@example("o-1", MAX_TICK, MAX_TICK, (1 << 32) - 1)
+def test_so_does_what_it_confirms(name: str, term: int, index: int, position: int) -> None:
+    for data in written_by_both(client.confirm(name, FencingToken(term, index, position), None)):
+        assert without_protobuf(data) == [cm.Confirm(name, cm.FencingToken(term, index, position), ())]
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        client.place_order("o-1", {"vase": 1, "cup": 2}),
+        client.reserve("o-1", {"vase": 1, "cup": 2}, 0),
+        client.reserve("o-1", {"vase": 1}, MAX_TICK + 1),
+        client.confirm("o-1", FencingToken(3, 1_000, 0), {"vase": 1}),
+        client.confirm("o-1", FencingToken(3, MAX_TICK + 1, 0), None),
+        client.place_order("o" * 65, {"vase": 1}),
+        client.place_order("o-1", {"vase": 1_000_001}),
+    ],
+)
+def test_what_has_more_parts_or_breaks_a_limit_is_left_to_protobuf(encoded: bytes) -> None:
+    for data in written_by_both(encoded):
+        assert command_at(data, 2)[0] is None
 
 
 def test_what_comes_twice_counts_as_protobuf_counts_it() -> None:
