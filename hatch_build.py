@@ -37,6 +37,7 @@ MODULES: Final = {
         "node",
         "nodes",
         "orders",
+        "plain",
         "retry",
         "stream",
         "wire",

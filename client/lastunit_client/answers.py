@@ -28,6 +28,7 @@ from lastunit_client.models import (
     UnitLine,
     UnitRange,
 )
+from lastunit_client.plain import plain_outcome
 
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
 _OUT_OF_STOCK: Final = Outcome.OUT_OF_STOCK
@@ -40,19 +41,27 @@ def command_result(request_id: str, encoded: bytes) -> CommandResult:
 
     ProtocolError when it is damaged, or has an outcome that this library does not know.
     """
-    try:
-        message = inventory_pb2.ExecuteResult.FromString(encoded).result
-    except DecodeError as error:
-        raise ProtocolError(f"unexpected answer: {error}", definite=False, request_id=request_id) from error
-    outcome = _OUTCOMES.get(message.outcome) or _unknown(Outcome, message.outcome, request_id)
+    number, has_reservation = plain_outcome(encoded), False
+    if not number:
+        number, has_reservation = _outcome(request_id, encoded)
+    outcome = _OUTCOMES.get(number) or _unknown(Outcome, number, request_id)
     result: CommandResult = object.__new__(CommandResult)
     object.__setattr__(result, "request_id", request_id)
     object.__setattr__(result, "outcome", outcome)
-    if message.HasField("reservation"):  # whose state may be unknown as well, and that is to be said now
+    if has_reservation:  # whose state may be unknown as well, and that is to be said now
         _fill(encoded, result)
     else:
         object.__setattr__(result, "_fill", partial(_fill, encoded))  # not the message, which takes a kilobyte more
     return result
+
+
+def _outcome(request_id: str, encoded: bytes) -> tuple[int, bool]:
+    """The outcome of an answer of any kind, and whether it shows a reservation."""
+    try:
+        message = inventory_pb2.ExecuteResult.FromString(encoded).result
+    except DecodeError as error:
+        raise ProtocolError(f"unexpected answer: {error}", definite=False, request_id=request_id) from error
+    return message.outcome, message.HasField("reservation")
 
 
 def _fill(encoded: bytes, result: CommandResult) -> None:

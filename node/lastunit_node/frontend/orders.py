@@ -14,7 +14,7 @@ from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.deadlines import DEFAULT_SECONDS, seconds_for
 from lastunit_node.frontend.wire import tag
 from lastunit_node.statemachine.brief import AT_ONCE, Brief, ConfirmAll, OneLine
-from lastunit_node.statemachine.limits import ID_PATTERN, MAX_QUANTITY, MAX_TICK
+from lastunit_node.statemachine.limits import ID_PATTERN, MAX_ID, MAX_QUANTITY, MAX_TICK
 
 _COMMANDS: Final = ord(tag(pb.ExecuteRequest, "commands"))
 _PLACE_ORDER: Final = ord(tag(pb.Command, "place_order"))
@@ -34,7 +34,6 @@ _SECONDS: Final = ord(tag(Duration, "seconds"))
 _NANOS: Final = ord(tag(Duration, "nanos"))
 
 _NO_COMMAND: Final = (None, 0.0, 0)
-_LONGEST_NAME: Final = 64  # as ID_PATTERN has it
 _IN_NAMES: Final = bytes([ID_PATTERN.fullmatch(chr(byte)) is not None for byte in range(256)])
 _MAX_POSITION: Final = (1 << 32) - 1  # of more, protobuf drops bits
 _MAX_NANOS: Final = 999_999_999  # more has a meaning of protobuf's own
@@ -114,7 +113,7 @@ def _name_at(data: bytes, at: int, end: int, tag: int) -> str:
     """The id or sku of the field that begins there; empty where none does."""
     length = data[at + 1]
     start, stop = at + 2, at + 2 + length
-    if data[at] != tag or not 1 <= length <= _LONGEST_NAME or stop > end:
+    if data[at] != tag or not 1 <= length <= MAX_ID or stop > end:
         return ""
     for place in range(start, stop):
         if not _IN_NAMES[data[place]]:

@@ -37,7 +37,6 @@ from lastunit_node.statemachine.packing import pack, unpack
 from lastunit_node.statemachine.validation import CHECKS, InvalidField
 
 Raw = tuple[Any, ...]  # a command as it is unpacked: the number of its type, its fields
-_is_id: Final = limits.ID_PATTERN.fullmatch
 
 NO_OP: Final = b"\x01"
 _ENTRY: Final = b"\x02"
@@ -81,9 +80,7 @@ class DecodedEntry:
 
     __slots__ = ("in_brief", "nonce", "valid_until_tick")
 
-    def __init__(
-        self, nonce: int, valid_until_tick: int, in_brief: tuple[Command | Brief | Malformed, ...]
-    ) -> None:
+    def __init__(self, nonce: int, valid_until_tick: int, in_brief: tuple[Command | Brief | Malformed, ...]) -> None:
         self.nonce = nonce
         self.valid_until_tick = valid_until_tick
         self.in_brief = in_brief
@@ -171,13 +168,15 @@ def _one_line(reservation_id: object, lines: object, hold_ticks: int) -> OneLine
     line = lines[0]
     if type(line) is not tuple or len(line) != 2 or type(line[0]) is not str or type(line[1]) is not int:
         return None
-    if not 1 <= line[1] <= limits.MAX_QUANTITY or _is_id(reservation_id) is None or _is_id(line[0]) is None:
+    if not 1 <= line[1] <= limits.MAX_QUANTITY or not limits.is_id(reservation_id) or not limits.is_id(line[0]):
         return None
     return OneLine(reservation_id, line[0], line[1], hold_ticks)
 
 
 def _confirm_all(reservation_id: object, token: object) -> ConfirmAll | None:
-    if type(reservation_id) is not str or type(token) is not tuple or len(token) != 3 or _is_id(reservation_id) is None:
+    if type(reservation_id) is not str or type(token) is not tuple or len(token) != 3:
+        return None
+    if not limits.is_id(reservation_id):
         return None
     for part in token:
         if type(part) is not int or not 0 <= part <= limits.MAX_TICK:

@@ -3,7 +3,8 @@
 import re
 from typing import Final
 
-ID_PATTERN: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")  # ids and skus; use fullmatch
+MAX_ID: Final = 64  # characters
+ID_PATTERN: Final = re.compile(rf"[A-Za-z0-9._:-]{{1,{MAX_ID}}}")  # ids and skus; use fullmatch
 MAX_LINES: Final = 100
 MAX_QUANTITY: Final = 1_000_000  # units, per line
 MAX_REASON_BYTES: Final = 256  # UTF-8
@@ -14,3 +15,8 @@ MAX_ENTRY_BYTES: Final = 2 * MAX_MESSAGE_BYTES  # a message that is allowed fits
 MAX_SWEEP_SIZE: Final = 100_000  # holds expired per step
 MAX_UNIT: Final = 1 << 62  # any unit number on the wire
 MAX_TICK: Final = 1 << 62  # any tick, index or term on the wire
+
+
+def is_id(value: str) -> bool:
+    """Whether this may be an id or a sku. Most are letters and digits, which takes a third of the pattern's time."""
+    return (value.isalnum() and value.isascii() and len(value) <= MAX_ID) or ID_PATTERN.fullmatch(value) is not None

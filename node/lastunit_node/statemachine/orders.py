@@ -44,6 +44,17 @@ class Order:
         self.expires_at_tick = expires_at_tick
 
 
+class Taken:
+    """What an id took: its request, and its units as JSON."""
+
+    __slots__ = ("request", "reservation_id", "units")
+
+    def __init__(self, reservation_id: str, request: bytes, units: str) -> None:
+        self.reservation_id = reservation_id
+        self.request = request
+        self.units = units
+
+
 def reserve(state: State, at: Position, command: Reserve) -> Result:
     """Hold units for at least hold_ticks full ticks."""
     lines = sum_lines(command.lines)
@@ -80,13 +91,13 @@ def one_line(state: State, at: Position, order: OneLine) -> Answer:
 def _serve_range(state: State, at: Position, order: OneLine, shelf: Shelf, first: int) -> Served:
     """Remember whose these units are, from `first` on."""
     last = first + order.quantity - 1
-    units, request = encode_range(order.sku, first, last), _request(order, shelf)
+    taken = Taken(order.reservation_id, _request(order, shelf), encode_range(order.sku, first, last))
     if order.hold_ticks == AT_ONCE:
-        state.reservations.add_sold(_row(state, at, order.reservation_id, _CONFIRMED, 0, units, request))
+        state.reservations.add_sold(_row(state, at, taken, 0))
         return Served(at, _ORDER_PLACED, 0, order.sku, first, last)
     expires_at_tick = _expiry(state, order.hold_ticks)
     held = Served(at, _RESERVED, expires_at_tick, order.sku, first, last)
-    state.reservations.add_range(_row(state, at, order.reservation_id, _HELD, expires_at_tick, units, request), held)
+    state.reservations.add_range(_row(state, at, taken, expires_at_tick), held)
     return held
 
 
@@ -166,32 +177,28 @@ def _expiry(state: State, hold_ticks: int) -> int:
 
 def _serve(state: State, at: Position, order: Order) -> Result:
     """Take the units, and remember whose they are."""
-    is_hold = order.expires_at_tick > 0
-    units = _take(state, order.lines, _HELD_UNITS if is_hold else _SOLD_UNITS)
-    encoded, expires_at_tick = encode_units(units), order.expires_at_tick
-    if is_hold:
-        row = _row(state, at, order.reservation_id, _HELD, expires_at_tick, encoded, order.request)
+    expires_at_tick = order.expires_at_tick
+    units = _take(state, order.lines, _HELD_UNITS if expires_at_tick else _SOLD_UNITS)
+    row = _row(state, at, Taken(order.reservation_id, order.request, encode_units(units)), expires_at_tick)
+    if expires_at_tick:
         state.reservations.add_hold(row, [line.sku for line in order.lines])
     else:
-        row = _row(state, at, order.reservation_id, _CONFIRMED, expires_at_tick, encoded, order.request)
         state.reservations.add_sold(row)
     return Result(order.outcome, at.index, at.token, expires_at_tick, units)
 
 
-def _row(
-    state: State, at: Position, reservation_id: str, row_state: int, expires_at_tick: int, units: str, request: bytes
-) -> Row:
+def _row(state: State, at: Position, taken: Taken, expires_at_tick: int) -> Row:
     """A ReservationRow as a plain tuple: its answer and how it was closed are None, for it says them itself."""
     return (
-        reservation_id,
-        row_state,
+        taken.reservation_id,
+        _HELD if expires_at_tick else _CONFIRMED,
         at.term,
         at.index,
         at.position,
         state.clock,
         expires_at_tick,
-        units,
-        request,
+        taken.units,
+        taken.request,
         None,
         None,
         None,

@@ -10,7 +10,7 @@ from typing import Final
 
 from lastunit_node import sqlite
 from lastunit_node.statemachine.canonical import ordered_lines, unit_lines
-from lastunit_node.statemachine.commands import FencingToken, Line, UnitLine
+from lastunit_node.statemachine.commands import FencingToken, UnitLine
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.ranges import Ranges
 from lastunit_node.statemachine.results import Reservation, ReservationState, Served

@@ -43,7 +43,7 @@ class Shelf:
         self.received = 0
         self.counts = [0, 0, 0, 0]
         self.first = self.last = 0
-        self.request: bytes | None = None  # of the last order that had no other line, whose quantity and hold_ticks are:
+        self.request: bytes | None = None  # of the last order that had no other line, and what it asked for
         self.requested = self.requested_hold = 0
         if stored is not None:
             self.received = stored.received

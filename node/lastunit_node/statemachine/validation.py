@@ -27,8 +27,6 @@ from lastunit_node.statemachine.commands import (
     UnitRange,
 )
 
-_is_id: Final = limits.ID_PATTERN.fullmatch
-
 
 class InvalidField(Exception):
     """A field breaks a limit. `field` is its path in the proto's words, such as lines[3].quantity."""
@@ -50,7 +48,7 @@ def _check_integer(field: str, value: int, low: int, high: int) -> None:
 
 
 def _check_id(field: str, value: str) -> None:
-    if _is_id(value) is None:
+    if not limits.is_id(value):
         raise InvalidField(field, "must be 1 to 64 characters of A-Z a-z 0-9 . _ : -")
 
 
@@ -64,7 +62,7 @@ def _check_lines(lines: tuple[Line, ...], fewest: int = 1) -> None:
     for position, (sku, quantity) in enumerate(lines):
         if not 1 <= quantity <= limits.MAX_QUANTITY:
             raise InvalidField(f"lines[{position}].quantity", f"must be 1 to {limits.MAX_QUANTITY} whole units")
-        if _is_id(sku) is None:
+        if not limits.is_id(sku):
             _check_id(f"lines[{position}].sku", sku)
 
 

@@ -211,7 +211,12 @@ def test_keys_that_count_up_are_looked_for_once_a_gap(connection: sqlite.Connect
     reservations.write_back()
     names = [f"o-{number}" for number in range(10, 100)]
     reservations.prefetch_new(names[:10])
-    connection.set_exec_trace(lambda _cursor, question, _parameters: not questions.append(question))
+
+    def trace(_cursor: object, question: str, _parameters: object) -> bool:
+        questions.append(question)
+        return True
+
+    connection.set_exec_trace(trace)
     reservations.prefetch_new(names)
 
     assert len(questions) == len("23456789")  # 10 to 19 are in memory
