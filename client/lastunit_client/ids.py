@@ -9,6 +9,7 @@ _RANDOM_BYTES: Final = 10
 _DRAWN_AT_ONCE: Final = 64  # ids; the kernel takes as long for one as for ten
 
 _drawn: Final[list[str]] = []
+_moment = (-1, "")  # a millisecond, and its digits
 os.register_at_fork(after_in_child=_drawn.clear)  # a copy must not give out what the original gives out too
 
 
@@ -19,7 +20,13 @@ def new_id() -> str:
     Nothing but locality depends on the clock: the 80 random bits make the id unique, whatever the clock says. They are
     drawn for many ids at once, and a process made by fork() draws its own.
     """
-    return (time.time_ns() // 1_000_000 & _48_BITS).to_bytes(6, "big").hex() + _random()
+    global _moment  # noqa: PLW0603  # taken and given as a whole, by any thread
+    now = time.time_ns() // 1_000_000 & _48_BITS
+    moment, digits = _moment
+    if moment != now:
+        digits = now.to_bytes(6, "big").hex()
+        _moment = now, digits
+    return digits + _random()
 
 
 def _random() -> str:

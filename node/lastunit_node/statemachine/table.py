@@ -19,7 +19,7 @@ from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.tables import RowT, Schema, select
 
-KEPT_ROWS: Final = 16_384  # of one table, beside those that wait to be written back
+KEPT_ROWS: Final = 4_096  # of one table, beside those that wait to be written back; more leave no room in a CPU's cache
 _UNKNOWN: Final[Any] = object()
 _LAST: Final = chr(0x10FFFF)  # no key is larger
 _HITS_TO_PAY: Final = 2  # keys in a gap that make up for looking for it
