@@ -28,10 +28,11 @@ from lastunit_client.models import (
     UnitLine,
     UnitRange,
 )
-from lastunit_client.plain import plain_outcome
+from lastunit_client.plain import plain_outcome, plain_token
 
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
 _OUT_OF_STOCK: Final = Outcome.OUT_OF_STOCK
+_RESERVED: Final = Outcome.RESERVED
 _STATES: Final = {state.value: state for state in ReservationState}
 _ROLES: Final = {role.value: role for role in Role}
 
@@ -42,12 +43,17 @@ def command_result(request_id: str, encoded: bytes) -> CommandResult:
     ProtocolError when it is damaged, or has an outcome that this library does not know.
     """
     number, has_reservation = plain_outcome(encoded), False
-    if not number:
+    is_plain = number != 0
+    if not is_plain:
         number, has_reservation = _outcome(request_id, encoded)
     outcome = _OUTCOMES.get(number) or _unknown(Outcome, number, request_id)
     result: CommandResult = object.__new__(CommandResult)
     object.__setattr__(result, "request_id", request_id)
     object.__setattr__(result, "outcome", outcome)
+    if outcome is _RESERVED and is_plain:  # its token is what most look at, and costs a fifth of reading it all
+        token = plain_token(encoded)
+        if token is not None:
+            object.__setattr__(result, "token", FencingToken(*token))
     if has_reservation:  # whose state may be unknown as well, and that is to be said now
         _fill(encoded, result)
     else:

@@ -1,4 +1,4 @@
-"""The outcome of an answer, read off its bytes where it is plain: most are, and few callers look at more at once.
+"""Outcome and token of an answer, read off its bytes where it is plain: most are, and few callers look at more at once.
 
 Every byte of such an answer is looked at, so that nothing is found wrong with it later. What has other fields, or is
 damaged, is left to protobuf, which says what it is; it takes ten times as long. Field numbers are those of lastunit.v1.
@@ -18,6 +18,7 @@ _TOKEN: Final = content_tag(inventory_pb2.CommandResult.TOKEN_FIELD_NUMBER)[0]
 _UNITS: Final = content_tag(inventory_pb2.CommandResult.UNITS_FIELD_NUMBER)[0]
 _SKU: Final = content_tag(inventory_pb2.UnitLine.SKU_FIELD_NUMBER)[0]
 _RANGES: Final = content_tag(inventory_pb2.UnitLine.RANGES_FIELD_NUMBER)[0]
+_32_BITS: Final = (1 << 32) - 1  # of a position; protobuf drops more
 _MOST_NUMBERS: Final = 3  # in a FencingToken; a UnitRange has two. They are fields 1, 2 and 3
 
 
@@ -33,13 +34,13 @@ def _outcome(data: bytes) -> int:
     end = len(data)
     if data[0] != _RESULT or data[1] > 127 or data[1] + 2 != end or data[2] != _OUTCOME or data[3] > 127:
         return 0
-    outcome, at = data[3], 4
+    outcome, at, has_token = data[3], 4, False
     while at < end:
         tag = data[at]
         if tag in {_RESULT_INDEX, _APPLIED_INDEX, _EXPIRES}:
             at = _after_number(data, at + 1)
-        elif tag == _TOKEN:
-            at = _after_numbers(data, at + 1, _MOST_NUMBERS)
+        elif tag == _TOKEN and not has_token:
+            at, has_token = _after_numbers(data, at + 1, _MOST_NUMBERS), True
         elif tag == _UNITS:
             at = _after_units(data, at + 1)
         else:
@@ -47,6 +48,37 @@ def _outcome(data: bytes) -> int:
         if not at:
             return 0
     return outcome if at == end else 0
+
+
+def plain_token(data: bytes) -> tuple[int, int, int] | None:
+    """Term, index and position of the token in an answer that is plain; None when it has none."""
+    at = 4
+    while at < len(data):
+        tag = data[at]
+        if tag == _TOKEN:
+            return _token_at(data, at + 2, at + 2 + data[at + 1])
+        at = at + 2 + data[at + 1] if tag == _UNITS else _after_number(data, at + 1)
+    return None
+
+
+def _token_at(data: bytes, at: int, end: int) -> tuple[int, int, int]:
+    term = index = position = 0
+    while at < end:
+        field, value, shift = data[at] >> 3, 0, 0
+        at += 1
+        while data[at] > 127:
+            value |= (data[at] & 127) << shift
+            shift += 7
+            at += 1
+        value |= data[at] << shift
+        at += 1
+        if field == 1:
+            term = value
+        elif field == 2:
+            index = value
+        else:
+            position = value & _32_BITS
+    return term, index, position
 
 
 def _after_number(data: bytes, at: int) -> int:

@@ -126,7 +126,7 @@ def test_a_result_that_was_looked_at_does_not_keep_what_it_was_read_from() -> No
     result = reserved()
     unread = weakref.ref(object.__getattribute__(result, "_fill"))
     assert unread() is not None
-    assert result.token == RESERVED.token
+    assert result.units == RESERVED.units
     assert unread() is None
 
 

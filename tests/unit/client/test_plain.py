@@ -1,11 +1,11 @@
-"""The outcome that is read off the bytes of an answer is what protobuf reads, or none."""
+"""Outcome and token that are read off the bytes of an answer are what protobuf reads, or none."""
 
 from google.protobuf.message import DecodeError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lastunit.v1 import inventory_pb2 as pb
-from lastunit_client.plain import plain_outcome
+from lastunit_client.plain import plain_outcome, plain_token
 
 NUMBERS = st.one_of(st.integers(0, 200), st.integers(0, (1 << 63) - 1))
 TOKENS = st.builds(pb.FencingToken, term=NUMBERS, index=NUMBERS, position=st.integers(0, (1 << 32) - 1))
@@ -44,6 +44,8 @@ def check(data: bytes) -> None:
     assert not result.replayed
     assert not result.shortages
     assert not result.HasField("reservation")
+    token = (result.token.term, result.token.index, result.token.position) if result.HasField("token") else None
+    assert plain_token(data) == token
 
 
 @given(RESULTS)
@@ -78,6 +80,7 @@ def test_the_usual_answers_do_without_protobuf() -> None:
     confirmed = pb.ExecuteResult(result=pb.CommandResult(outcome=pb.OUTCOME_CONFIRMED, result_index=1, applied_index=1))
 
     assert plain_outcome(placed) == pb.OUTCOME_ORDER_PLACED
+    assert plain_token(placed) == (2, 70_000, 3)
     assert plain_outcome(confirmed.SerializeToString()) == pb.OUTCOME_CONFIRMED
     assert all(plain_outcome(placed[:size]) == 0 for size in range(len(placed)))
 
