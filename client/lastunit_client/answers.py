@@ -50,7 +50,7 @@ def command_result(request_id: str, encoded: bytes) -> CommandResult:
     result: CommandResult = object.__new__(CommandResult)
     object.__setattr__(result, "request_id", request_id)
     object.__setattr__(result, "outcome", outcome)
-    if outcome is _RESERVED and is_plain:  # its token is what most look at, and costs a fifth of reading it all
+    if outcome is _RESERVED and is_plain:  # its token is what most look at, and little beside reading it all
         token = plain_token(encoded)
         if token is not None:
             object.__setattr__(result, "token", FencingToken(*token))

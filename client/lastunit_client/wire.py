@@ -62,7 +62,7 @@ def execute_response(response: bytes) -> tuple[int, list[bytes]]:
     try:
         while at < len(response):
             tag = response[at]
-            value, at = _varint_at(response, at + 1)
+            value, at = varint_at(response, at + 1)
             if tag == _RESPONSE_SEQUENCE:
                 sequence = value
             elif tag == _RESPONSE_RESULTS:
@@ -75,7 +75,7 @@ def execute_response(response: bytes) -> tuple[int, list[bytes]]:
     return (sequence, results) if at == len(response) else _read_by_protobuf(response)
 
 
-def _varint_at(encoded: bytes, at: int) -> tuple[int, int]:
+def varint_at(encoded: bytes, at: int) -> tuple[int, int]:
     """The number that begins there, and where it ends."""
     byte = encoded[at]
     value, shift = byte & 127, 7

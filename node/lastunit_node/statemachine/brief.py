@@ -1,8 +1,8 @@
 """The most frequent commands in few parts: what decoding an entry makes of them, and what the front end reads.
 
 A Reserve or PlaceOrder of one line, and a Confirm that names no lines, are most of what a log holds. As commands they
-are two or three tuples with names, which take longer to make than all that is done with them; these here are one
-object. Each says the same as the command that full() gives, and apply answers both alike.
+are two or three tuples with names, and to make those was a third of applying an order; these here are one object. Each
+says the same as the command that full() gives, and apply answers both alike.
 """
 
 from typing import Final

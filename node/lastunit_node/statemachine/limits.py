@@ -18,5 +18,5 @@ MAX_TICK: Final = 1 << 62  # any tick, index or term on the wire
 
 
 def is_id(value: str) -> bool:
-    """Whether this may be an id or a sku. Most are letters and digits, which takes a third of the pattern's time."""
+    """Whether this may be an id or a sku. Most are letters and digits, which takes a quarter of the pattern's time."""
     return (value.isalnum() and value.isascii() and len(value) <= MAX_ID) or ID_PATTERN.fullmatch(value) is not None

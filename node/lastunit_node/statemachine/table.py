@@ -157,7 +157,7 @@ class Table(Generic[RowT]):
         return int(found)
 
     def insert(self, row: Row) -> None:
-        """Add a row: a RowT, or a plain tuple of the same, which takes a fifth of the time to make."""
+        """Add a row: a RowT, or a plain tuple of the same, which takes a quarter of the time to make."""
         key = self._key(row)
         if self._rows.get(key) is not None:
             raise InvariantError(f"{self._schema.name} has a row {key!r} already")
