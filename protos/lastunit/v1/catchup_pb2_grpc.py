@@ -5,7 +5,7 @@ import warnings
 
 from lastunit.v1 import catchup_pb2 as lastunit_dot_v1_dot_catchup__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.78.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class CatchUpServiceStub:
+class CatchUpServiceStub(object):
     """Copies of a node's state.
     """
 
@@ -42,7 +42,7 @@ class CatchUpServiceStub:
                 _registered_method=True)
 
 
-class CatchUpServiceServicer:
+class CatchUpServiceServicer(object):
     """Copies of a node's state.
     """
 
@@ -71,7 +71,7 @@ def add_CatchUpServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class CatchUpService:
+class CatchUpService(object):
     """Copies of a node's state.
     """
 

@@ -5,7 +5,7 @@ import warnings
 
 from lastunit.v1 import cluster_pb2 as lastunit_dot_v1_dot_cluster__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.78.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class ClusterServiceStub:
+class ClusterServiceStub(object):
     """Status and control of one node.
     """
 
@@ -52,7 +52,7 @@ class ClusterServiceStub:
                 _registered_method=True)
 
 
-class ClusterServiceServicer:
+class ClusterServiceServicer(object):
     """Status and control of one node.
     """
 
@@ -105,7 +105,7 @@ def add_ClusterServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class ClusterService:
+class ClusterService(object):
     """Status and control of one node.
     """
 

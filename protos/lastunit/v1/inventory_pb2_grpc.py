@@ -5,7 +5,7 @@ import warnings
 
 from lastunit.v1 import inventory_pb2 as lastunit_dot_v1_dot_inventory__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.78.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class InventoryServiceStub:
+class InventoryServiceStub(object):
     """Commands and queries on stock and reservations. Every node serves every call.
     """
 
@@ -102,7 +102,7 @@ class InventoryServiceStub:
                 _registered_method=True)
 
 
-class InventoryServiceServicer:
+class InventoryServiceServicer(object):
     """Commands and queries on stock and reservations. Every node serves every call.
     """
 
@@ -278,7 +278,7 @@ def add_InventoryServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class InventoryService:
+class InventoryService(object):
     """Commands and queries on stock and reservations. Every node serves every call.
     """
 
