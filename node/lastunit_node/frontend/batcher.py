@@ -1,8 +1,9 @@
 """Batches commands into log entries: whatever arrives while a proposal is in flight becomes the next entry.
 
 No lingering by a clock: an idle batcher proposes at once. But an entry costs as much as five calls, and an event loop
-that is busy takes in one call at a time: so where several calls shared the last entry, the next one is not begun while
-each turn of the loop brings another call, nor for as many turns more, up to QUIET_TURNS.
+that is busy takes in one call at a time: so where several calls shared the last entry, the next one is not begun until
+the loop has turned some times without bringing another call: TURNS_A_CALL for each call that shared, up to QUIET_TURNS.
+A turn takes a few microseconds, and gRPC's turns for one call are spread over several hundred.
 
 One batch is under way (rule 7 in pysyncobj.md): a second beside it made entries smaller, and the nodes busier with each
 other than with orders. A batch whose attempt failed is proposed again, with back-off, a fresh nonce and its first
@@ -30,7 +31,8 @@ from lastunit_node.statemachine.commands import Command, Entry
 from lastunit_node.statemachine.limits import MAX_COMMANDS
 from lastunit_node.statemachine.results import Applied
 
-QUIET_TURNS: Final = 16  # turns of the event loop, at most, in which no call came, before an entry that calls may share
+TURNS_A_CALL: Final = 16  # of the event loop, without a new call, before an entry that calls may share
+QUIET_TURNS: Final = 256  # at most
 FIRST_PAUSE: Final = 0.01  # seconds between attempts, doubled up to LAST_PAUSE; each is cut by up to half, at random
 LAST_PAUSE: Final = 0.1
 
@@ -126,8 +128,8 @@ class Batcher:
 
         A caller that is alone waits for nobody, and nobody waits for a clock.
         """
-        quiet = 0
-        while quiet < min(self._shared - 1, QUIET_TURNS) and self._queue.weight < MAX_COMMANDS:
+        quiet, most = 0, min(TURNS_A_CALL * (self._shared - 1), QUIET_TURNS)
+        while quiet < most and self._queue.weight < MAX_COMMANDS:
             before = self._queue.weight
             await asyncio.sleep(0)
             quiet = quiet + 1 if self._queue.weight == before else 0

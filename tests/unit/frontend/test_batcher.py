@@ -6,7 +6,7 @@ from dataclasses import replace
 import grpc
 import pytest
 
-from lastunit_node.frontend.batcher import QUIET_TURNS, Batcher
+from lastunit_node.frontend.batcher import QUIET_TURNS, TURNS_A_CALL, Batcher
 from lastunit_node.frontend.errors import CallError
 from lastunit_node.frontend.queue import MAX_QUEUED, MAX_QUEUED_BYTES
 from lastunit_node.frontend.work import Answers
@@ -51,7 +51,7 @@ class TestBatching:
             late: list[asyncio.Task[Answers]] = []
             for name in names:
                 late.append(run(batcher, name))
-                await turns(2)
+                await turns(TURNS_A_CALL)
             await asyncio.gather(*late)
         entries = [names_in(replica, number) for number in range(2, len(replica.proposals))]
         assert entries == [list("cde"), list("fghi"), list("jklm")]
