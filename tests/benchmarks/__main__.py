@@ -15,7 +15,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvloop
 from rich.console import Console
 
 from benchmarks import report
@@ -43,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, said in rounds.outcome.systems.items():
         print(f"{name} {said}", file=sys.stderr)
     try:
-        outcome = uvloop.run(until_ended(rounds))
+        outcome = asyncio.run(until_ended(rounds))
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("stopped; nothing that was started still runs", file=sys.stderr)
         return INTERRUPTED

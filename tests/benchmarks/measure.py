@@ -1,4 +1,4 @@
-"""The load. One process, one event loop (uvloop's), the same for every system; its CPU time is part of what is measured.
+"""The load. One process, one event loop, the same for every system; its own CPU time is part of what is measured.
 
 A closed loop asks again as soon as it is answered. An open loop has intended starts at even distances, and counts
 latency from the intended start: a system that stands still is charged for every request that should have begun
