@@ -10,7 +10,7 @@ from contextlib import closing
 from functools import partial
 
 import pytest
-from support.real_cluster import assert_nodes_agree, client, eventually, is_down, leader_of
+from support.real_cluster import assert_nodes_agree, client, eventually, is_down, leader_of, only
 
 from lastunit_node.cli import main, processes
 from lastunit_node.cli.local_cluster import LocalCluster
@@ -51,9 +51,12 @@ async def follower_of(cluster: LocalCluster) -> str:
 
 
 async def deliver(cluster: LocalCluster) -> None:
+    """Receive stock, and wait until every node has it in its file: it was acknowledged before."""
     async with client(cluster) as seller:
-        await seller.receive_stock({"mug": 1_000, "vase": 100_000}, receipt_id="delivery")
-    await assert_nodes_agree(cluster)  # a follower at which nobody waits applies a moment later
+        received = await seller.receive_stock({"mug": 1_000, "vase": 100_000}, receipt_id="delivery")
+    for node in cluster.nodes:
+        async with only(cluster, node) as reader:
+            await reader.get_stock("vase", stale=True, min_index=received.applied_index)
 
 
 async def forget_rows(cluster: LocalCluster) -> None:
