@@ -1,9 +1,8 @@
 """Batches commands into log entries: whatever arrives while a proposal is in flight becomes the next entry.
 
-No lingering by a clock: an idle batcher proposes at once. But an entry costs as much as five calls, and an event loop
-that is busy takes in one call at a time: so where several calls shared the last entry, the next one is not begun until
+No lingering by a clock: an idle batcher proposes at once. But an entry costs as much as several calls, and a busy event
+loop takes in one call at a time: so where several calls shared the last entry, the next one is not begun until
 the loop has turned some times without bringing another call: TURNS_A_CALL for each call that shared, up to QUIET_TURNS.
-A turn takes a few microseconds, and gRPC's turns for one call are spread over several hundred.
 
 One batch is under way (rule 7 in pysyncobj.md): a second beside it made entries smaller, and the nodes busier with each
 other than with orders. A batch whose attempt failed is proposed again, with back-off, a fresh nonce and its first
