@@ -59,6 +59,7 @@ MODULES: Final = {
         "frontend/work",
         "replica/admission",
         "replica/attempts",
+        "replica/checkpoints",
         "replica/clock",
         "replica/compaction",
         "replica/comparison",

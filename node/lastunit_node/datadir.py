@@ -218,6 +218,10 @@ class DataDirectory:
         """The state, for snapshots only."""
         return open_reader(self.state_path)
 
+    def open_for_checkpoints(self) -> sqlite.Connection:
+        """The state, for checkpoints beside the one that writes."""
+        return sqlite.connect(self.state_path, "rw")
+
     def inspect_state(self, watch: Watch) -> sqlite.Connection:
         """The state, for snapshots only, found whole. Raises as open_state does."""
         path = self.state_path

@@ -24,6 +24,7 @@ from lastunit_node.datadir import DataDirectory
 from lastunit_node.frontend import FrontEnd
 from lastunit_node.frontend.catchup import StateFiles
 from lastunit_node.frontend.errors import CallError
+from lastunit_node.replica.checkpoints import CheckpointThread
 from lastunit_node.replica.core import ReplicaCore
 from lastunit_node.replica.interface import Role
 from lastunit_node.replica.link import Hello, RaftLink
@@ -82,7 +83,15 @@ class Server:
         hello = Hello(self._directory.identity.cluster_id, node, journal.instance)
         link = RaftLink(hello, config.node(node).raft, peers)
         configure = configure_command(config)
-        self._core = ReplicaCore(node, peers, link=link, journal=journal, state=state, configure=configure)
+        self._core = ReplicaCore(
+            node,
+            peers,
+            link=link,
+            journal=journal,
+            state=state,
+            configure=configure,
+            checkpoints=functools.partial(CheckpointThread, self._directory.open_for_checkpoints, self._die),
+        )
 
     async def run(self) -> bool:
         """Serve until a signal comes, or a copy of a peer's state is installed: then True, to start again from it.
@@ -92,8 +101,7 @@ class Server:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        on_fatal = functools.partial(die, directory=self._config.node_dir(self._node))
-        replica = ThreadedReplica(self._core, self._directory.open_reader, on_fatal)
+        replica = ThreadedReplica(self._core, self._directory.open_reader, self._die)
         front_end = self._front_end(replica)
         await front_end.start()
         quieten_collector()
@@ -106,6 +114,9 @@ class Server:
         if copy is not None:
             install(self._directory, copy, replica.status().applied_index)
         return copy is not None
+
+    def _die(self, problem: BaseException) -> None:
+        die(problem, self._config.node_dir(self._node))
 
     async def _copy_or_stop(self, replica: ThreadedReplica, stop: asyncio.Event) -> ArrivedCopy | None:
         """Wait for a signal, and meanwhile for a copy, should this node come to need one."""

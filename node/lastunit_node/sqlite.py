@@ -8,7 +8,7 @@ Every connection of a node is made here. Two builds of SQLite in one process, wi
 locks away (https://www.sqlite.org/howtocorrupt.html, 2.2.1).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +35,25 @@ def connect(path: Path | str, mode: str = "rwc") -> Connection:
     connection = Connection(str(path), flags=FLAGS[mode] | apsw.SQLITE_OPEN_NOMUTEX)
     connection.set_busy_timeout(BUSY_MS)
     return connection
+
+
+def checkpoint(connection: Connection) -> bool:
+    """Move what was committed out of the -wal, as far as readers allow, waiting for nobody; whether that was all.
+
+    Then all that was committed before is durable. False, too, while another connection is at it. Not in a transaction.
+    """
+    busy, in_log, moved = only_row(connection, "PRAGMA wal_checkpoint(PASSIVE)")
+    return bool(busy == 0 and in_log == moved)
+
+
+def leave_checkpoints(connection: Connection, told: Callable[[int], None]) -> None:
+    """No checkpoints by this connection from now on, but by checkpoint(); told(pages in the -wal) after each COMMIT."""
+
+    def committed(_connection: Connection, _name: str, pages: int) -> int:
+        told(pages)
+        return apsw.SQLITE_OK
+
+    connection.set_wal_hook(committed)
 
 
 def result_code(problem: BaseException) -> int | None:

@@ -22,6 +22,7 @@ from lastunit_node.catchup import ArrivedCopy, install, receive
 from lastunit_node.copies import CopyInfo, CopyRefused, adopt_copy, make_copy
 from lastunit_node.datadir import IDENTITY, DataDirectory, format_directory
 from lastunit_node.replica import compaction, timing
+from lastunit_node.replica.checkpoints import CheckpointsInTurn
 from lastunit_node.replica.compaction import Compactor
 from lastunit_node.replica.core import check_state_against_journal
 from lastunit_node.replica.entry_cache import LogEntry
@@ -143,7 +144,8 @@ class Life:
 
     def follow(self, rounds: int) -> None:
         """Entries arrive, are applied, and are trimmed."""
-        compactor, now = Compactor(self.node.journal, self.node.machine), 0.0
+        machine = self.node.machine
+        compactor, now = Compactor(self.node.journal, machine, CheckpointsInTurn(machine)), 0.0
         for _ in range(rounds):
             self.append(3)
             self.node.apply(self.node.journal.last_index - 1)

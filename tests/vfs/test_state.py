@@ -8,6 +8,7 @@ import pytest
 from support.crashes import crashes
 from support.recording_vfs import Recorder, recorded
 
+from lastunit_node import sqlite
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import (
     Command,
@@ -37,9 +38,10 @@ class Promise(NamedTuple):
 
 
 class Life:
-    """A state machine at work."""
+    """A state machine at work; its checkpoints are its own, or made beside it, on a connection of their own."""
 
-    def __init__(self, path: Path, recorder: Recorder) -> None:
+    def __init__(self, path: Path, recorder: Recorder, beside: bool) -> None:
+        self._beside = beside
         self._path = path
         self._recorder = recorder
         self._durable = 0
@@ -50,10 +52,17 @@ class Life:
     def open(self) -> None:
         self._connection = open_state(self._path, identity=OWNER)
         self._machine = StateMachine(self._connection)
+        if self._beside:
+            self._other = sqlite.connect(self._path, "rw")
+            self._machine.leave_checkpoints_to(lambda _pages: None)
         self._promise()
 
     def _promise(self) -> None:
-        self._recorder.promise(Promise(self._machine.state_hash(), self._durable))
+        self._committed = self._machine.state_hash()
+        self._promise_again()
+
+    def _promise_again(self) -> None:
+        self._recorder.promise(Promise(self._committed, self._durable))
 
     def apply(self, *commands: Command) -> None:
         self._machine.apply(self._machine.applied_index + 1, 1, encode_entry(Entry(0, 1 << 40, commands)))
@@ -67,15 +76,23 @@ class Life:
         self._durable = self._machine.applied_index
         self._promise()
 
+    def checkpoint_beside(self) -> None:
+        """Whatever the machine is about."""
+        if self._beside and sqlite.checkpoint(self._other):
+            self._durable = self._machine.committed_index
+            self._promise_again()
+
     def close(self) -> None:
         self._connection.close()
+        if self._beside:
+            self._other.close()
 
 
-@pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> Recorder:
+@pytest.fixture(scope="module", params=[False, True], ids=["its own checkpoints", "checkpoints beside it"])
+def history(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Recorder:
     recorder = Recorder()
     with recorded(recorder, checkpoint_pages=20):
-        life = Life(tmp_path_factory.mktemp("recorded") / "state.db", recorder)
+        life = Life(tmp_path_factory.mktemp("recorded") / "state.db", recorder, request.param)
         life.apply(Configure(100, 2, 10, 5, 4))
         life.apply(ReceiveStock("delivery", (Line("vase", 500), Line("lamp", 500))))
         life.commit()
@@ -87,8 +104,12 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Recorder:
 def work(life: Life, number: int) -> None:
     life.apply(*(PlaceOrder(f"order-{number}-{each}", (Line("vase", 1),)) for each in range(4)))
     life.apply(Reserve(f"hold-{number}", (Line("lamp", 2),), 0))
+    if number % 5 == 3:
+        life.checkpoint_beside()
     life.apply(Tick(number))
     life.commit()
+    if number % 5 == 1:
+        life.checkpoint_beside()
     if number % 7 == 5:
         life.checkpoint()
     if number == 12:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from lastunit_node.replica import timing
 
 if TYPE_CHECKING:
+    from lastunit_node.replica.checkpoints import Checkpoints
     from lastunit_node.replica.journal import SqliteJournal
     from lastunit_node.statemachine.machine import StateMachine
 
@@ -32,10 +33,10 @@ def oldest_to_keep(applied: int, last: int, followers: Collection[int], journal_
 class Compactor:
     """Trims one node's journal, piece by piece."""
 
-    def __init__(self, journal: "SqliteJournal", machine: "StateMachine") -> None:
+    def __init__(self, journal: "SqliteJournal", machine: "StateMachine", checkpoints: "Checkpoints") -> None:
         self._journal = journal
         self._machine = machine
-        self._durable = machine.applied_index if machine.checkpoint() else 0
+        self._checkpoints = checkpoints
         self._looked_at = float("-inf")
         self._held: tuple[int, float] = (0, float("-inf"))  # entries from here on, until then
 
@@ -52,12 +53,10 @@ class Compactor:
             return
         self._looked_at = now
         if self._oldest(self._machine.applied_index, followers) - self._journal.first_index >= PIECE_ENTRIES:
-            self._machine.commit()
-            if self._machine.checkpoint():
-                self._durable = self._machine.applied_index
+            self._checkpoints.begin()
 
     def _trim(self, followers: Collection[int]) -> bool:
-        keep_from = self._oldest(self._durable, followers)
+        keep_from = self._oldest(self._checkpoints.durable_index, followers)
         if keep_from - self._journal.first_index < PIECE_ENTRIES:
             return False
         self._journal.trim(keep_from, PIECE_ENTRIES)

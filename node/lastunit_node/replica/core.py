@@ -13,6 +13,7 @@ from pysyncobj.poller import Poller
 from lastunit_node import sqlite
 from lastunit_node.replica import timing
 from lastunit_node.replica.admission import admission_entry
+from lastunit_node.replica.checkpoints import Checkpoints, CheckpointsInTurn
 from lastunit_node.replica.compaction import Compactor
 from lastunit_node.replica.interface import Facts, FailureReason, Role
 from lastunit_node.replica.journal import SqliteJournal
@@ -114,6 +115,7 @@ class ReplicaCore:
         journal: SqliteJournal,
         state: sqlite.Connection,
         configure: Configure,
+        checkpoints: Callable[[StateMachine], Checkpoints] = CheckpointsInTurn,
     ) -> None:
         """Join journal and state. Raises StartRefused."""
         self._nodes = {name: Peer(name) for name in (node, *peers)}
@@ -122,7 +124,8 @@ class ReplicaCore:
         self._configure = configure
         self._configured_at = float("-inf")
         self._ticker = Ticker()
-        self._compactor = Compactor(journal, self._machine)
+        self._checkpoints = checkpoints(self._machine)
+        self._compactor = Compactor(journal, self._machine, self._checkpoints)
         self._state_commits = StateCommits(self._machine)
         self._before_poll: Callable[[], None] = lambda: None
         check_state_against_journal(self._machine.applied_index, self._machine.applied_term, journal)
@@ -153,6 +156,7 @@ class ReplicaCore:
         if self._raft.leads:
             self._propose_as_leader()
         self._raft.turn(timeout)
+        self._checkpoints.step()
         self._compactor.step(self._raft.now(), self._raft.known_match_indexes())
 
     def _propose_as_leader(self) -> None:
@@ -226,4 +230,5 @@ class ReplicaCore:
     def close(self) -> None:
         """Commit the state, sync the journal, close sockets and files."""
         self._machine.commit()
+        self._checkpoints.close()
         self._raft.close()

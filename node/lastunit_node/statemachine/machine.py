@@ -145,11 +145,16 @@ class StateMachine:
         self.committed_index = self.applied_index
 
     def checkpoint(self) -> bool:
-        """Make everything committed durable; whether that is done. False while a reader holds it back: try again."""
+        """Make everything committed durable; whether that is done.
+
+        False, to try again, while a reader holds it back, a transaction is open, or somebody else is at it.
+        """
         self._refuse_after_failure()
-        assert self.committed_index == self.applied_index
-        busy, in_log, checkpointed = sqlite.only_row(self._connection, "PRAGMA wal_checkpoint(PASSIVE)")
-        return bool(busy == 0 and in_log == checkpointed)
+        return not self._connection.in_transaction and sqlite.checkpoint(self._connection)
+
+    def leave_checkpoints_to(self, other: Callable[[int], None]) -> None:
+        """Make none with commit() any more; who does is told after each how many pages the -wal has."""
+        sqlite.leave_checkpoints(self._connection, other)
 
     @contextmanager
     def _failing_for_good(self, index: int) -> Iterator[None]:

@@ -7,6 +7,7 @@ import pytest
 from support.raft_network import Network
 
 from lastunit_node.replica import compaction
+from lastunit_node.replica.checkpoints import CheckpointsInTurn
 from lastunit_node.replica.compaction import Compactor, oldest_to_keep
 from lastunit_node.replica.journal import JournalDamaged, SqliteJournal, create_journal
 
@@ -36,11 +37,11 @@ class FakeMachine:
     """A state whose checkpoints can be held back."""
 
     def __init__(self) -> None:
-        self.applied_index = 0
+        self.applied_index = self.committed_index = 0
         self.may_checkpoint = True
 
     def commit(self) -> None:
-        pass
+        self.committed_index = self.applied_index
 
     def checkpoint(self) -> bool:
         return self.may_checkpoint
@@ -71,7 +72,7 @@ def trimmed(compactor: Compactor, journal: SqliteJournal, followers: list[int], 
 @pytest.mark.usefixtures("small_margins")
 def test_it_trims_in_pieces_what_a_durable_state_has_applied(tmp_path: Path) -> None:
     journal, machine = journal_of(tmp_path, 100), FakeMachine()
-    compactor = Compactor(journal, machine)  # type: ignore[arg-type]
+    compactor = Compactor(journal, machine, CheckpointsInTurn(machine))  # type: ignore[arg-type]
     machine.applied_index, machine.may_checkpoint = 100, False
     assert trimmed(compactor, journal, [], 0.0) == 0, "applied, but not durable"
     machine.may_checkpoint = True
@@ -90,7 +91,7 @@ def test_it_trims_in_pieces_what_a_durable_state_has_applied(tmp_path: Path) -> 
 @pytest.mark.usefixtures("small_margins")
 def test_entries_behind_a_copy_under_way_are_held(tmp_path: Path) -> None:
     journal, machine = journal_of(tmp_path, 100), FakeMachine()
-    compactor = Compactor(journal, machine)  # type: ignore[arg-type]
+    compactor = Compactor(journal, machine, CheckpointsInTurn(machine))  # type: ignore[arg-type]
     machine.applied_index = 100
     compactor.hold(70, until=1_000.0)
     assert trimmed(compactor, journal, [], 0.0) == 70
