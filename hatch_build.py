@@ -55,6 +55,7 @@ MODULES: Final = {
         "frontend/queue",
         "frontend/requests",
         "frontend/responses",
+        "frontend/unary",
         "frontend/wire",
         "frontend/work",
         "replica/admission",

@@ -3,13 +3,11 @@
 # ruff: noqa: N802 - the methods are named as in inventory.proto
 
 from collections.abc import AsyncIterator
-from typing import Any, Final, TypeVar
-
-from google.protobuf.message import Message
+from typing import Any, Final
 
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit.v1 import inventory_pb2_grpc
-from lastunit_node.frontend import requests
+from lastunit_node.frontend import unary
 from lastunit_node.frontend.batcher import Batcher
 from lastunit_node.frontend.calls import Answering, Context
 from lastunit_node.frontend.errors import CallError
@@ -18,11 +16,24 @@ from lastunit_node.frontend.gate import Gate
 from lastunit_node.frontend.listings import list_reservations, list_stock
 from lastunit_node.frontend.lookups import reservation_by_id, stock_by_sku
 from lastunit_node.frontend.reads import Reader
+from lastunit_node.frontend.unary import RequestReader
 from lastunit_node.frontend.wire import ResultWriter
 
-RequestT = TypeVar("RequestT", bound=Message)
-Written = Any  # bytes: the response, written already (methods.py)
-UNPARSED: Final = frozenset({"Execute"})  # methods that take their requests as bytes
+Unparsed = Any  # bytes: the request, to be read here (methods.py)
+Written = Any  # bytes: the response, written already
+UNPARSED: Final = frozenset(
+    {
+        "PlaceOrder",
+        "Reserve",
+        "Confirm",
+        "Release",
+        "ExtendHold",
+        "ReceiveStock",
+        "AdjustStock",
+        "ReturnUnits",
+        "Execute",
+    }
+)  # methods that take their requests as bytes
 
 
 class InventoryService(inventory_pb2_grpc.InventoryServiceServicer):
@@ -33,37 +44,37 @@ class InventoryService(inventory_pb2_grpc.InventoryServiceServicer):
         self._reader = reader
         self._gate = gate
 
-    async def PlaceOrder(self, request: pb.PlaceOrderRequest, context: Context) -> Written:
+    async def PlaceOrder(self, request: Unparsed, context: Context) -> Written:
         """Reserve and confirm in one step."""
-        return await self._command(requests.place_order, request, context)
+        return await self._command(unary.PLACE_ORDER, request, context)
 
-    async def Reserve(self, request: pb.ReserveRequest, context: Context) -> Written:
+    async def Reserve(self, request: Unparsed, context: Context) -> Written:
         """Hold units."""
-        return await self._command(requests.reserve, request, context)
+        return await self._command(unary.RESERVE, request, context)
 
-    async def Confirm(self, request: pb.ConfirmRequest, context: Context) -> Written:
+    async def Confirm(self, request: Unparsed, context: Context) -> Written:
         """Sell what is held."""
-        return await self._command(requests.confirm, request, context)
+        return await self._command(unary.CONFIRM, request, context)
 
-    async def Release(self, request: pb.ReleaseRequest, context: Context) -> Written:
+    async def Release(self, request: Unparsed, context: Context) -> Written:
         """Free what is held."""
-        return await self._command(requests.release, request, context)
+        return await self._command(unary.RELEASE, request, context)
 
-    async def ExtendHold(self, request: pb.ExtendHoldRequest, context: Context) -> Written:
+    async def ExtendHold(self, request: Unparsed, context: Context) -> Written:
         """Move an expiry later."""
-        return await self._command(requests.extend_hold, request, context)
+        return await self._command(unary.EXTEND_HOLD, request, context)
 
-    async def ReceiveStock(self, request: pb.ReceiveStockRequest, context: Context) -> Written:
+    async def ReceiveStock(self, request: Unparsed, context: Context) -> Written:
         """Add new units."""
-        return await self._command(requests.receive_stock, request, context)
+        return await self._command(unary.RECEIVE_STOCK, request, context)
 
-    async def AdjustStock(self, request: pb.AdjustStockRequest, context: Context) -> Written:
+    async def AdjustStock(self, request: Unparsed, context: Context) -> Written:
         """Remove damaged or lost units."""
-        return await self._command(requests.adjust_stock, request, context)
+        return await self._command(unary.ADJUST_STOCK, request, context)
 
-    async def ReturnUnits(self, request: pb.ReturnUnitsRequest, context: Context) -> Written:
+    async def ReturnUnits(self, request: Unparsed, context: Context) -> Written:
         """Put sold units back."""
-        return await self._command(requests.return_units, request, context)
+        return await self._command(unary.RETURN_UNITS, request, context)
 
     async def GetStock(self, request: pb.GetStockRequest, context: Context) -> pb.GetStockResponse:
         """One stock level."""
@@ -92,11 +103,11 @@ class InventoryService(inventory_pb2_grpc.InventoryServiceServicer):
         async with Answering(context, self._gate):
             await ExecuteStream(self._batcher, self._gate.closed, context.write).serve(request_iterator)
 
-    async def _command(self, convert: requests.Convert[RequestT], request: RequestT, context: Context) -> bytes:
+    async def _command(self, reader: RequestReader, request: bytes, context: Context) -> bytes:
         """Get one command applied; its response."""
         async with Answering(context, self._gate) as deadline:
-            command = requests.checked(convert, request)
-            applied_index, (answer,) = await self._batcher.run([command], [deadline], requests.checked_size(request))
+            command = reader.read(request)
+            applied_index, (answer,) = await self._batcher.run([command], [deadline], len(request))
             if isinstance(answer, CallError):
                 raise answer
             return ResultWriter(applied_index).field(answer).encode("latin-1")

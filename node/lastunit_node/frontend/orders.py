@@ -1,4 +1,4 @@
-"""Commands read off the bytes of an Execute message: the most frequent ones, without an object for each part of them.
+"""Commands read off the bytes of a message: the most frequent ones, without an object for each part of them.
 
 A PlaceOrder or Reserve of one line, and a Confirm that names no lines, as clients write them, are read byte by byte.
 Compiled, each takes 0.2 us, where protobuf's objects and the checks take 1.7; interpreted, both take about 3. What
@@ -16,10 +16,11 @@ from lastunit_node.frontend.wire import tag
 from lastunit_node.statemachine.brief import AT_ONCE, Brief, ConfirmAll, OneLine
 from lastunit_node.statemachine.limits import ID_PATTERN, MAX_ID, MAX_QUANTITY, MAX_TICK
 
+PLACE_ORDER: Final[int] = ord(tag(pb.Command, "place_order"))
+RESERVE: Final[int] = ord(tag(pb.Command, "reserve"))
+CONFIRM: Final[int] = ord(tag(pb.Command, "confirm"))
+
 _COMMANDS: Final = ord(tag(pb.ExecuteRequest, "commands"))
-_PLACE_ORDER: Final = ord(tag(pb.Command, "place_order"))
-_RESERVE: Final = ord(tag(pb.Command, "reserve"))
-_CONFIRM: Final = ord(tag(pb.Command, "confirm"))
 _TIMEOUT: Final = ord(tag(pb.Command, "timeout"))
 _RESERVATION_ID: Final = ord(tag(pb.ReserveRequest, "reservation_id"))  # the same in all three
 _LINES: Final = ord(tag(pb.ReserveRequest, "lines"))  # the same in PlaceOrder
@@ -50,6 +51,14 @@ def command_at(data: bytes, start: int) -> tuple[Brief | None, float, int]:
         return _NO_COMMAND
 
 
+def plain_request(data: bytes, kind: int) -> Brief | None:
+    """The command of a PLACE_ORDER's, RESERVE's or CONFIRM's own request; None as above."""
+    try:
+        return _request_at(data, 0, len(data), kind)
+    except IndexError:
+        return None
+
+
 def _command_at(data: bytes, start: int) -> tuple[Brief | None, float, int]:
     if start + 4 > len(data) or data[start] != _COMMANDS or data[start + 1] > 127:
         return _NO_COMMAND
@@ -58,13 +67,17 @@ def _command_at(data: bytes, start: int) -> tuple[Brief | None, float, int]:
     allowed = DEFAULT_SECONDS if request_end == end else _allowed_at(data, request_end, end)
     if not allowed or end > len(data):
         return _NO_COMMAND
-    if kind == _PLACE_ORDER:
-        return _one_line_at(data, at, request_end, at_once=True), allowed, end
-    if kind == _RESERVE:
-        return _one_line_at(data, at, request_end, at_once=False), allowed, end
-    if kind == _CONFIRM:
-        return _confirm_all_at(data, at, request_end), allowed, end
-    return _NO_COMMAND
+    return _request_at(data, at, request_end, kind), allowed, end
+
+
+def _request_at(data: bytes, at: int, end: int, kind: int) -> Brief | None:
+    if kind == PLACE_ORDER:
+        return _one_line_at(data, at, end, at_once=True)
+    if kind == RESERVE:
+        return _one_line_at(data, at, end, at_once=False)
+    if kind == CONFIRM:
+        return _confirm_all_at(data, at, end)
+    return None
 
 
 def _one_line_at(data: bytes, at: int, end: int, at_once: bool) -> OneLine | None:

@@ -8,8 +8,6 @@ only what commands cannot express is checked here: a missing token, an empty one
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
-from google.protobuf.message import Message
-
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.deadlines import seconds_for
 from lastunit_node.frontend.errors import invalid_argument
@@ -102,13 +100,6 @@ def timeout_of(message: pb.Command) -> float:
     if message.HasField("timeout"):
         raise invalid_argument("timeout", f"must be positive, is {seconds} s")
     return seconds_for(None)
-
-
-def checked_size(request: Message) -> int:
-    """The bytes of a request; CallError when it is larger than a message may be."""
-    size = request.ByteSize()
-    check_size(request.DESCRIPTOR.name, size)
-    return size
 
 
 def check_size(kind: str, size: int) -> None:
