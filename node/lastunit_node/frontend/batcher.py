@@ -14,6 +14,7 @@ Reads join each attempt that has not begun: the entry is then proposed after the
 
 import asyncio
 import logging
+import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -30,8 +31,8 @@ from lastunit_node.statemachine.commands import Command, Entry
 from lastunit_node.statemachine.limits import MAX_COMMANDS
 from lastunit_node.statemachine.results import Applied
 
-TURNS_A_CALL: Final = 16  # of the event loop, without a new call, before an entry that calls may share
-QUIET_TURNS: Final = 256  # at most
+TURNS_A_CALL: Final = 64  # of the event loop, without a new call, before an entry that calls may share
+QUIET_TURNS: Final = 1_024  # at most
 FIRST_PAUSE: Final = 0.01  # seconds between attempts, doubled up to LAST_PAUSE; each is cut by up to half, at random
 LAST_PAUSE: Final = 0.1
 
@@ -130,6 +131,7 @@ class Batcher:
         quiet, most = 0, min(TURNS_A_CALL * (self._shared - 1), QUIET_TURNS)
         while quiet < most and self._queue.weight < MAX_COMMANDS:
             before = self._queue.weight
+            os.sched_yield()  # to those whose calls are awaited, where they share our processor
             await asyncio.sleep(0)
             quiet = quiet + 1 if self._queue.weight == before else 0
 
