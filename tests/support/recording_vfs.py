@@ -145,7 +145,7 @@ class _Vfs(apsw.VFS):
 
 @contextmanager
 def recorded(recorder: Recorder, *, checkpoint_pages: int) -> Iterator[None]:
-    """sqlite.connect records; checkpoints come by themselves after so many pages, as in life after 1,000."""
+    """sqlite.connect records; checkpoints come by themselves after so many pages, as SQLite's do after 1,000."""
     vfs = _Vfs(recorder)
 
     def connect(path: str | Path, mode: str = "rwc") -> apsw.Connection:

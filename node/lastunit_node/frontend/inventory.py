@@ -21,7 +21,7 @@ from lastunit_node.frontend.wire import ResultWriter
 
 Unparsed = Any  # bytes: the request, to be read here (methods.py)
 Written = Any  # bytes: the response, written already
-UNPARSED: Final = frozenset(
+UNPARSED: Final = frozenset(  # methods that take their requests as bytes
     {
         "PlaceOrder",
         "Reserve",
@@ -33,7 +33,7 @@ UNPARSED: Final = frozenset(
         "ReturnUnits",
         "Execute",
     }
-)  # methods that take their requests as bytes
+)
 
 
 class InventoryService(inventory_pb2_grpc.InventoryServiceServicer):

@@ -17,7 +17,7 @@ class RequestReader:
     """Reads the requests of one method."""
 
     def __init__(self, message: Any, convert: requests.Convert[Any], kind: int = _NO_KIND) -> None:
-        """Of a class of protobuf's; kind is one of orders.py's."""
+        """Requests are of this class of protobuf's; kind is one of orders.py's."""
         self._message = message
         self._name = str(message.DESCRIPTOR.name)
         self._convert = convert
