@@ -1,8 +1,9 @@
 """Batches commands into log entries: whatever arrives while a proposal is in flight becomes the next entry.
 
 No lingering by a clock: an idle batcher proposes at once. But an entry costs as much as several calls, and a busy event
-loop takes in one call at a time: so where several calls shared the last entry, the next one is not begun until
-the loop has turned some times without bringing another call: TURNS_A_CALL for each call that shared, up to QUIET_TURNS.
+loop takes in one call at a time, while many that were just answered are about to ask again. So the next entry is begun
+when as many calls are here as were when the last one was answered, or when the loop has turned so often that they would
+have come in by then: TURNS, and TURNS_A_CALL for each. Whoever is alone waits for nobody.
 
 One batch is under way (rule 7 in pysyncobj.md): a second beside it made entries smaller, and the nodes busier with each
 other than with orders. A batch whose attempt failed is proposed again, with back-off, a fresh nonce and its first
@@ -31,8 +32,8 @@ from lastunit_node.statemachine.commands import Command, Entry
 from lastunit_node.statemachine.limits import MAX_COMMANDS
 from lastunit_node.statemachine.results import Applied
 
-TURNS_A_CALL: Final = 64  # of the event loop, without a new call, before an entry that calls may share
-QUIET_TURNS: Final = 1_024  # at most
+TURNS: Final = 128  # of the event loop, at most, before an entry that calls may share
+TURNS_A_CALL: Final = 24  # and so many more for each; a loop that is busy with them brings one in ten turns
 FIRST_PAUSE: Final = 0.01  # seconds between attempts, doubled up to LAST_PAUSE; each is cut by up to half, at random
 LAST_PAUSE: Final = 0.1
 
@@ -52,7 +53,7 @@ class Batcher:
         self._replica = replica
         self._rng = rng or random.SystemRandom()
         self._queue = WorkQueue()
-        self._shared = 0  # calls in the last batch
+        self._present = 0  # calls that were here when the last batch was answered
         self._batch: Batch | None = None  # under way
         self._wake = asyncio.Event()  # something waits
         self._attempting = asyncio.Lock()  # kept during an attempt, and by held()
@@ -121,19 +122,17 @@ class Batcher:
         self._batch = batch = self._next_batch()
         await self._see_through(batch)
         self._batch = None
+        self._present = len(batch.works) + self._queue.calls
         batch.works.clear()  # each knows its batch: else all of it waits for a garbage collection
 
     async def _gathered(self) -> None:
-        """Let calls come in that the event loop is about to take: where many shared an entry, more are on the way.
-
-        A caller that is alone waits for nobody, and nobody waits for a clock.
-        """
-        quiet, most = 0, min(TURNS_A_CALL * (self._shared - 1), QUIET_TURNS)
-        while quiet < most and self._queue.weight < MAX_COMMANDS:
-            before = self._queue.weight
+        """Let those calls come in that are on their way, as those that were here tell. No clock is waited for."""
+        expected, turns = self._present, 0
+        most = TURNS + TURNS_A_CALL * expected if expected > 1 else 0
+        while turns < most and self._queue.calls < expected and self._queue.weight < MAX_COMMANDS:
             os.sched_yield()  # to those whose calls are awaited, where they share our processor
             await asyncio.sleep(0)
-            quiet = quiet + 1 if self._queue.weight == before else 0
+            turns += 1
 
     async def _configured(self) -> None:
         """Wait for the cluster's parameters, without which an entry cannot be stamped."""
@@ -146,7 +145,6 @@ class Batcher:
         assert status.parameters, "configured for good"
         batch = Batch(valid_until_tick=status.clock + max(1, status.parameters.retention_ticks // 2))
         batch.add(self._queue.take_commands())
-        self._shared = len(batch.works)
         return batch
 
     async def _see_through(self, batch: Batch) -> None:

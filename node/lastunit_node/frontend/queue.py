@@ -26,6 +26,11 @@ class WorkQueue:
     def __bool__(self) -> bool:
         return bool(self._commands or self._reads)
 
+    @property
+    def calls(self) -> int:
+        """How many wait."""
+        return len(self._commands) + len(self._reads)
+
     def put(self, work: Work) -> None:
         """Add work at the end; CallError RESOURCE_EXHAUSTED when there is no room for it."""
         assert work.weight <= MAX_COMMANDS, "a piece of work fits an entry"

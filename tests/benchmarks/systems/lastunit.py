@@ -34,6 +34,7 @@ THREE_NODES = [
     *closed("read, linearizable", 1, 64),
     *closed("read, stale", 1, 64),
     *opened("place", 256),
+    *opened("place, unary", 64),
 ]
 FIVE_NODES = [
     *closed("place", 1, 64, 256),
