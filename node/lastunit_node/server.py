@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 import uvloop
 
-from lastunit_node import __version__
+from lastunit_node import __version__, sqlite
 from lastunit_node.catchup import ArrivedCopy, CatchUp, install
 from lastunit_node.config import ClusterConfig
 from lastunit_node.damage import explain, has_disk_failed
@@ -79,6 +79,7 @@ class Server:
         journal = self._directory.open_journal()
         self._directory.remove_leftovers()
         state = self._directory.open_state()
+        sqlite.give_way(state)  # a COMMIT takes a millisecond, and orders may need the processor meanwhile
         peers = {name: member.raft for name, member in config.nodes.items() if name != node}
         hello = Hello(self._directory.identity.cluster_id, node, journal.instance)
         link = RaftLink(hello, config.node(node).raft, peers)

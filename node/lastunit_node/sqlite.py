@@ -8,6 +8,7 @@ Every connection of a node is made here. Two builds of SQLite in one process, wi
 locks away (https://www.sqlite.org/howtocorrupt.html, 2.2.1).
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from typing import Any, Final
 import apsw
 
 BUSY_MS: Final = 5_000  # how long to wait for another connection of this node: a checkpoint, a reader that begins
+GIVE_WAY_STEPS: Final = 1_000  # of SQLite's virtual machine: forty rows inserted, some 60 us
 FLAGS: Final = {
     "ro": apsw.SQLITE_OPEN_READONLY,
     "rw": apsw.SQLITE_OPEN_READWRITE,
@@ -54,6 +56,16 @@ def leave_checkpoints(connection: Connection, told: Callable[[int], None]) -> No
         return apsw.SQLITE_OK
 
     connection.set_wal_hook(committed)
+
+
+def give_way(connection: Connection) -> None:
+    """Leave the processor now and then, to whoever waits for it, in the middle of whatever this connection does."""
+
+    def progress() -> bool:
+        os.sched_yield()
+        return False  # true would interrupt
+
+    connection.set_progress_handler(progress, GIVE_WAY_STEPS)
 
 
 def result_code(problem: BaseException) -> int | None:

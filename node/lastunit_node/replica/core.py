@@ -142,11 +142,14 @@ class ReplicaCore:
         self._raft.addOnTickCallback(link.on_tick)
         self._raft.addOnTickCallback(self._state_commits.when_wanted)
         self._raft.addOnTickCallback(self._call_back)
-        self._raft.addOnTickCallback(lambda: self._state_commits.when_due(self._raft.now()))
+        self._raft.addOnTickCallback(self._commit_when_due)
 
     def before_each_poll(self, callback: Callable[[], None]) -> None:
         """Call back in every turn when its results were handed out, before it waits for messages."""
         self._before_poll = callback
+
+    def _commit_when_due(self) -> None:
+        self._state_commits.when_due(self._raft.now(), busy=self._raft.awaits_acknowledgements)
 
     def _call_back(self) -> None:
         self._before_poll()

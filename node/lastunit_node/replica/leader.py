@@ -22,6 +22,10 @@ MAX_APPEND_BYTES: Final = 1 << 20  # a message holds entries until they reach th
 MAX_APPEND_ENTRIES: Final = 1024
 
 
+def _news_sent(item: "tuple[Node, Progress]") -> float:
+    return item[1].news_sent
+
+
 class Leader:
     """Replicates this node's log while it leads."""
 
@@ -31,6 +35,7 @@ class Leader:
         self._progress: dict[Node, Progress] = {}
         self._message: Message = {}  # the last one with entries, of
         self._message_key = (0, 0, 0, 0)
+        self._told = 0  # the index before the entries with which a follower heard of commits
 
     def on_elected(self) -> None:
         """Forget what an earlier term knew of the followers."""
@@ -89,9 +94,9 @@ class Leader:
                 self._send(node, progress, [], now)
 
     def send_appends(self) -> None:
-        """Send every connected follower the entries, commit index or heartbeat that is due."""
+        """Send every connected follower the entries, commit index or heartbeat that is due; first who waits longest."""
         now, connected = self._raft.now(), self._raft.connected
-        for node, progress in self._progress.items():
+        for node, progress in sorted(self._progress.items(), key=_news_sent):
             if node in connected:
                 self._send_due(node, progress, now)
 
@@ -123,9 +128,21 @@ class Leader:
 
     def _send(self, node: "Node", progress: Progress, entries: "list[LogEntry]", now: float) -> None:
         raft, previous = self._raft, progress.previous
-        commit = progress.commit_to_tell(raft.commit_index, now)
+        commit = self._commit_to_tell(progress, entries, now)
         progress.sent(previous + len(entries), sum(len(entry[0]) for entry in entries), commit, now)
         raft.send(node, self._append_message(previous, entries, commit))
+
+    def _commit_to_tell(self, progress: Progress, entries: "list[LogEntry]", now: float) -> int:
+        """News for which nobody waits goes to one follower at a time, or all would apply at once.
+
+        Where nodes share processors, the leader would wait for one when the next acknowledgements come.
+        """
+        commit = progress.commit_to_tell(self._raft.commit_index, now)
+        if entries and commit > progress.commit_sent and not progress.probing and not progress.is_awaiting(commit):
+            if self._told == progress.previous:
+                return progress.commit_sent
+            self._told = progress.previous
+        return commit
 
     def _append_message(self, previous: int, entries: "list[LogEntry]", commit: int) -> Message:
         """The same one again for the next follower that is told the same: the link then encodes it once.

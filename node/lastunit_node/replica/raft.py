@@ -8,6 +8,7 @@ time, when all it brought is the last acknowledgement of what is committed and a
 Anything that escapes a turn must end the process: a failed sync, a broken invariant, damage.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
@@ -148,6 +149,11 @@ class Raft(RaftHooks):
         return self._leader.match_indexes() if self.role == LEADER else []
 
     @property
+    def awaits_acknowledgements(self) -> bool:
+        """Whether this node leads, and some of its log is not committed yet."""
+        return self.role == LEADER and self.commit_index < self.journal.last_index
+
+    @property
     def leads(self) -> bool:
         """Whether this node leads and has applied its own no-op, so that it knows all that is committed."""
         return self.role == LEADER and self.last_applied >= self.no_op_index
@@ -227,6 +233,8 @@ class Raft(RaftHooks):
         while self.last_applied < self.commit_index and self.now() <= deadline:
             for entry in self._next_committed():
                 self._apply(*entry)
+                if self.role != LEADER:
+                    os.sched_yield()  # nobody waits for this; the leader may be on this processor
                 if self.now() > deadline:
                     break
         self._admission.learn()

@@ -33,10 +33,14 @@ class StateCommits:
         if self._wanted <= self._machine.applied_index:
             self._machine.commit()
 
-    def when_due(self, now: float) -> None:
-        """Once a turn, after results were handed out: they do not wait for it."""
+    def when_due(self, now: float, *, busy: bool = False) -> None:
+        """Once a turn, after results were handed out: they do not wait for it.
+
+        busy: this node waits for acknowledgements, which would wait for the COMMIT; it is put off, for so long again.
+        """
+        patience = timing.STATE_COMMIT_WHEN_BUSY if busy else timing.STATE_COMMIT
         committed, applied = self._machine.committed_index, self._machine.applied_index
-        if applied - committed >= MAX_ENTRIES or (applied > committed and now - self._begun >= timing.STATE_COMMIT):
+        if applied - committed >= MAX_ENTRIES or (applied > committed and now - self._begun >= patience):
             self._machine.commit()
             committed = applied
         if applied == committed:

@@ -8,6 +8,7 @@ COMMIT_NEWS_ALONE: Final = 0.02  # when no entries came that could carry them: a
 ELECTION_MIN: Final = 0.5
 ELECTION_MAX: Final = 1.0
 STATE_COMMIT: Final = 0.03  # so long results may be known whose rows no read sees yet; a read that waits ends it
+STATE_COMMIT_WHEN_BUSY: Final = 2 * STATE_COMMIT  # by a leader that waits for acknowledgements
 LOST_LEADER: Final = 0.05  # at most so long after the leader's connection closed, a follower asks who would vote for it
 PROMISE: Final = 0.2  # a node that would vote for one candidate lets no other one try for so long
 STEP_DOWN: Final = 2 * ELECTION_MAX  # a leader without answers from a majority for so long is none

@@ -25,6 +25,16 @@ def test_entries_of_a_short_while_share_one_commit(shop: Shop) -> None:
     assert shop.machine.committed_index == shop.machine.applied_index == before + 3
 
 
+def test_a_node_that_waits_for_acknowledgements_puts_it_off_but_not_for_good(shop: Shop) -> None:
+    commits, before = StateCommits(shop.machine), shop.machine.committed_index
+    commits.when_due(1.0, busy=True)
+    shop.barrier()
+    commits.when_due(1.0 + timing.STATE_COMMIT, busy=True)
+    assert shop.machine.committed_index == before
+    commits.when_due(1.0 + timing.STATE_COMMIT_WHEN_BUSY, busy=True)
+    assert shop.machine.committed_index == shop.machine.applied_index == before + 1
+
+
 def test_a_read_that_waits_has_its_index_committed_at_once(shop: Shop) -> None:
     commits, before = StateCommits(shop.machine), shop.machine.committed_index
     commits.want(before + 2)
