@@ -1,0 +1,58 @@
+"""For which calls an entry waits, in turns of the event loop."""
+
+import asyncio
+
+from lastunit_node.frontend.batcher import TURNS, TURNS_A_CALL, Batcher
+from lastunit_node.frontend.work import Answers
+
+from .batcher_calls import names_in, run
+from .fakes import FakeReplica, turns
+
+
+async def test_calls_that_come_turn_by_turn_share_an_entry_with_as_many_as_shared_the_last_one(
+    batcher: Batcher, replica: FakeReplica
+) -> None:
+    alone = [await run(batcher, name) for name in "ab"]
+    assert [answers.applied_index for answers in alone] == [1, 2]
+
+    await asyncio.gather(run(batcher, "c"), run(batcher, "d"), run(batcher, "e"))
+    for names in ("fgh", "ijk"):
+        late: list[asyncio.Task[Answers]] = []
+        for name in names:
+            await turns(TURNS_A_CALL)
+            late.append(run(batcher, name))
+        await turns()  # the last one is back, and nobody waits any more
+        assert all(call.done() for call in late)
+    entries = [names_in(replica, number) for number in range(2, len(replica.proposals))]
+    assert entries == [list("cde"), list("fgh"), list("ijk")]
+
+
+async def test_calls_that_came_during_a_proposal_wait_for_those_that_it_answered(
+    batcher: Batcher, replica: FakeReplica
+) -> None:
+    replica.hold()
+    first = run(batcher, "a")
+    await replica.proposed(1)
+    second = run(batcher, "b")
+    replica.let_go()
+    await first
+    await asyncio.gather(second, run(batcher, "c"))
+    assert [names_in(replica, 0), names_in(replica, 1)] == [["a"], ["b", "c"]]
+
+
+async def test_nobody_waits_for_calls_that_do_not_come(batcher: Batcher, replica: FakeReplica) -> None:
+    await asyncio.gather(*(run(batcher, name) for name in "abcdefghijkl"))
+    late = run(batcher, "m")
+    await turns(TURNS + 12 * TURNS_A_CALL + 4)
+    assert late.done()
+    assert names_in(replica, 1) == ["m"]
+
+
+async def test_calls_that_keep_coming_hold_no_entry_up(batcher: Batcher, replica: FakeReplica) -> None:
+    await asyncio.gather(*(run(batcher, name) for name in "abcdefghijkl"))
+    calls: list[asyncio.Task[Answers]] = []
+    between, longest = 2 * TURNS_A_CALL, TURNS + 12 * TURNS_A_CALL
+    for number in range(100):
+        calls.append(run(batcher, f"x{number}"))
+        await turns(between)
+        assert sum(not call.done() for call in calls) <= longest / between + 1
