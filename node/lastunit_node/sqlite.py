@@ -16,7 +16,7 @@ from typing import Any, Final
 import apsw
 
 BUSY_MS: Final = 5_000  # how long to wait for another connection of this node: a checkpoint, a reader that begins
-GIVE_WAY_STEPS: Final = 1_000  # of SQLite's virtual machine: forty rows inserted, some 60 us
+GIVE_WAY_STEPS: Final = 1_000  # of SQLite's virtual machine: what 25 orders cost a COMMIT, some 60 us
 FLAGS: Final = {
     "ro": apsw.SQLITE_OPEN_READONLY,
     "rw": apsw.SQLITE_OPEN_READWRITE,
