@@ -110,12 +110,12 @@ async def reservations_on(cluster: LocalCluster, node: str) -> dict[str, Reserva
 
 
 async def state_hashes(cluster: LocalCluster) -> list[StateHash]:
-    """The hashes of all nodes at one index that all of them have applied."""
+    """The hashes of all nodes at one index: all that was answered before this call is in them."""
     statuses = {}
     for node in cluster.nodes:
         async with only(cluster, node) as reader:
             statuses[node] = await reader.status(reader_endpoint(cluster, node))
-    index = max(status.applied_index for status in statuses.values())
+    index = max(status.commit_index for status in statuses.values())
     hashes = []
     for node in cluster.nodes:
         async with only(cluster, node) as reader:

@@ -2,8 +2,8 @@
 
 A malformed command, a timeout or a full queue spoils only its positions. A message over the limits (4,096 commands,
 1 MiB) ends the stream with INVALID_ARGUMENT once the messages before it are answered: an error for each of its
-positions could be a hundred times its size. At most MAX_MESSAGES are under way per stream; then it is read no further
-until a response has been taken, which is HTTP/2's backpressure.
+positions could be a hundred times its size. So do bytes that are no message. At most MAX_MESSAGES are under way per
+stream; then it is read no further until a response has been taken, which is HTTP/2's backpressure.
 
 A command whose timeout passed is not proposed (again), but its error travels in the message's response, which waits
 for the longest timeout; one that was applied in the meantime is answered after all.
@@ -37,7 +37,7 @@ class ExecuteStream:
         self._room = asyncio.Semaphore(MAX_MESSAGES)
 
     async def serve(self, requests: AsyncIterator[bytes]) -> None:
-        """Answer every message; then CallError for one over the limits, or because the node drains.
+        """Answer every message; then CallError for one that is refused as a whole, or because the node drains.
 
         The CallError is definite about all that came after the last answered message: it was not proposed.
         """
@@ -58,7 +58,7 @@ class ExecuteStream:
             closing.cancel()
 
     async def _read(self, requests: AsyncIterator[bytes], answers: asyncio.TaskGroup) -> CallError | None:
-        """Start a task per message while there is room; the error of a message over the limits."""
+        """Start a task per message while there is room; the error of a message that is refused as a whole."""
         await self._room.acquire()
         async for request in requests:
             try:

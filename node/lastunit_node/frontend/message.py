@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from google.protobuf.message import DecodeError
+
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.errors import CallError, invalid_argument
 from lastunit_node.frontend.orders import command_at
@@ -24,7 +26,7 @@ _ERROR: Final = tag(pb.ExecuteResult, "error")
 class ExecuteMessage:
     """The commands that are well formed, a deadline for each (loop time), and an error for each of the others.
 
-    data is an ExecuteRequest, and size its bytes. CallError for a request that is over the limits as a whole.
+    data is an ExecuteRequest, and size its bytes. CallError for what is none, or over the limits as a whole.
     """
 
     def __init__(self, data: bytes, now: float) -> None:
@@ -50,7 +52,10 @@ class ExecuteMessage:
             at = end
             self.commands.append(command)
             self.deadlines.append(now + timeout)
-        return pb.ExecuteRequest.FromString(data[:start] + data[at:])
+        try:
+            return pb.ExecuteRequest.FromString(data[:start] + data[at:])
+        except DecodeError:
+            raise invalid_argument("ExecuteRequest", "cannot be read: these bytes are no such message") from None
 
     def _take(self, message: pb.Command, now: float) -> None:
         try:

@@ -997,7 +997,7 @@ class ListStockResponse(message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     APPLIED_INDEX_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """Token of the next page; empty on the last."""
+    """Token of the next page; empty on the last. Only that ends the list: a page may be shorter than asked."""
     applied_index: builtins.int
     """Applied index the page belongs to."""
     @builtins.property
@@ -1113,7 +1113,9 @@ class ListReservationsResponse(message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     APPLIED_INDEX_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """Token of the next page; empty on the last."""
+    """Token of the next page; empty on the last. Only that ends the list: a page looks at some thousand reservations, and
+    may be shorter than asked, even empty, while others in the state asked for follow.
+    """
     applied_index: builtins.int
     """Applied index the page belongs to."""
     @builtins.property

@@ -11,6 +11,7 @@ from lastunit_node.frontend.catchup import StateFiles
 from lastunit_node.replica.interface import FailureReason, ProposalFailed, Role, Status, TransferFailed
 from lastunit_node.statemachine.codec import DecodedEntry, Malformed, decode_entry
 from lastunit_node.statemachine.commands import Command, FencingToken
+from lastunit_node.statemachine.queries import LAST_ID
 from lastunit_node.statemachine.results import (
     Applied,
     Outcome,
@@ -88,8 +89,13 @@ class FakeSnapshot:
     def reservation(self, reservation_id: str) -> Reservation | None:
         return self.reservations.get(reservation_id)
 
-    def list_reservations(self, after: str, limit: int, state: ReservationState | None) -> list[Reservation]:
-        found = [self.reservations[key] for key in sorted(self.reservations) if key > after]
+    def stretch_of_reservations(self, after: str, rows: int) -> str:
+        return next(iter([key for key in sorted(self.reservations) if key > after][rows - 1 : rows]), LAST_ID)
+
+    def list_reservations(
+        self, after: str, limit: int, state: ReservationState | None, upto: str = LAST_ID
+    ) -> list[Reservation]:
+        found = [self.reservations[key] for key in sorted(self.reservations) if after < key <= upto]
         return [reservation for reservation in found if state in (None, reservation.state)][:limit]
 
 

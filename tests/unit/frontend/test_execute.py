@@ -239,3 +239,19 @@ async def test_a_timeout_is_a_duration_with_fractions(stream: Stream, replica: F
     command.timeout.CopyFrom(Duration(nanos=30_000_000))
     await stream.write(message_of(1, command))
     assert seen((await stream.read()).results[0].error).reason == "NO_LEADER"
+
+
+@pytest.mark.parametrize("bad", [b"\x0a", b"\x08\x01\x12\x7f", b"\xff" * 100])
+async def test_bytes_that_are_no_message_end_the_stream_and_lose_none_before_them(
+    channel: grpc.aio.Channel, replica: FakeReplica, bad: bytes
+) -> None:
+    replica.hold()
+    call: Stream = channel.stream_stream("/lastunit.v1.InventoryService/Execute")()
+    await call.write(message_of(1, order("a")).SerializeToString())
+    await replica.proposed(1)
+    await call.write(bad)
+    replica.let_go()
+    assert pb.ExecuteResponse.FromString(await call.read()).sequence == 1
+    error = await error_of(call.read())
+    assert error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    assert error.fields == ["ExecuteRequest"]

@@ -190,3 +190,29 @@ async def test_reservations_are_listed_by_state(
         if not request.page_token:
             break
     assert found == names
+
+
+@pytest.mark.parametrize(
+    ("state", "pages"),
+    [
+        (pb.RESERVATION_STATE_UNSPECIFIED, [["r0", "r1"], ["r2", "r3"], ["r4", "r5"]]),
+        (pb.RESERVATION_STATE_CONFIRMED, [["r1"], ["r3"], ["r5"]]),
+        (pb.RESERVATION_STATE_EXPIRED, [[], [], []]),
+    ],
+)
+async def test_a_page_looks_at_so_many_reservations_and_no_more(
+    inventory: "InventoryServiceAsyncStub",
+    monkeypatch: pytest.MonkeyPatch,
+    state: "pb.ReservationState.ValueType",
+    pages: list[list[str]],
+) -> None:
+    monkeypatch.setattr(listings, "ROWS_LOOKED_AT", 2)
+    found: list[list[str]] = []
+    request = pb.ListReservationsRequest(page_size=3, state=state, options=STALE)
+    while len(found) < 9:
+        response = await inventory.ListReservations(request)
+        found.append([reservation.reservation_id for reservation in response.reservations])
+        request.page_token = response.next_page_token
+        if not request.page_token:
+            break
+    assert found == [*pages, []]

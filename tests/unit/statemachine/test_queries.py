@@ -9,7 +9,7 @@ from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import Configure, Entry, ReceiveStock
 from lastunit_node.statemachine.database import Identity, open_reader, open_state
 from lastunit_node.statemachine.machine import StateMachine
-from lastunit_node.statemachine.queries import Snapshot, read_snapshot
+from lastunit_node.statemachine.queries import LAST_ID, Snapshot, read_snapshot
 from lastunit_node.statemachine.results import ReservationState
 
 from .shop import FOREVER, Shop, lines
@@ -55,6 +55,18 @@ def test_reservations_are_listed_by_id_in_pages(mixed: Shop) -> None:
 @pytest.mark.parametrize("state", list(ReservationState))
 def test_reservations_are_listed_by_state(mixed: Shop, state: ReservationState) -> None:
     assert ids(mixed, state=state) == [state.name.lower()]
+
+
+def test_a_stretch_of_reservations_counts_every_row_and_bounds_a_list(mixed: Shop) -> None:
+    rows = ["confirmed", "expired", "held", "refused", "released"]  # the memory of a refusal is one too
+    for count, last in enumerate(rows, 1):
+        assert mixed.view.stretch_of_reservations("", count) == last
+    assert mixed.view.stretch_of_reservations("expired", 1) == "held"
+    assert mixed.view.stretch_of_reservations("", 6) == mixed.view.stretch_of_reservations("released", 1) == LAST_ID
+
+    listed = mixed.view.list_reservations("confirmed", 10, None, "refused")
+    assert [reservation.reservation_id for reservation in listed] == ["expired", "held"]
+    assert mixed.view.list_reservations("", 10, ReservationState.RELEASED, "refused") == []
 
 
 def test_a_due_hold_is_listed_as_expired_before_the_sweep_comes() -> None:
