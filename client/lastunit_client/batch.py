@@ -12,7 +12,7 @@ from grpc import StatusCode
 from lastunit.v1 import inventory_pb2
 from lastunit_client.failures import Failure, of_status
 from lastunit_client.limits import COMMAND_OVERHEAD_BYTES, MAX_COMMANDS, MAX_MESSAGE_BYTES, MAX_WAITING, PORTION
-from lastunit_client.wire import content_tag, execute_request
+from lastunit_client.wire import content, content_tag, execute_request, number_tag, varint
 
 _REPLY_SECONDS: Final = 0.1  # a node gives up this much earlier than we do, so that its own verdict reaches us
 
@@ -21,6 +21,9 @@ QUEUE_FULL: Final = Failure(
 )
 SILENT: Final = Failure(StatusCode.DEADLINE_EXCEEDED, "the node did not answer in time", definite=False)
 
+_TIMEOUT: Final = content_tag(inventory_pb2.Command.TIMEOUT_FIELD_NUMBER)
+_SECONDS: Final = number_tag(Duration.SECONDS_FIELD_NUMBER)
+_NANOS: Final = number_tag(Duration.NANOS_FIELD_NUMBER)
 _RESULT: Final = content_tag(inventory_pb2.ExecuteResult.RESULT_FIELD_NUMBER)
 
 Answer: TypeAlias = bytes | Failure
@@ -145,4 +148,4 @@ def _node_milliseconds(left: float) -> int:
 def _timeout(milliseconds: int) -> bytes:
     """The part of an encoded command that says so."""
     seconds, rest = divmod(milliseconds, 1_000)
-    return inventory_pb2.Command(timeout=Duration(seconds=seconds, nanos=rest * 1_000_000)).SerializeToString()
+    return content(_TIMEOUT, _SECONDS + varint(seconds) + _NANOS + varint(rest * 1_000_000))

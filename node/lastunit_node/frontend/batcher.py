@@ -17,7 +17,7 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Final
@@ -148,13 +148,15 @@ class Batcher:
         return batch
 
     async def _see_through(self, batch: Batch) -> None:
-        for pause in self._pauses():
+        pause = FIRST_PAUSE
+        while True:
             async with self._attempting:
                 batch.add(self._queue.take_reads())
                 batch.prune(asyncio.get_running_loop().time(), self._overdue)
                 if not batch.works or await self._attempt(batch):
                     return
-            await asyncio.sleep(pause)
+            await asyncio.sleep(self._rng.uniform(pause / 2, pause))
+            pause = min(pause * 2, LAST_PAUSE)
 
     async def _attempt(self, batch: Batch) -> bool:
         """Propose the batch once; whether all of it is answered."""
@@ -176,12 +178,6 @@ class Batcher:
         if applied.nonce != nonce or len(applied.answers) != len(commands):
             raise ProposalFailed(FailureReason.UNKNOWN)
         return applied
-
-    def _pauses(self) -> Iterator[float]:
-        pause = FIRST_PAUSE
-        while True:
-            yield self._rng.uniform(pause / 2, pause)
-            pause = min(pause * 2, LAST_PAUSE)
 
     def _expire(self, work: Work) -> None:
         work.give_up(self._overdue(work))
