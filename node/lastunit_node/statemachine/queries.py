@@ -2,14 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Protocol
 
 from lastunit_node import sqlite
 from lastunit_node.statemachine.reservations import present
 from lastunit_node.statemachine.results import Reservation, ReservationState, StateHash, StockLevel
-from lastunit_node.statemachine.tables import RESERVATIONS, STOCK, ReservationRow, StockRow, Watch, scan_digest, select
-
-LAST_ID: Final = chr(0x10FFFF)  # no id is greater
+from lastunit_node.statemachine.tables import (
+    LAST_KEY,
+    RESERVATIONS,
+    STOCK,
+    ReservationRow,
+    StockRow,
+    Watch,
+    scan_digest,
+    select,
+)
 
 
 class Snapshot(Protocol):
@@ -38,11 +45,11 @@ class Snapshot(Protocol):
         ...
 
     def stretch_of_reservations(self, after: str, rows: int) -> str:
-        """The id with which so many rows after `after` end, of reservations and refusals; LAST_ID if fewer follow."""
+        """The id with which so many rows after `after` end, of reservations and refusals; LAST_KEY if fewer follow."""
         ...
 
     def list_reservations(
-        self, after: str, limit: int, state: ReservationState | None, upto: str = LAST_ID
+        self, after: str, limit: int, state: ReservationState | None, upto: str = LAST_KEY
     ) -> list[Reservation]:
         """At most `limit` reservations, by id, of ids in (after, upto]; only those in `state` if one is given.
 
@@ -84,10 +91,10 @@ class SqliteSnapshot:
         """See Snapshot."""
         keys = "SELECT reservation_id FROM reservations WHERE reservation_id > ? ORDER BY reservation_id"
         found = self._connection.execute(f"{keys} LIMIT 1 OFFSET ?", (after, rows - 1)).fetchone()
-        return LAST_ID if found is None else str(found[0])
+        return LAST_KEY if found is None else str(found[0])
 
     def list_reservations(
-        self, after: str, limit: int, state: ReservationState | None, upto: str = LAST_ID
+        self, after: str, limit: int, state: ReservationState | None, upto: str = LAST_KEY
     ) -> list[Reservation]:
         """See Snapshot."""
         condition = "state != 0" if state is None else f"{_SEEN_STATE} = :state"

@@ -17,11 +17,10 @@ from typing import Any, Final, Generic
 from lastunit_node import sqlite
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
-from lastunit_node.statemachine.tables import RowT, Schema, select
+from lastunit_node.statemachine.tables import LAST_KEY, RowT, Schema, select
 
 KEPT_ROWS: Final = 4_096  # of one table, beside those that wait to be written back; more leave no room in a CPU's cache
 _UNKNOWN: Final[Any] = object()
-_LAST: Final = chr(0x10FFFF)  # no key is larger
 _HITS_TO_PAY: Final = 2  # keys in a gap that make up for looking for it
 _TOGETHER: Final = 16  # rows that one INSERT writes: a row takes a fifth less time than by itself
 
@@ -134,7 +133,7 @@ class Table(Generic[RowT]):
         below, above = sqlite.only_row(self._connection, self._neighbours, (name, name))
         if below == name:
             return False
-        self._gaps[name[:1]] = _Gap(below or "", above or _LAST)
+        self._gaps[name[:1]] = _Gap(below or "", above or LAST_KEY)
         return True
 
     def where(self, condition: str, *parameters: object) -> list[RowT]:

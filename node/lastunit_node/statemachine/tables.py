@@ -98,6 +98,8 @@ class HoldRow(NamedTuple):
     reservation_id: str
 
 
+LAST_KEY: Final[str] = chr(0x10FFFF)  # no id and no sku is greater
+
 Rows = Iterable[tuple[Any, ...]]
 Watch = Callable[[Rows], Rows]  # sees rows go by
 RowT = TypeVar("RowT", bound=tuple[Any, ...])

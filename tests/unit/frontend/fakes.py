@@ -11,7 +11,6 @@ from lastunit_node.frontend.catchup import StateFiles
 from lastunit_node.replica.interface import FailureReason, ProposalFailed, Role, Status, TransferFailed
 from lastunit_node.statemachine.codec import DecodedEntry, Malformed, decode_entry
 from lastunit_node.statemachine.commands import Command, FencingToken
-from lastunit_node.statemachine.queries import LAST_ID
 from lastunit_node.statemachine.results import (
     Applied,
     Outcome,
@@ -23,6 +22,7 @@ from lastunit_node.statemachine.results import (
     StateHash,
     StockLevel,
 )
+from lastunit_node.statemachine.tables import LAST_KEY
 
 PARAMETERS = Parameters(tick_ms=100, hold_ticks=100, hold_cap_ticks=600, retention_ticks=1000, sweep_size=50)
 STATUS = Status(
@@ -90,10 +90,10 @@ class FakeSnapshot:
         return self.reservations.get(reservation_id)
 
     def stretch_of_reservations(self, after: str, rows: int) -> str:
-        return next(iter([key for key in sorted(self.reservations) if key > after][rows - 1 : rows]), LAST_ID)
+        return next(iter([key for key in sorted(self.reservations) if key > after][rows - 1 : rows]), LAST_KEY)
 
     def list_reservations(
-        self, after: str, limit: int, state: ReservationState | None, upto: str = LAST_ID
+        self, after: str, limit: int, state: ReservationState | None, upto: str = LAST_KEY
     ) -> list[Reservation]:
         found = [self.reservations[key] for key in sorted(self.reservations) if after < key <= upto]
         return [reservation for reservation in found if state in (None, reservation.state)][:limit]

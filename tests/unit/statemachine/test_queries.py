@@ -9,8 +9,9 @@ from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import Configure, Entry, ReceiveStock
 from lastunit_node.statemachine.database import Identity, open_reader, open_state
 from lastunit_node.statemachine.machine import StateMachine
-from lastunit_node.statemachine.queries import LAST_ID, Snapshot, read_snapshot
+from lastunit_node.statemachine.queries import Snapshot, read_snapshot
 from lastunit_node.statemachine.results import ReservationState
+from lastunit_node.statemachine.tables import LAST_KEY
 
 from .shop import FOREVER, Shop, lines
 
@@ -62,7 +63,7 @@ def test_a_stretch_of_reservations_counts_every_row_and_bounds_a_list(mixed: Sho
     for count, last in enumerate(rows, 1):
         assert mixed.view.stretch_of_reservations("", count) == last
     assert mixed.view.stretch_of_reservations("expired", 1) == "held"
-    assert mixed.view.stretch_of_reservations("", 6) == mixed.view.stretch_of_reservations("released", 1) == LAST_ID
+    assert mixed.view.stretch_of_reservations("", 6) == mixed.view.stretch_of_reservations("released", 1) == LAST_KEY
 
     listed = mixed.view.list_reservations("confirmed", 10, None, "refused")
     assert [reservation.reservation_id for reservation in listed] == ["expired", "held"]
