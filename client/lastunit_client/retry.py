@@ -14,6 +14,8 @@ _FIRST_WAIT: Final = 0.025  # seconds; doubles with every attempt
 _LONGEST_WAIT: Final = 1.0  # seconds
 _SHORTEST_SPLIT: Final = 0.5  # seconds; with less time left, one attempt gets all of it
 
+_ASK_AGAIN: Final = "call again with the same id to find out"
+
 
 def attempt_end(now: float, deadline: float, attempt_timeout: float) -> float:
     """When to give up on an attempt that starts now, of a call that ends at the deadline."""
@@ -49,11 +51,15 @@ class Attempts:
     def error(self, failure: Failure, endpoint: str, request_id: str | None) -> LastUnitError:
         """What the caller gets when the call ends with this failure."""
         tries = "" if self._failed == 1 else f" (attempt {self._failed})"
-        message = f"{failure.code.name} from {endpoint}{tries}: {failure.message}{self._earlier(failure)}"
+        message = f"{failure.code.name} from {endpoint}{tries}: {failure.message}"
+        if request_id is not None:
+            message += self._consequence(failure)
         return to_error(failure, message, definite=self.definite, request_id=request_id)
 
-    def _earlier(self, failure: Failure) -> str:
-        """What the last attempt's message cannot know."""
-        if self.definite or not failure.definite:
+    def _consequence(self, failure: Failure) -> str:
+        """What became of the command, where the message does not say it: a node's own does, for its attempt."""
+        if not self.definite and failure.definite:
+            return f"; but an earlier attempt may have been applied: {_ASK_AGAIN}"
+        if failure.reason:
             return ""
-        return "; but an earlier attempt may have been applied: call again with the same id to find out"
+        return "; nothing was applied" if self.definite else f"; the command may have been applied: {_ASK_AGAIN}"

@@ -71,6 +71,23 @@ def test_the_error_is_definite_only_if_every_attempt_was() -> None:
     assert isinstance(call.error(SILENT, "n1", "id"), DeadlineError)
 
 
+def consequence(definite: bool, reason: str = "", request_id: str | None = "id") -> str:
+    """What the error of a call with one attempt says after the attempt's own words."""
+    call, failure = attempts(), Failure(StatusCode.UNAVAILABLE, "ended", definite, reason)
+    call.wait_after(failure, 0.0)
+    return str(call.error(failure, "n1", request_id)).removeprefix("UNAVAILABLE from n1: ended")
+
+
+def test_the_error_of_a_command_says_whether_it_may_have_been_applied_unless_the_node_does() -> None:
+    assert consequence(definite=False).startswith("; the command may have been applied: call again with the same id")
+    assert consequence(definite=True) == "; nothing was applied"
+    assert not consequence(definite=False, reason="DEADLINE")
+
+
+def test_the_error_of_a_query_speaks_of_no_command() -> None:
+    assert not consequence(definite=False, request_id=None)
+
+
 # NodePool.
 
 
