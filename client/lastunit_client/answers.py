@@ -31,6 +31,8 @@ from lastunit_client.models import (
 from lastunit_client.plain import plain_outcome, plain_token
 
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
+_new: Final = object.__new__  # looked up once
+_set: Final = object.__setattr__
 _OUT_OF_STOCK: Final = Outcome.OUT_OF_STOCK
 _RESERVED: Final = Outcome.RESERVED
 _STATES: Final = {state.value: state for state in ReservationState}
@@ -47,17 +49,17 @@ def command_result(request_id: str, encoded: bytes) -> CommandResult:
     if not is_plain:
         number, has_reservation = _outcome(request_id, encoded)
     outcome = _OUTCOMES.get(number) or _unknown(Outcome, number, request_id)
-    result: CommandResult = object.__new__(CommandResult)
-    object.__setattr__(result, "request_id", request_id)
-    object.__setattr__(result, "outcome", outcome)
+    result: CommandResult = _new(CommandResult)
+    _set(result, "request_id", request_id)
+    _set(result, "outcome", outcome)
     if outcome is _RESERVED and is_plain:  # its token is what most look at, and little beside reading it all
         token = plain_token(encoded)
         if token is not None:
-            object.__setattr__(result, "token", FencingToken(*token))
+            _set(result, "token", FencingToken(*token))
     if has_reservation:  # whose state may be unknown as well, and that is to be said now
         _fill(encoded, result)
     else:
-        object.__setattr__(result, "_fill", partial(_fill, encoded))  # not the message, which takes a kilobyte more
+        _set(result, "_fill", partial(_fill, encoded))  # not the message, which takes a kilobyte more
     return result
 
 
@@ -75,17 +77,15 @@ def _fill(encoded: bytes, result: CommandResult) -> None:
     message = inventory_pb2.ExecuteResult.FromString(encoded).result
     applied_index = message.applied_index
     shortages = message.shortages[:] if result.outcome is _OUT_OF_STOCK else ()  # no other has any
-    object.__setattr__(result, "replayed", message.replayed)
-    object.__setattr__(result, "result_index", message.result_index)
-    object.__setattr__(result, "applied_index", applied_index)
-    object.__setattr__(result, "token", _token(message.token) if message.HasField("token") else None)
-    object.__setattr__(result, "expires_at_tick", message.expires_at_tick)
-    object.__setattr__(result, "units", _units(message.units))
-    object.__setattr__(
-        result, "shortages", tuple([Shortage(short.sku, short.requested, short.available) for short in shortages])
-    )
+    _set(result, "replayed", message.replayed)
+    _set(result, "result_index", message.result_index)
+    _set(result, "applied_index", applied_index)
+    _set(result, "token", _token(message.token) if message.HasField("token") else None)
+    _set(result, "expires_at_tick", message.expires_at_tick)
+    _set(result, "units", _units(message.units))
+    _set(result, "shortages", tuple([Shortage(short.sku, short.requested, short.available) for short in shortages]))
     present = message.HasField("reservation")
-    object.__setattr__(result, "reservation", reservation(message.reservation, applied_index) if present else None)
+    _set(result, "reservation", reservation(message.reservation, applied_index) if present else None)
 
 
 def reservation(message: inventory_pb2.Reservation, applied_index: int) -> Reservation:

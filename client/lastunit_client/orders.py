@@ -3,7 +3,7 @@
 Says what is not even encodable; the nodes judge the rest. Ids and numbers are what a caller gave: hence Any.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from operator import index
 from typing import Any, Final
 
@@ -75,17 +75,33 @@ def receive_stock(receipt_id: Any, lines: Lines) -> bytes:
 
 def _lines(tag: bytes, lines: Lines) -> bytes:
     """Lines, as callers write them, of a request that has them under this tag."""
-    entries: Iterable[Any] = lines.items() if isinstance(lines, (dict, Mapping)) else lines
+    if isinstance(lines, (dict, Mapping)):
+        return b"".join([_line(tag, at, sku, quantity) for at, (sku, quantity) in enumerate(lines.items())])
     encoded: list[bytes] = []
-    for entry in entries:
+    for at, entry in enumerate(lines):
         try:
             sku, quantity = (entry.sku, entry.quantity) if isinstance(entry, Line) else entry
-            number = _LINE_QUANTITY + varint(_in(_INT64, index(quantity)))
-            encoded.append(content(tag, content(_LINE_SKU, sku.encode()) + number))
-        except (AttributeError, TypeError, ValueError):
-            message = f"expected sku and quantity, got {entry!r}"
-            raise InvalidRequestError(f"lines[{len(encoded)}]", message) from None
+        except (TypeError, ValueError):
+            raise _no_line(at, entry) from None
+        encoded.append(_line(tag, at, sku, quantity))
     return b"".join(encoded)
+
+
+def _line(tag: bytes, at: int, sku: Any, quantity: Any) -> bytes:
+    """The line in this place, from 0."""
+    try:
+        number = quantity if type(quantity) is int else index(quantity)
+        return content(tag, content(_LINE_SKU, sku.encode()) + _LINE_QUANTITY + _int64(number))
+    except (AttributeError, TypeError, ValueError):
+        raise _no_line(at, (sku, quantity)) from None
+
+
+def _no_line(at: int, entry: Any) -> InvalidRequestError:
+    return InvalidRequestError(f"lines[{at}]", f"expected sku and quantity, got {entry!r}")
+
+
+def _int64(value: int) -> bytes:
+    return varint(value if 0 <= value < 128 else _in(_INT64, value))
 
 
 def _token(token: FencingToken) -> bytes:
