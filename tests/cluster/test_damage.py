@@ -16,6 +16,7 @@ from support.real_cluster import SMALL_MARGINS, client, eventually, leader_of, o
 
 from lastunit_node.cli import main, processes
 from lastunit_node.cli.local_cluster import LocalCluster
+from lastunit_node.replica.journal import PAGE_BYTES
 from lastunit_node.server import FATAL_EXIT
 from lastunit_node.wal.layout import FRAME_HEADER_BYTES, HEADER_BYTES
 from lastunit_node.wal.scan import wal_of
@@ -23,7 +24,7 @@ from lastunit_node.wal.scan import wal_of
 MakeCluster = Callable[..., LocalCluster]
 Damage = Callable[[Path], str]
 
-FRAME = FRAME_HEADER_BYTES + 4096
+FRAME = FRAME_HEADER_BYTES + PAGE_BYTES
 
 
 def lastunit_node(cluster: LocalCluster, command: str, node: str, *options: str) -> "subprocess.CompletedProcess[str]":

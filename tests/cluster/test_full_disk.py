@@ -24,7 +24,7 @@ from lastunit_node.config import load_cluster
 
 MakeCluster = Callable[..., LocalCluster]
 
-DISK_BYTES = 8 << 20
+DISK_BYTES = 16 << 20
 ROOM_BYTES = 100 << 10  # what is left once the disk is filled
 MOST_ORDERS = 2_000
 

@@ -162,5 +162,6 @@ def recorded(recorder: Recorder, *, checkpoint_pages: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sqlite, "connect", connect)
         patch.setattr(journal, "grow_wal", grow_wal)
+        patch.setattr(journal, "CHECKPOINT_PAGES", checkpoint_pages)
         yield
     vfs.unregister()

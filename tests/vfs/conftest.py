@@ -13,7 +13,7 @@ from lastunit_node.wal import grow
 def _short_wal() -> Iterator[None]:
     """Grown at the start like the real one, and shorter than it becomes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grow, "GROWN_BYTES", 20_000)
+        patch.setattr(grow, "GROWN_BYTES", 70_000)
         yield
 
 

@@ -1,7 +1,7 @@
 """Makes a -wal as long as it will become before it is needed: a sync that makes a file longer takes half as long again.
 
-SQLite writes a -wal from its start over and over, and makes it longer only on the first way through: the first thousand
-orders of a fresh start would all pay for that (a sync of three nodes on one disk: 430-500 us instead of 290, measured).
+SQLite writes a -wal from its start over and over, and makes it longer only on the first way through: the first orders
+of a fresh start would all pay for that (a sync of three nodes on one disk: 430-500 us instead of 290, measured).
 What follows the log in the file means nothing to SQLite: usually it is what an earlier log left; here it is zeros.
 """
 
@@ -12,7 +12,8 @@ from typing import Final
 
 from lastunit_node.wal.scan import wal_of
 
-GROWN_BYTES: Final = 5 << 20  # SQLite starts over when it has 1,000 pages of 4 KiB; one transaction more has room
+CHECKPOINT_PAGES: Final[int] = 400  # of 16 KiB: then SQLite starts over
+GROWN_BYTES: Final = 8 << 20  # one transaction more has room
 
 
 def grow_wal(database: Path) -> None:
