@@ -16,8 +16,8 @@ from support.real_cluster import SMALL_MARGINS, client, eventually, leader_of, o
 
 from lastunit_node.cli import main, processes
 from lastunit_node.cli.local_cluster import LocalCluster
-from lastunit_node.replica.journal import PAGE_BYTES
 from lastunit_node.server import FATAL_EXIT
+from lastunit_node.wal.grow import PAGE_BYTES
 from lastunit_node.wal.layout import FRAME_HEADER_BYTES, HEADER_BYTES
 from lastunit_node.wal.scan import wal_of
 

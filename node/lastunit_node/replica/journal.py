@@ -20,11 +20,10 @@ from typing import Final
 from lastunit_node import sqlite
 from lastunit_node.replica.entry_cache import EntryCache, LogEntry
 from lastunit_node.replica.owner import INSERT_OWNER, OWNER_TABLE, SELECT_OWNER, UPDATE_OWNER, Owner
-from lastunit_node.wal.grow import CHECKPOINT_PAGES, grow_wal
+from lastunit_node.wal.grow import CHECKPOINT_PAGES, PAGE_BYTES, grow_wal
 from lastunit_node.wal.scan import CHECKPOINT, scan_wal
 
 FORMAT_VERSION: Final = 1
-PAGE_BYTES: Final[int] = 16 << 10  # has room for five entries of 64 orders: a sync writes one page or two, not three
 SENTINEL_BYTES: Final = b""
 _INSERT: Final = "INSERT INTO entry VALUES (?, ?, ?, ?)"
 
@@ -74,9 +73,7 @@ def create_journal(
     if path.exists():
         raise FileExistsError(path)
     connection = sqlite.connect(path)
-    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}; PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL")
     connection.execute(f"BEGIN IMMEDIATE; {_SCHEMA}")
     owner = Owner(cluster_id, node, instance or secrets.token_hex(8), int(founding))
     connection.execute(INSERT_OWNER, owner.row())

@@ -12,7 +12,8 @@ from typing import Final
 
 from lastunit_node.wal.scan import wal_of
 
-CHECKPOINT_PAGES: Final[int] = 400  # of 16 KiB: then SQLite starts over
+PAGE_BYTES: Final[int] = 16 << 10  # has room for five entries of 64 orders: a sync writes one page or two, not three
+CHECKPOINT_PAGES: Final[int] = 400  # when a -wal has so many, SQLite starts over
 GROWN_BYTES: Final = 8 << 20  # one transaction more has room
 
 
