@@ -38,7 +38,7 @@ def _outcome(data: bytes) -> int:
     outcome, at, has_token = data[3], 4, False
     while at < end:
         tag = data[at]
-        if tag in (_RESULT_INDEX, _APPLIED_INDEX, _EXPIRES):
+        if tag in (_RESULT_INDEX, _APPLIED_INDEX, _EXPIRES):  # compiled, a set would be made for each field
             at = _after_number(data, at + 1)
         elif tag == _TOKEN and not has_token:
             at, has_token = _after_numbers(data, at + 1, _MOST_NUMBERS), True

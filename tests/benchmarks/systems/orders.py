@@ -12,7 +12,6 @@ from lastunit_client import AsyncInventoryClient, Outcome
 
 LIMIT_S = 20.0
 PLACED = inventory_pb2.OUTCOME_ORDER_PLACED
-ORDER_PLACED = Outcome.ORDER_PLACED  # looked up once: in Python 3.11 a member of an enum is read by a call
 
 Call = grpc.aio.StreamStreamCall[inventory_pb2.ExecuteRequest, inventory_pb2.ExecuteResponse]
 
@@ -26,7 +25,7 @@ def by_client(client: AsyncInventoryClient, lines: Callable[[], Mapping[str, int
     """One order a request; the library makes the id, and gathers what callers ask at once into messages."""
 
     async def place(caller: int) -> int:
-        return (await client.place_order(lines())).outcome is ORDER_PLACED
+        return (await client.place_order(lines())).outcome is Outcome.ORDER_PLACED
 
     return place
 
