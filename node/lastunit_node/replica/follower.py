@@ -5,6 +5,7 @@ conflict at or below the commit index stops the node, success names what *this* 
 is committed. Answers leave after one sync for all messages of a turn.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from lastunit_node.replica.messages import Message
@@ -65,6 +66,7 @@ class Follower:
         for node, answer in answers:
             if answer["term"] == self._raft.term:
                 self._raft.send(node, answer)
+        os.sched_yield()  # to the leader that they woke, if it is on this processor; what comes next can wait
 
     def _follow(self, node: "Node", term: int) -> None:
         raft = self._raft

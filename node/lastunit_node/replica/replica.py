@@ -7,6 +7,7 @@ thread goes to on_fatal, which is expected to end the process: a replica that fa
 
 import asyncio
 import bisect
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -90,6 +91,7 @@ class ThreadedReplica:
         applied_index = self._core.readable_index
         if self._outbox or applied_index >= self._wanted_index:
             self._loop.call_soon_threadsafe(self._hand_over, applied_index)
+            os.sched_yield()  # to the loop that was woken just now, which may be on this processor; the poll can wait
 
     # The event loop.
 
