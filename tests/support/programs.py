@@ -19,7 +19,7 @@ class ProgramError(Exception):
 class Program:
     """One process, running from now on; what it writes goes to `log`, after what is there.
 
-    It has a session of its own: Ctrl-C in a terminal reaches only who started it, who then ends it.
+    It has a process group of its own, as a node has: Ctrl-C reaches only who started it, who then ends it.
     """
 
     def __init__(self, command: Sequence[str], log: Path, ending: signal.Signals = signal.SIGKILL) -> None:
@@ -27,7 +27,7 @@ class Program:
         self._ending = ending
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, process_group=0
             )
 
     def end(self) -> None:

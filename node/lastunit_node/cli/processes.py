@@ -111,7 +111,11 @@ class NodeProcess:
             return ProcessState.DOWN
 
     def start(self, environment: Mapping[str, str] | None = None) -> int:
-        """Start it in a session of its own and return its PID. ProcessError when it runs already."""
+        """Start it and return its PID. ProcessError when it runs already.
+
+        It is in a process group of its own, so that Ctrl-C and the end of a terminal reach only who started it. Not in
+        a session: Linux shares processors out between sessions first, and the nodes of one cluster would take turns.
+        """
         pid = self.pid
         if pid is not None:
             raise ProcessError(f"{self.name} is running already (PID {pid})")
@@ -123,7 +127,7 @@ class NodeProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                start_new_session=True,
+                process_group=0,
             )
         _children[child.pid] = child
         self._write_pid_file(child.pid)

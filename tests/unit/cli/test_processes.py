@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,13 @@ import pytest
 from lastunit_node.cli.processes import NodeProcess, ProcessError, ProcessState, started_since_boot, wait_until
 
 WAIT_FOR_EVER = "import signal; print('here', flush=True); signal.pause()"
+ANSWER_SIGUSR1 = """
+import signal
+signal.signal(signal.SIGUSR1, lambda *_: print("alive", flush=True))
+print("here", flush=True)
+while True:
+    signal.pause()
+"""
 
 
 def make(folder: Path, program: str = WAIT_FOR_EVER) -> NodeProcess:
@@ -73,9 +81,25 @@ def test_a_paused_process_hears_terminate(process: NodeProcess) -> None:
     assert process.wait_gone(10)
 
 
-def test_it_outlives_the_terminal(process: NodeProcess) -> None:
+def test_it_outlives_the_terminal_it_was_started_from(tmp_path: Path) -> None:
+    process = make(tmp_path, ANSWER_SIGUSR1)
+    shell, terminal = pty.fork()
+    if shell == 0:  # leads a session with that terminal, as a shell does
+        process.start()
+        signal.pause()
+    try:
+        assert wait_until(lambda: "here" in process.log_tail() and process.pid is not None, 10)
+        os.close(terminal)
+        assert os.waitpid(shell, 0)[1] == signal.SIGHUP
+        process.send(signal.SIGUSR1)  # a hang-up that waits would be delivered before it
+        assert wait_until(lambda: "alive" in process.log_tail(), 10)
+    finally:
+        process.send(signal.SIGKILL)
+
+
+def test_ctrl_c_reaches_only_who_started_it(process: NodeProcess) -> None:
     pid = process.start()
-    assert os.getsid(pid) == pid != os.getsid(0)
+    assert os.getpgid(pid) == pid != os.getpgrp()
 
 
 def test_the_log_tail_is_of_the_last_start(process: NodeProcess) -> None:
