@@ -85,8 +85,11 @@ def test_it_outlives_the_terminal_it_was_started_from(tmp_path: Path) -> None:
     process = make(tmp_path, ANSWER_SIGUSR1)
     shell, terminal = pty.fork()
     if shell == 0:  # leads a session with that terminal, as a shell does
-        process.start()
-        signal.pause()
+        try:
+            process.start()
+            signal.pause()
+        finally:
+            os._exit(1)
     try:
         assert wait_until(lambda: "here" in process.log_tail() and process.pid is not None, 10)
         os.close(terminal)
@@ -94,7 +97,8 @@ def test_it_outlives_the_terminal_it_was_started_from(tmp_path: Path) -> None:
         process.send(signal.SIGUSR1)  # a hang-up that waits would be delivered before it
         assert wait_until(lambda: "alive" in process.log_tail(), 10)
     finally:
-        process.send(signal.SIGKILL)
+        if process.state is not ProcessState.DOWN:
+            process.kill()
 
 
 def test_ctrl_c_reaches_only_who_started_it(process: NodeProcess) -> None:
