@@ -181,6 +181,17 @@ def reservation(name: str) -> ReservationRow:
     return ReservationRow(name, 2, None, None, None, 0, 0, "[]", None, None)
 
 
+def test_new_rows_are_written_in_the_order_of_their_keys(connection: sqlite.Connection) -> None:
+    reservations = Table(connection, RESERVATIONS, None)
+    names = ["c", *(f"b-{number}" for number in range(30)), "a"]
+    for name in names:
+        reservations.insert(reservation(name))
+    reservations.write_back()
+
+    written = connection.execute("SELECT reservation_id FROM reservations ORDER BY rowid").fetchall()
+    assert [name for (name,) in written] == sorted(names)
+
+
 @pytest.mark.interpreted
 @pytest.mark.parametrize("kept", [0, 100], ids=["memory forgets", "memory keeps"])
 def test_what_came_into_a_gap_is_found_in_it(
