@@ -220,4 +220,4 @@ class ShopHistory(RuleBasedStateMachine):
 
 
 TestShopHistory = ShopHistory.TestCase
-TestShopHistory.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestShopHistory.settings = settings(max_examples=60, stateful_step_count=40)

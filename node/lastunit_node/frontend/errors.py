@@ -129,7 +129,8 @@ def transfer_overdue() -> CallError:
 
 def internal(message: str, *, definite: bool) -> CallError:
     """A bug in lastunit; the node's log has more."""
-    return CallError(grpc.StatusCode.INTERNAL, "INTERNAL", f"{message}: a bug in lastunit", definite)
+    message = f"{message}: a bug in lastunit; {_consequence(definite)}"
+    return CallError(grpc.StatusCode.INTERNAL, "INTERNAL", message, definite)
 
 
 def _consequence(definite: bool) -> str:

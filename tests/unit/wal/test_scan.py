@@ -89,7 +89,7 @@ def test_every_flipped_byte_is_found(path: Path, log: bytes) -> None:
         assert scan.damage or scan.used == commits(log)[-2], position
 
 
-@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 10**9), mask=st.integers(1, 255), swap=st.booleans())
 def test_however_it_was_flipped(path: Path, log: bytes, at: int, mask: int, swap: bool) -> None:
     data = in_the_other_byte_order(log) if swap else log
@@ -160,7 +160,7 @@ def test_unsynced_commits_may_be_torn_in_the_middle(path: Path, log: bytes) -> N
     assert scanned(path, flipped(log, 20), "NORMAL").damage, "the header is synced before any frame"
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.binary(min_size=1, max_size=40)), min_size=1, max_size=4))
 def test_sqlite_finds_what_the_scan_says(path: Path, log: bytes, changes: list[tuple[int, bytes]]) -> None:
     data = bytearray(log)
