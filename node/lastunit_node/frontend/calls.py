@@ -20,12 +20,14 @@ log = logging.getLogger(__name__)
 class Answering:
     """Around a call's body; gives its deadline in loop time. A CallError ends the call with its status.
 
-    Without a gate the call is served while draining, too. (A class, since mypyc has no asynchronous generators.)
+    Without a gate the call is served while draining, too. `changes`: what it asks for may be done although it failed.
+    (A class, since mypyc has no asynchronous generators.)
     """
 
-    def __init__(self, context: Context, gate: Gate | None = None) -> None:
+    def __init__(self, context: Context, gate: Gate | None = None, *, changes: bool = False) -> None:
         self._context = context
         self._gate = gate
+        self._changes = changes
 
     async def __aenter__(self) -> float:
         """Let the call in."""
@@ -46,7 +48,9 @@ class Answering:
             await abort(self._context, error)
         if isinstance(error, Exception):
             log.error("a call failed", exc_info=error)
-            await abort(self._context, internal("the call failed, and this node's log says how", definite=False))
+            await abort(
+                self._context, internal("the call failed, and this node's log says how", definite=not self._changes)
+            )
 
 
 def deadline_of(context: Any) -> float:  # whose stub knows no call without a deadline

@@ -60,7 +60,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServiceServicer):
         self, request: pb.TransferLeadershipRequest, context: Context
     ) -> pb.TransferLeadershipResponse:
         """Hand leadership over; only on the leader."""
-        async with Answering(context) as deadline:
+        async with Answering(context, changes=True) as deadline:
             if request.node and request.node not in self._info.nodes:
                 raise invalid_argument("node", f"must be one of {', '.join(self._info.nodes)}, or empty")
             return pb.TransferLeadershipResponse(leader=await self._transfer_until(deadline, request.node or None))

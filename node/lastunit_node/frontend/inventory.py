@@ -100,12 +100,12 @@ class InventoryService(inventory_pb2_grpc.InventoryServiceServicer):
 
     async def Execute(self, request_iterator: AsyncIterator[bytes], context: Context) -> None:  # type: ignore[override]
         """Many commands per message, many messages under way. Requests come as bytes (UNPARSED)."""
-        async with Answering(context, self._gate):
+        async with Answering(context, self._gate, changes=True):
             await ExecuteStream(self._batcher, self._gate.closed, context.write).serve(request_iterator)
 
     async def _command(self, reader: RequestReader, request: bytes, context: Context) -> bytes:
         """Get one command applied; its response."""
-        async with Answering(context, self._gate) as deadline:
+        async with Answering(context, self._gate, changes=True) as deadline:
             command = reader.read(request)
             applied_index, (answer,) = await self._batcher.run([command], [deadline], len(request))
             if isinstance(answer, CallError):

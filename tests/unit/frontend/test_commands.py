@@ -1,6 +1,6 @@
 """Every command over a real channel: what the replica gets, what the caller gets, and which field is at fault."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import pytest
@@ -187,6 +187,16 @@ async def test_internal_outcomes_never_leave_as_answers(
     replica.answer = lambda command, index, place: Result(outcome, index)
     error = await error_of(inventory.PlaceOrder(VALID["PlaceOrder"][0]))
     assert (error.code, error.reason, error.definite) == (code.value[0], reason, "true")
+
+
+async def test_a_command_that_fails_for_a_bug_may_have_been_applied(
+    inventory: "InventoryServiceAsyncStub", replica: FakeReplica, caplog: pytest.LogCaptureFixture
+) -> None:
+    replica.answer = lambda command, index, place: cast("Result", object())
+    error = await error_of(inventory.PlaceOrder(VALID["PlaceOrder"][0]))
+    assert (error.reason, error.definite) == ("INTERNAL", "false")
+    assert "may have been applied" in error.message
+    assert "Traceback" in caplog.text
 
 
 @pytest.mark.parametrize("outcome", sorted(PUBLIC))

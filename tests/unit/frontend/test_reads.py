@@ -123,7 +123,7 @@ async def test_what_nobody_thought_of_is_internal_and_logged(
 ) -> None:
     monkeypatch.setattr(replica, "snapshot", lambda: 1 / 0)
     error = await error_of(inventory.GetStock(pb.GetStockRequest(sku="a")))
-    assert (error.code, error.reason, error.definite) == (grpc.StatusCode.INTERNAL.value[0], "INTERNAL", "false")
+    assert (error.code, error.reason, error.definite) == (grpc.StatusCode.INTERNAL.value[0], "INTERNAL", "true")
     assert "ZeroDivisionError" in caplog.text
 
 
