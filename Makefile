@@ -47,7 +47,7 @@ bench-growth: compiled ## what a large state costs: throughput, memory, restarts
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.growth $(ARGS)
 
 .PHONY: bench-costs
-bench-costs: compiled ## where the time of an order goes: microseconds per stage, on the leader and on a follower
+bench-costs: compiled ## where the time of an order goes: microseconds per stage, on the leader and on a follower (ARGS=--pieces)
 	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/costs.py $(ARGS)
 
 SEEDS ?= 100

@@ -3,7 +3,8 @@
 The code that nodes run, called in one thread of one process, stage by stage, for messages of one order and of many.
 CPU is the thread's own time; what a COMMIT takes beyond it is waiting for the disk, and has a line of its own. Medians,
 so that what else the machine does meanwhile hardly shows. Not in it: gRPC, sockets, polling, and threads that wait
-for each other. A small state and one hot sku; benchmarks/growth has the large state.
+for each other. A small state and one hot sku; benchmarks/growth has the large state. With --pieces every other unit of
+the sku is missing, so that each order takes a range of its own: so is what many expired holds and returns leave.
 """
 
 import argparse
@@ -30,11 +31,11 @@ from lastunit_node.replica.journal import SqliteJournal, create_journal
 from lastunit_node.replica.messages import check_message
 from lastunit_node.statemachine.canonical import encode_answers
 from lastunit_node.statemachine.codec import decode_entry, encode_entry
-from lastunit_node.statemachine.commands import Command, Configure, Entry, ReceiveStock
+from lastunit_node.statemachine.commands import AdjustStock, Command, Configure, Entry, ReceiveStock, UnitRange
 from lastunit_node.statemachine.commands import Line as OrderLine
 from lastunit_node.statemachine.database import Identity, open_state
 from lastunit_node.statemachine.hashing import chain_hash
-from lastunit_node.statemachine.limits import MAX_TICK
+from lastunit_node.statemachine.limits import MAX_RANGES, MAX_TICK
 from lastunit_node.statemachine.machine import StateMachine
 from lastunit_node.statemachine.results import Applied
 
@@ -47,6 +48,7 @@ SHARED_COMMIT: Final = 10  # entries in one COMMIT of the state: what comes in 1
 FOLLOWERS: Final = 2
 ORDERS: Final = {1: 2_000, 100: 300}  # batches that are measured, by orders in a batch
 WARM_UP: Final = 100  # batches before that: the files have grown by then
+PIECES: Final = 50_000  # more than all the orders
 CONFIGURE: Final = Configure(100, 6_000, 36_000, 864_000, 100)
 OWNER: Final = Identity("costs", "n1")
 
@@ -143,7 +145,7 @@ class Meter:
 class Node:
     """Journal and state of one node, without its threads and sockets."""
 
-    def __init__(self, folder: Path, stack: ExitStack, meter: Meter) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, meter: Meter, *, pieces: bool) -> None:
         create_journal(folder / "journal.db", *OWNER)
         self._journal = stack.enter_context(closing(SqliteJournal(folder / "journal.db", *OWNER)))
         self._machine = StateMachine(stack.enter_context(closing(open_state(folder / "state.db", identity=OWNER))))
@@ -152,7 +154,7 @@ class Node:
         receipts: tuple[Command, ...] = tuple(
             ReceiveStock(f"delivery-{number}", (OrderLine(HOT, 1_000_000),)) for number in range(10)
         )
-        for command in (CONFIGURE, *receipts):
+        for command in (CONFIGURE, *receipts, *(every_other_unit_lost() if pieces else ())):
             self._apply(encode_entry(Entry(1, MAX_TICK, (command,))))
         self._meter.forget()
 
@@ -207,6 +209,15 @@ class Node:
         self._journal.sync()
 
 
+def every_other_unit_lost() -> list[Command]:
+    """What leaves the first units of the sku in pieces of one."""
+    lost = [UnitRange(2 * number, 2 * number) for number in range(1, PIECES + 1)]
+    return [
+        AdjustStock(f"lost-{start}", HOT, 0, tuple(lost[start : start + MAX_RANGES]), "")
+        for start in range(0, PIECES, MAX_RANGES)
+    ]
+
+
 def request_of(orders: int) -> bytes:
     """A message as the client library sends it."""
     request = pb.ExecuteRequest(sequence=1)
@@ -218,11 +229,11 @@ def request_of(orders: int) -> bytes:
     return request.SerializeToString()
 
 
-def measure(orders: int, batches: int) -> list[Line]:
+def measure(orders: int, batches: int, *, pieces: bool) -> list[Line]:
     """A line per stage: microseconds per batch, on the leader and on a follower."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         meter = Meter()
-        node = Node(Path(folder), stack, meter)
+        node = Node(Path(folder), stack, meter, pieces=pieces)
         for number in range(WARM_UP + batches):
             if number == WARM_UP:
                 meter.forget()
@@ -270,8 +281,9 @@ def main() -> None:
     """Print the table, or JSON; either way it is also in build/bench/costs.json."""
     parser = argparse.ArgumentParser(prog="make bench-costs", description="Microseconds per stage of an order.")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--pieces", action="store_true", help="no two units that are available are neighbours")
     options = parser.parse_args()
-    found = {orders: measure(orders, batches) for orders, batches in ORDERS.items()}
+    found = {orders: measure(orders, batches, pieces=options.pieces) for orders, batches in ORDERS.items()}
     listed = [
         {"orders_in_a_batch": orders, "stages": [line._asdict() for line in lines]} for orders, lines in found.items()
     ]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from unit.statemachine.shop import audit, memory_database
 
-from lastunit_node.statemachine import stock, table
+from lastunit_node.statemachine import available, stock, table
 from lastunit_node.statemachine.brief import full
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import (
@@ -38,7 +38,7 @@ from lastunit_node.statemachine.results import Outcome, Parameters, ReservationS
 from .model import AVAILABLE, At, Model
 
 TERM = 3
-KEPT = stock.KEPT_SHELVES, table.KEPT_ROWS
+KEPT = stock.KEPT_SHELVES, table.KEPT_ROWS, available.KEPT_OF_ALL, available.KEPT_OF_ONE, available.READ_AT_ONCE
 WRONG = FencingToken(1, 1, 1)
 
 names = st.integers(0, 40).map(lambda number: f"n{number}")
@@ -122,7 +122,7 @@ class ShopHistory(RuleBasedStateMachine):
         kept=st.sampled_from([0, 1, 3, 10_000]),
     )
     def open(self, sweep_size: int, retention_ticks: int, hold_cap_ticks: int, kept: int) -> None:
-        stock.KEPT_SHELVES = table.KEPT_ROWS = kept  # type: ignore[misc]  # what memory forgets decides nothing
+        remember(kept, kept, kept, max(kept, 2), max(kept, 1))
         parameters = Parameters(100, 2, hold_cap_ticks, retention_ticks, sweep_size)
         self.connection = memory_database()
         self.machine = StateMachine(self.connection)
@@ -200,7 +200,7 @@ class ShopHistory(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.connection.close()
         self.other_connection.close()
-        stock.KEPT_SHELVES, table.KEPT_ROWS = KEPT  # type: ignore[misc]
+        remember(*KEPT)
 
     def propose(self, commands: list[Command], stamp: int) -> None:
         self.proposed.append(Entry(len(self.proposed), max(0, self.model.clock + stamp), tuple(commands)))
@@ -217,6 +217,13 @@ class ShopHistory(RuleBasedStateMachine):
             assert result == self.model.apply(full(command), at), command
             assert result.outcome is not Outcome.MALFORMED
             event(f"{type(command).__name__} {result.outcome.name}{' again' if result.replayed else ''}")
+
+
+def remember(shelves: int, rows: int, ranges: int, ranges_of_one: int, read_at_once: int) -> None:
+    """So much is kept in memory; what it forgets decides nothing."""
+    stock.KEPT_SHELVES, table.KEPT_ROWS = shelves, rows  # type: ignore[misc]
+    available.KEPT_OF_ALL, available.KEPT_OF_ONE = ranges, ranges_of_one  # type: ignore[misc]
+    available.READ_AT_ONCE = read_at_once  # type: ignore[misc]
 
 
 TestShopHistory = ShopHistory.TestCase

@@ -2,7 +2,7 @@
 
 Each sku in use has a Shelf: its level, and its lowest available range, the *front*, from which orders are served. Both
 stand in one row, so that an order touches no other; they run ahead of it while an entry is applied, and settle() brings
-it up to date at the end, and checks it. The available ranges above the front are rows of a table of their own.
+it up to date at the end, and checks it. The available ranges above the front are elsewhere (available.py).
 """
 
 from collections.abc import Iterable
@@ -10,12 +10,13 @@ from enum import IntEnum
 from typing import Final
 
 from lastunit_node import sqlite
+from lastunit_node.statemachine.available import AvailableRanges
 from lastunit_node.statemachine.commands import UnitRange
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.ranges import Ranges, count
 from lastunit_node.statemachine.table import Table
-from lastunit_node.statemachine.tables import AVAILABLE, STOCK, AvailableRow, StockRow
+from lastunit_node.statemachine.tables import STOCK, AvailableRow, StockRow
 
 KEPT_SHELVES: Final = 4_096  # in memory between two entries
 
@@ -77,7 +78,7 @@ class Stock:
 
     def __init__(self, connection: sqlite.Connection, digest: Digest) -> None:
         self._rows = Table(connection, STOCK, digest)
-        self._ranges = Table(connection, AVAILABLE, digest)
+        self._ranges = AvailableRanges(connection, digest)
         self._shelves: dict[str, Shelf] = {}
         self._touched: dict[str, Shelf] = {}  # by the entry that is being applied
 
@@ -203,11 +204,10 @@ class Stock:
 
     def _next_front(self, sku: str) -> UnitRange | None:
         """The front is used up: the lowest range above it comes in its place, if there is one."""
-        found = self._ranges.under(sku, "TRUE ORDER BY first LIMIT 1")
-        if not found:
+        lowest = self._ranges.lowest(sku)
+        if lowest is None:
             return None
-        (lowest,) = found
-        self._ranges.delete(lowest)
+        self._ranges.remove(lowest)
         return UnitRange(lowest.first, lowest.last)
 
     def _take_from_front(self, shelf: Shelf, front: UnitRange, named: UnitRange) -> None:
@@ -222,18 +222,18 @@ class Stock:
         around = self._range_around(shelf, named)
         if around is None:
             raise InvariantError(f"units {named.first}-{named.last} of {shelf.sku} are not available")
-        self._ranges.delete(around)
+        self._ranges.remove(around)
         self._insert(shelf.sku, UnitRange(around.first, named.first - 1))
         self._insert(shelf.sku, UnitRange(named.last + 1, around.last))
 
     def _insert(self, sku: str, units: UnitRange) -> None:
         """A range above the front, unless it is empty."""
         if not _is_empty(units):
-            self._ranges.insert(AvailableRow(sku, *units))
+            self._ranges.add(sku, units)
 
     def _range_around(self, shelf: Shelf, wanted: UnitRange) -> AvailableRow | None:
         """The range above the front that holds all wanted units."""
-        nearest = self._ranges.under(shelf.sku, "first <= ? ORDER BY first DESC LIMIT 1", wanted.first)
+        nearest = self._ranges.nearest(shelf.sku, wanted.first, 1)
         return nearest[0] if nearest and wanted.last <= nearest[0].last else None
 
     def _add(self, shelf: Shelf, new: UnitRange) -> None:
@@ -242,7 +242,7 @@ class Stock:
         if front is None:
             shelf.set_front(new)
         elif new.last < front.first - 1:
-            self._ranges.insert(AvailableRow(shelf.sku, *front))
+            self._ranges.add(shelf.sku, front)
             shelf.set_front(new)
         elif new.last == front.first - 1:
             shelf.first = new.first
@@ -251,17 +251,16 @@ class Stock:
         elif new.first <= front.last:
             raise InvariantError(f"units {new.first}-{new.last} of {shelf.sku} are already available")
         else:
-            self._ranges.insert(AvailableRow(shelf.sku, *self._joined(shelf, new)))
+            self._ranges.add(shelf.sku, self._joined(shelf, new))
 
     def _joined(self, shelf: Shelf, new: UnitRange) -> UnitRange:
         """The range, with the neighbours above the front that it touches: these are taken out."""
         first, last = new
-        near = self._ranges.under(shelf.sku, "first <= ? ORDER BY first DESC LIMIT 2", last + 1)
-        for row in near:
+        for row in self._ranges.nearest(shelf.sku, last + 1, 2):
             if row.first <= new.last and row.last >= new.first:
                 raise InvariantError(f"units {new.first}-{new.last} of {shelf.sku} are already available")
             if row.last == new.first - 1 or row.first == new.last + 1:
-                self._ranges.delete(row)
+                self._ranges.remove(row)
                 first, last = min(first, row.first), max(last, row.last)
         return UnitRange(first, last)
 
