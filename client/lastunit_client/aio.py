@@ -92,15 +92,13 @@ class AsyncInventoryClient:
         self, reservation_id: str, token: FencingToken | None = None, *, timeout: float | None = None
     ) -> CommandResult:
         """Free what is held. Without a token: cancel for good an id that was given up before it was answered."""
-        return await self._calls.command(reservation_id, commands.release(reservation_id, token), timeout)
+        return await self._calls.command(reservation_id, orders.release(reservation_id, token), timeout)
 
     async def extend_hold(
         self, reservation_id: str, token: FencingToken, until_tick: int, *, timeout: float | None = None
     ) -> CommandResult:
         """Let the hold expire at until_tick (absolute), never earlier than agreed before, at most the cap."""
-        return await self._calls.command(
-            reservation_id, commands.extend_hold(reservation_id, token, until_tick), timeout
-        )
+        return await self._calls.command(reservation_id, orders.extend_hold(reservation_id, token, until_tick), timeout)
 
     async def return_units(
         self, reservation_id: str, units: Units, *, return_id: str | None = None, timeout: float | None = None

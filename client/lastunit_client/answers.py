@@ -44,10 +44,10 @@ def command_result(request_id: str, encoded: bytes) -> CommandResult:
 
     ProtocolError when it is damaged, or has an outcome that this library does not know.
     """
-    number, has_reservation = plain_outcome(encoded), False
+    number = plain_outcome(encoded)
     is_plain = number != 0
     if not is_plain:
-        number, has_reservation = _outcome(request_id, encoded)
+        number = _outcome(request_id, encoded)
     outcome = _OUTCOMES.get(number) or _unknown(Outcome, number, request_id)
     result: CommandResult = _new(CommandResult)
     _set(result, "request_id", request_id)
@@ -56,20 +56,19 @@ def command_result(request_id: str, encoded: bytes) -> CommandResult:
         token = plain_token(encoded)
         if token is not None:
             _set(result, "token", FencingToken(*token))
-    if has_reservation:  # whose state may be unknown as well, and that is to be said now
-        _fill(encoded, result)
-    else:
-        _set(result, "_fill", partial(_fill, encoded))  # not the message, which takes a kilobyte more
+    _set(result, "_fill", partial(_fill, encoded))  # not the message, which takes a kilobyte more
     return result
 
 
-def _outcome(request_id: str, encoded: bytes) -> tuple[int, bool]:
-    """The outcome of an answer of any kind, and whether it shows a reservation."""
+def _outcome(request_id: str, encoded: bytes) -> int:
+    """The outcome of an answer of any kind. All else that may be wrong with it is said here, not when it is read."""
     try:
         message = inventory_pb2.ExecuteResult.FromString(encoded).result
     except DecodeError as error:
         raise ProtocolError(f"unexpected answer: {error}", definite=False, request_id=request_id) from error
-    return message.outcome, message.HasField("reservation")
+    if message.HasField("reservation"):
+        _state(message.reservation)
+    return message.outcome
 
 
 def _fill(encoded: bytes, result: CommandResult) -> None:
@@ -92,7 +91,7 @@ def reservation(message: inventory_pb2.Reservation, applied_index: int) -> Reser
     """A reservation as it stood at that index."""
     return Reservation(
         reservation_id=message.reservation_id,
-        state=_STATES.get(message.state) or _unknown(ReservationState, message.state, message.reservation_id),
+        state=_state(message),
         token=_token(message.token) if message.HasField("token") else None,
         created_at_tick=message.created_at_tick,
         expires_at_tick=message.expires_at_tick,
@@ -100,6 +99,10 @@ def reservation(message: inventory_pb2.Reservation, applied_index: int) -> Reser
         units=_units(message.units),
         applied_index=applied_index,
     )
+
+
+def _state(message: inventory_pb2.Reservation) -> ReservationState:
+    return _STATES.get(message.state) or _unknown(ReservationState, message.state, message.reservation_id)
 
 
 def stock_level(message: inventory_pb2.StockLevel, applied_index: int) -> StockLevel:

@@ -8,27 +8,7 @@ from collections.abc import Iterable, Mapping
 from lastunit.v1 import inventory_pb2
 from lastunit_client.arguments import integer, text
 from lastunit_client.errors import InvalidRequestError
-from lastunit_client.fencing import FencingToken
 from lastunit_client.models import Ranges, ReservationState, UnitRange, Units
-
-
-def release(reservation_id: str, token: FencingToken | None) -> bytes:
-    """A Release command."""
-    request = inventory_pb2.ReleaseRequest(
-        reservation_id=text("reservation_id", reservation_id),
-        token=None if token is None else _token(token),
-    )
-    return inventory_pb2.Command(release=request).SerializeToString()
-
-
-def extend_hold(reservation_id: str, token: FencingToken, until_tick: int) -> bytes:
-    """An ExtendHold command."""
-    request = inventory_pb2.ExtendHoldRequest(
-        reservation_id=text("reservation_id", reservation_id),
-        token=_token(token),
-        until_tick=integer("until_tick", until_tick),
-    )
-    return inventory_pb2.Command(extend_hold=request).SerializeToString()
 
 
 def adjust_stock(adjustment_id: str, sku: str, *, quantity: int | None, ranges: Ranges | None, reason: str) -> bytes:
@@ -71,13 +51,6 @@ def list_reservations(
         else inventory_pb2.ReservationState.ValueType(state.value)
     )
     return inventory_pb2.ListReservationsRequest(state=wanted, page_size=page_size, options=options)
-
-
-def _token(token: FencingToken) -> inventory_pb2.FencingToken:
-    try:
-        return inventory_pb2.FencingToken(term=token.term, index=token.index, position=token.position)
-    except (AttributeError, TypeError, ValueError):
-        raise InvalidRequestError("token", f"expected a FencingToken, got {token!r}") from None
 
 
 def _unit_lines(units: Units) -> list[inventory_pb2.UnitLine]:

@@ -1,4 +1,4 @@
-"""Commands that are made of lines, encoded by hand (wire.py): most calls are one of these. commands.py has the others.
+"""Commands on orders and holds, encoded by hand (wire.py): most calls are one of these. commands.py has the others.
 
 Says what is not even encodable; the nodes judge the rest. Ids and numbers are what a caller gave: hence Any.
 """
@@ -31,6 +31,15 @@ _CONFIRM: Final = content_tag(inventory_pb2.Command.CONFIRM_FIELD_NUMBER)
 _CONFIRM_ID: Final = content_tag(inventory_pb2.ConfirmRequest.RESERVATION_ID_FIELD_NUMBER)
 _CONFIRM_TOKEN: Final = content_tag(inventory_pb2.ConfirmRequest.TOKEN_FIELD_NUMBER)
 _CONFIRM_LINES: Final = content_tag(inventory_pb2.ConfirmRequest.LINES_FIELD_NUMBER)
+
+_RELEASE: Final = content_tag(inventory_pb2.Command.RELEASE_FIELD_NUMBER)
+_RELEASE_ID: Final = content_tag(inventory_pb2.ReleaseRequest.RESERVATION_ID_FIELD_NUMBER)
+_RELEASE_TOKEN: Final = content_tag(inventory_pb2.ReleaseRequest.TOKEN_FIELD_NUMBER)
+
+_EXTEND_HOLD: Final = content_tag(inventory_pb2.Command.EXTEND_HOLD_FIELD_NUMBER)
+_EXTEND_HOLD_ID: Final = content_tag(inventory_pb2.ExtendHoldRequest.RESERVATION_ID_FIELD_NUMBER)
+_EXTEND_HOLD_TOKEN: Final = content_tag(inventory_pb2.ExtendHoldRequest.TOKEN_FIELD_NUMBER)
+_EXTEND_HOLD_UNTIL: Final = number_tag(inventory_pb2.ExtendHoldRequest.UNTIL_TICK_FIELD_NUMBER)
 
 _RECEIVE_STOCK: Final = content_tag(inventory_pb2.Command.RECEIVE_STOCK_FIELD_NUMBER)
 _RECEIVE_STOCK_ID: Final = content_tag(inventory_pb2.ReceiveStockRequest.RECEIPT_ID_FIELD_NUMBER)
@@ -65,6 +74,21 @@ def confirm(reservation_id: Any, token: FencingToken, lines: Lines | None) -> by
             raise InvalidRequestError("lines", "name at least one, or give None to confirm everything held")
         request += chosen
     return content(_CONFIRM, request)
+
+
+def release(reservation_id: Any, token: FencingToken | None) -> bytes:
+    """A Release command."""
+    request = content(_RELEASE_ID, utf8("reservation_id", reservation_id))
+    if token is not None:
+        request += content(_RELEASE_TOKEN, _token(token))
+    return content(_RELEASE, request)
+
+
+def extend_hold(reservation_id: Any, token: FencingToken, until_tick: Any) -> bytes:
+    """An ExtendHold command."""
+    held = content(_EXTEND_HOLD_ID, utf8("reservation_id", reservation_id)) + content(_EXTEND_HOLD_TOKEN, _token(token))
+    until = _EXTEND_HOLD_UNTIL + varint(integer("until_tick", until_tick))
+    return content(_EXTEND_HOLD, held + until)
 
 
 def receive_stock(receipt_id: Any, lines: Lines) -> bytes:

@@ -1,9 +1,9 @@
 """Commands read off the bytes of a message: the most frequent ones, without an object for each part of them.
 
-A PlaceOrder or Reserve of one line, and a Confirm that names no lines, as clients write them, are read byte by byte.
-Compiled, each takes 0.2 us, where protobuf's objects and the checks take 1.7; interpreted, both take about 3. What
-looks different in any way, or breaks a limit, is not judged here but left to protobuf and requests.py, which say what
-is wrong with it.
+A PlaceOrder or Reserve of one line, a Confirm that names no lines, a Release and an ExtendHold, as clients write them,
+are read byte by byte. Compiled, each takes 0.2 us, where protobuf's objects and the checks take 1.7; interpreted, both
+take about 3. What looks different in any way, or breaks a limit, is not judged here but left to protobuf and
+requests.py, which say what is wrong with it.
 """
 
 from typing import Final
@@ -14,33 +14,40 @@ from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.deadlines import DEFAULT_SECONDS, seconds_for
 from lastunit_node.frontend.wire import tag
 from lastunit_node.statemachine.brief import AT_ONCE, Brief, ConfirmAll, OneLine
+from lastunit_node.statemachine.commands import ExtendHold, FencingToken, Release
 from lastunit_node.statemachine.limits import ID_PATTERN, MAX_ID, MAX_QUANTITY, MAX_TICK
 
 PLACE_ORDER: Final[int] = ord(tag(pb.Command, "place_order"))
 RESERVE: Final[int] = ord(tag(pb.Command, "reserve"))
 CONFIRM: Final[int] = ord(tag(pb.Command, "confirm"))
+RELEASE: Final[int] = ord(tag(pb.Command, "release"))
+EXTEND_HOLD: Final[int] = ord(tag(pb.Command, "extend_hold"))
 
 _COMMANDS: Final = ord(tag(pb.ExecuteRequest, "commands"))
 _TIMEOUT: Final = ord(tag(pb.Command, "timeout"))
-_RESERVATION_ID: Final = ord(tag(pb.ReserveRequest, "reservation_id"))  # the same in all three
+_RESERVATION_ID: Final = ord(tag(pb.ReserveRequest, "reservation_id"))  # the same in all five
 _LINES: Final = ord(tag(pb.ReserveRequest, "lines"))  # the same in PlaceOrder
 _HOLD_TICKS: Final = ord(tag(pb.ReserveRequest, "hold_ticks"))
 _SKU: Final = ord(tag(pb.Line, "sku"))
 _QUANTITY: Final = ord(tag(pb.Line, "quantity"))
-_TOKEN: Final = ord(tag(pb.ConfirmRequest, "token"))
+_TOKEN: Final = ord(tag(pb.ConfirmRequest, "token"))  # the same in Release and ExtendHold
+_UNTIL_TICK: Final = ord(tag(pb.ExtendHoldRequest, "until_tick"))
 _TERM: Final = ord(tag(pb.FencingToken, "term"))
 _INDEX: Final = ord(tag(pb.FencingToken, "index"))
 _POSITION: Final = ord(tag(pb.FencingToken, "position"))
 _SECONDS: Final = ord(tag(Duration, "seconds"))
 _NANOS: Final = ord(tag(Duration, "nanos"))
 
+Plain = Brief | Release | ExtendHold
+
 _NO_COMMAND: Final = (None, 0.0, 0)
+_NO_TOKEN: Final = (-1, 0, 0, 0)
 _IN_NAMES: Final = bytes([ID_PATTERN.fullmatch(chr(byte)) is not None for byte in range(256)])
 _MAX_POSITION: Final = (1 << 32) - 1  # of more, protobuf drops bits
 _MAX_NANOS: Final = 999_999_999  # more has a meaning of protobuf's own
 
 
-def command_at(data: bytes, start: int) -> tuple[Brief | None, float, int]:
+def command_at(data: bytes, start: int) -> tuple[Plain | None, float, int]:
     """The command that begins here in an ExecuteRequest, how long it may take here in seconds, and where it ends.
 
     None for what is not plainly one of these commands within all limits; the rest then means nothing.
@@ -51,15 +58,15 @@ def command_at(data: bytes, start: int) -> tuple[Brief | None, float, int]:
         return _NO_COMMAND
 
 
-def plain_request(data: bytes, kind: int) -> Brief | None:
-    """The command of a PLACE_ORDER's, RESERVE's or CONFIRM's own request; None as above."""
+def plain_request(data: bytes, kind: int) -> Plain | None:
+    """The command of a request by itself, of one of the kinds above; None as above."""
     try:
         return _request_at(data, 0, len(data), kind)
     except IndexError:
         return None
 
 
-def _command_at(data: bytes, start: int) -> tuple[Brief | None, float, int]:
+def _command_at(data: bytes, start: int) -> tuple[Plain | None, float, int]:
     if start + 4 > len(data) or data[start] != _COMMANDS or data[start + 1] > 127:
         return _NO_COMMAND
     at, kind = start + 4, data[start + 2]
@@ -70,13 +77,17 @@ def _command_at(data: bytes, start: int) -> tuple[Brief | None, float, int]:
     return _request_at(data, at, request_end, kind), allowed, end
 
 
-def _request_at(data: bytes, at: int, end: int, kind: int) -> Brief | None:
+def _request_at(data: bytes, at: int, end: int, kind: int) -> Plain | None:
     if kind == PLACE_ORDER:
         return _one_line_at(data, at, end, at_once=True)
     if kind == RESERVE:
         return _one_line_at(data, at, end, at_once=False)
     if kind == CONFIRM:
         return _confirm_all_at(data, at, end)
+    if kind == RELEASE:
+        return _release_at(data, at, end)
+    if kind == EXTEND_HOLD:
+        return _extend_hold_at(data, at, end)
     return None
 
 
@@ -100,15 +111,39 @@ def _one_line_at(data: bytes, at: int, end: int, at_once: bool) -> OneLine | Non
 
 def _confirm_all_at(data: bytes, at: int, end: int) -> ConfirmAll | None:
     name = _name_at(data, at, end, _RESERVATION_ID)
+    term, index, position, at = _token_at(data, at + 2 + len(name), end)
+    return ConfirmAll(name, term, index, position) if name and term >= 0 and at == end else None
+
+
+def _release_at(data: bytes, at: int, end: int) -> Release | None:
+    name = _name_at(data, at, end, _RESERVATION_ID)
     at += 2 + len(name)
-    if not name or data[at] != _TOKEN or at + 2 + data[at + 1] != end:
+    if name and at == end:
+        return Release(name, None)
+    term, index, position, at = _token_at(data, at, end)
+    return Release(name, FencingToken(term, index, position)) if name and term >= 0 and at == end else None
+
+
+def _extend_hold_at(data: bytes, at: int, end: int) -> ExtendHold | None:
+    name = _name_at(data, at, end, _RESERVATION_ID)
+    term, index, position, at = _token_at(data, at + 2 + len(name), end)
+    until_tick, at = _number_at(data, at, end, _UNTIL_TICK)
+    if not name or term < 0 or not 0 <= until_tick <= MAX_TICK or at != end:
         return None
-    term, at = _number_at(data, at + 2, end, _TERM)
-    index, at = _number_at(data, at, end, _INDEX)
-    position, at = _number_at(data, at, end, _POSITION)
-    if not (0 <= term <= MAX_TICK and 0 <= index <= MAX_TICK and 0 <= position <= _MAX_POSITION) or at != end:
-        return None
-    return ConfirmAll(name, term, index, position)
+    return ExtendHold(name, FencingToken(term, index, position), until_tick)
+
+
+def _token_at(data: bytes, at: int, end: int) -> tuple[int, int, int, int]:
+    """Term, index and position of the token that is the field there, and where it ends; term -1 where none is."""
+    token_end = at + 2 + data[at + 1]
+    if data[at] != _TOKEN or token_end > end:
+        return _NO_TOKEN
+    term, at = _number_at(data, at + 2, token_end, _TERM)
+    index, at = _number_at(data, at, token_end, _INDEX)
+    position, at = _number_at(data, at, token_end, _POSITION)
+    if not (0 <= term <= MAX_TICK and 0 <= index <= MAX_TICK and 0 <= position <= _MAX_POSITION) or at != token_end:
+        return _NO_TOKEN
+    return term, index, position, at
 
 
 def _allowed_at(data: bytes, at: int, end: int) -> float:

@@ -1,8 +1,7 @@
 """The answer to a command as lastunit.v1 has it on the wire: the front end's most frequent work, so it is by hand.
 
 Protobuf takes 2.2 us to fill in and serialize the answer to an order of one line; this takes 1.2 (compiled: 1.6 and
-0.6). An answer that is a replay or shows the reservation goes through protobuf. A parser finds the same message either
-way.
+0.6). A parser finds the same message either way.
 
 What is written stands in a str of characters up to 255, one a byte, encoded as latin-1 in the end: an f-string puts
 many pieces together in one step, which bytes have nothing for. Numbers of 0 are written where protobuf leaves them out.
@@ -13,9 +12,9 @@ from typing import Final
 from google.protobuf.message import Message
 
 from lastunit.v1 import inventory_pb2 as pb
-from lastunit_node.frontend.responses import check_outcome, fill_result
-from lastunit_node.statemachine.commands import UnitLine
-from lastunit_node.statemachine.results import NO_TOKEN, Answer, Outcome, Result, Served, Shortage
+from lastunit_node.frontend.responses import check_outcome
+from lastunit_node.statemachine.commands import Line, UnitLine
+from lastunit_node.statemachine.results import NO_TOKEN, Answer, Outcome, Reservation, Result, Served, Shortage
 
 _DIGIT: Final = 1 << 14  # numbers are written two bytes at a time
 _LAST: Final = [chr(n) if n < 128 else chr(n & 127 | 128) + chr(n >> 7) for n in range(_DIGIT)]
@@ -48,6 +47,8 @@ _TOKEN: Final = tag(pb.CommandResult, "token")
 _EXPIRES: Final = tag(pb.CommandResult, "expires_at_tick")
 _UNITS: Final = tag(pb.CommandResult, "units")
 _SHORTAGES: Final = tag(pb.CommandResult, "shortages")
+_REPLAYED: Final = tag(pb.CommandResult, "replayed") + varint(True)
+_RESERVATION: Final = tag(pb.CommandResult, "reservation")
 _TERM: Final = tag(pb.FencingToken, "term")
 _INDEX: Final = tag(pb.FencingToken, "index")
 _POSITION: Final = tag(pb.FencingToken, "position")
@@ -58,6 +59,15 @@ _LAST_UNIT: Final = tag(pb.UnitRange, "last")
 _SHORT_SKU: Final = tag(pb.Shortage, "sku")
 _REQUESTED: Final = tag(pb.Shortage, "requested")
 _AVAILABLE: Final = tag(pb.Shortage, "available")
+_ID: Final = tag(pb.Reservation, "reservation_id")
+_STATE: Final = tag(pb.Reservation, "state")
+_ITS_TOKEN: Final = tag(pb.Reservation, "token")
+_CREATED_AT: Final = tag(pb.Reservation, "created_at_tick")
+_EXPIRES_AT: Final = tag(pb.Reservation, "expires_at_tick")
+_LINES: Final = tag(pb.Reservation, "lines")
+_ITS_UNITS: Final = tag(pb.Reservation, "units")
+_LINE_SKU: Final = tag(pb.Line, "sku")
+_QUANTITY: Final = tag(pb.Line, "quantity")
 
 
 class ResultWriter:
@@ -83,25 +93,40 @@ class ResultWriter:
             self._begin_with(answer.outcome, at.index)
         units = _span(answer.first, answer.last)
         line = f"{_SKU}{_LAST[len(answer.sku)]}{answer.sku}{units}"
-        token = "" if answer.expires_at_tick == NO_TOKEN else self._token_field(at.term, at.index, at.position)
+        token = "" if answer.expires_at_tick == NO_TOKEN else self._token_field(_TOKEN, at.term, at.index, at.position)
         expires = _EXPIRES + varint(answer.expires_at_tick) if answer.expires_at_tick > 0 else ""
         return f"{self._head}{token}{expires}{_UNITS}{_LAST[len(line)]}{line}"
 
     def _content(self, result: Result) -> str:
         outcome, index, token, expires_at_tick, units, shortages, replayed, reservation = result
-        if replayed or reservation:
-            return self._by_protobuf(result)
         if outcome is not self._outcome or index != self._index:
             self._begin_with(outcome, index)
         content = self._head
         if token:
-            content += self._token_field(*token)
+            content += self._token_field(_TOKEN, *token)
         if expires_at_tick:
             content += _EXPIRES + varint(expires_at_tick)
         for line in units:
-            content += _unit_line(line)
+            content += _unit_line(_UNITS, line)
         for shortage in shortages:
             content += _shortage(shortage)
+        if replayed:
+            content += _REPLAYED
+        if reservation:
+            shown = self._reservation(reservation)
+            content += f"{_RESERVATION}{varint(len(shown))}{shown}"
+        return content
+
+    def _reservation(self, reservation: Reservation) -> str:
+        name, state, token, created_at_tick, expires_at_tick, lines, units = reservation
+        ticks = f"{_CREATED_AT}{varint(created_at_tick)}{_EXPIRES_AT}{varint(expires_at_tick)}"
+        content = f"{_ID}{_LAST[len(name)]}{name}{_STATE}{_LAST[state]}{ticks}"
+        if token:
+            content += self._token_field(_ITS_TOKEN, *token)
+        for ordered in lines:
+            content += _line(ordered)
+        for line in units:
+            content += _unit_line(_ITS_UNITS, line)
         return content
 
     def _begin_with(self, outcome: Outcome, index: int) -> None:
@@ -110,25 +135,26 @@ class ResultWriter:
         numbers = ((_OUTCOME, outcome), (_RESULT_INDEX, index), (_APPLIED_INDEX, self._applied_index))
         self._head = "".join([tag + varint(number) for tag, number in numbers])
 
-    def _token_field(self, term: int, index: int, position: int) -> str:
+    def _token_field(self, tag: str, term: int, index: int, position: int) -> str:
         if index != self._token_index or term != self._token_term:
             self._token_term, self._token_index = term, index
             self._token = f"{_TERM}{varint(term)}{_INDEX}{varint(index)}{_POSITION}"
         written = self._token + varint(position)
-        return f"{_TOKEN}{_LAST[len(written)]}{written}"
-
-    def _by_protobuf(self, result: Result) -> str:
-        message = pb.CommandResult()
-        fill_result(message, result, self._applied_index)
-        return message.SerializeToString().decode("latin-1")
+        return f"{tag}{_LAST[len(written)]}{written}"
 
 
-def _unit_line(line: UnitLine) -> str:
+def _line(line: Line) -> str:
+    sku, quantity = line
+    content = f"{_LINE_SKU}{_LAST[len(sku)]}{sku}{_QUANTITY}{varint(quantity)}"
+    return f"{_LINES}{_LAST[len(content)]}{content}"
+
+
+def _unit_line(tag: str, line: UnitLine) -> str:
     sku, ranges = line
     content = f"{_SKU}{_LAST[len(sku)]}{sku}"
     for first, last in ranges:
         content += _span(first, last)
-    return f"{_UNITS}{varint(len(content))}{content}"
+    return f"{tag}{varint(len(content))}{content}"
 
 
 def _span(first: int, last: int) -> str:

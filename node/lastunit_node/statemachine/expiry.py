@@ -12,7 +12,7 @@ from lastunit_node.statemachine import remembered
 from lastunit_node.statemachine.commands import Line, UnitRange
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.ranges import count, normalise
-from lastunit_node.statemachine.reservations import closed_row, units_of
+from lastunit_node.statemachine.reservations import NO_UNITS, closed_row, units_of
 from lastunit_node.statemachine.results import ReservationState, Shortage
 from lastunit_node.statemachine.state import State
 from lastunit_node.statemachine.stock import Place
@@ -47,7 +47,7 @@ def _expire(state: State, due: Iterable[ReservationRow]) -> None:
         expired = closed_row(
             row,
             _EXPIRED,
-            units="[]",
+            units=NO_UNITS,
             answer=remembered.kept_answer(row, units),
             forget_at_tick=forget_at_tick,
         )

@@ -15,6 +15,7 @@ from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.ranges import Ranges, count, split, sum_lines
 from lastunit_node.statemachine.reservations import (
     HELD,
+    NO_UNITS,
     REFUSED,
     closed_row,
     encode_units,
@@ -199,7 +200,7 @@ def _free(state: State, at: Position, row: ReservationRow, request: bytes) -> Re
     closed = closed_row(
         row,
         ReservationState.RELEASED,
-        units=encode_units(()),
+        units=NO_UNITS,
         answer=remembered.kept_answer(row, held),
         resolution=request,
         resolved_index=at.index,
@@ -212,7 +213,7 @@ def _free(state: State, at: Position, row: ReservationRow, request: bytes) -> Re
 def _cancel(state: State, at: Position, row: ReservationRow | None, reservation_id: str, request: bytes) -> Result:
     """Remember an id without a reservation, unknown or refused, as RELEASED."""
     result = at.answer(Outcome.RELEASED)
-    before = row or ReservationRow(reservation_id, REFUSED, None, None, None, state.clock, 0, "[]", None, None)
+    before = row or ReservationRow(reservation_id, REFUSED, None, None, None, state.clock, 0, NO_UNITS, None, None)
     cancelled = before._replace(
         state=int(ReservationState.RELEASED),
         resolution=request,

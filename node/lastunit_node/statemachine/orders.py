@@ -13,7 +13,7 @@ from lastunit_node.statemachine.canonical import encode_answer, place_order_requ
 from lastunit_node.statemachine.commands import Line, PlaceOrder, Reserve, UnitLine
 from lastunit_node.statemachine.ranges import sum_lines
 from lastunit_node.statemachine.remembered import first_answer
-from lastunit_node.statemachine.reservations import REFUSED, encode_range, encode_units, present
+from lastunit_node.statemachine.reservations import NO_UNITS, REFUSED, encode_range, encode_units, present
 from lastunit_node.statemachine.results import Answer, Outcome, Position, ReservationState, Result, Served
 from lastunit_node.statemachine.state import State
 from lastunit_node.statemachine.stock import Place, Shelf
@@ -160,7 +160,7 @@ def _remember(state: State, reservation_id: str, request: bytes, refusal: Result
             token_position=None,
             created_at_tick=state.clock,
             expires_at_tick=0,
-            units="[]",
+            units=NO_UNITS,
             request=request,
             answer=encode_answer(refusal),
             forget_at_tick=state.end_of_retention(),

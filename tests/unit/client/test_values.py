@@ -100,8 +100,8 @@ def test_units_can_be_counted_and_named() -> None:
 
 
 def test_absent_and_present_arguments_are_told_apart() -> None:
-    assert not decoded(commands.release("r1", None)).release.HasField("token")
-    assert decoded(commands.release("r1", TOKEN)).release.token.index == 57
+    assert not decoded(orders.release("r1", None)).release.HasField("token")
+    assert decoded(orders.release("r1", TOKEN)).release.token.index == 57
     assert not decoded(orders.confirm("r1", TOKEN, None)).confirm.lines
     by_quantity = commands.adjust_stock("a", "VASE", quantity=2, ranges=None, reason="")
     assert decoded(by_quantity).adjust_stock.quantity == 2

@@ -23,6 +23,12 @@ def pb_lines(lines: list[tuple[str, int]]) -> list[inventory_pb2.Line]:
     return [inventory_pb2.Line(sku=sku, quantity=quantity) for sku, quantity in lines]
 
 
+def pb_token(token: FencingToken | None) -> inventory_pb2.FencingToken | None:
+    if token is None:
+        return None
+    return inventory_pb2.FencingToken(term=token.term, index=token.index, position=token.position)
+
+
 def decoded(command: bytes) -> inventory_pb2.Command:
     return inventory_pb2.Command.FromString(command)
 
@@ -43,9 +49,22 @@ def test_reserve_is_what_protobuf_makes_of_it(reservation_id: str, lines: list[t
 def test_confirm_is_what_protobuf_makes_of_it(
     reservation_id: str, token: FencingToken, lines: list[tuple[str, int]]
 ) -> None:
-    pb_token = inventory_pb2.FencingToken(term=token.term, index=token.index, position=token.position)
-    request = inventory_pb2.ConfirmRequest(reservation_id=reservation_id, token=pb_token, lines=pb_lines(lines))
+    request = inventory_pb2.ConfirmRequest(reservation_id=reservation_id, token=pb_token(token), lines=pb_lines(lines))
     assert decoded(orders.confirm(reservation_id, token, lines or None)) == inventory_pb2.Command(confirm=request)
+
+
+@given(TEXT, st.none() | TOKENS)
+def test_release_is_what_protobuf_makes_of_it(reservation_id: str, token: FencingToken | None) -> None:
+    request = inventory_pb2.ReleaseRequest(reservation_id=reservation_id, token=pb_token(token))
+    assert decoded(orders.release(reservation_id, token)) == inventory_pb2.Command(release=request)
+
+
+@given(TEXT, TOKENS, INT64)
+def test_extend_hold_is_what_protobuf_makes_of_it(reservation_id: str, token: FencingToken, until_tick: int) -> None:
+    request = inventory_pb2.ExtendHoldRequest(
+        reservation_id=reservation_id, token=pb_token(token), until_tick=until_tick
+    )
+    assert decoded(orders.extend_hold(reservation_id, token, until_tick)) == inventory_pb2.Command(extend_hold=request)
 
 
 @given(TEXT, LINES)

@@ -16,7 +16,7 @@ from lastunit_node.frontend.message import ExecuteMessage
 from lastunit_node.frontend.orders import command_at
 from lastunit_node.frontend.requests import command_of, timeout_of
 from lastunit_node.statemachine import commands as cm
-from lastunit_node.statemachine.brief import ConfirmAll, OneLine, full
+from lastunit_node.statemachine.brief import full
 from lastunit_node.statemachine.limits import MAX_TICK
 
 NAMES = st.one_of(st.from_regex(r"[A-Za-z0-9._:-]{1,64}", fullmatch=True), st.text(max_size=70))
@@ -32,14 +32,19 @@ TOKENS = st.builds(
     position=st.integers(0, 5_000) | st.integers(0, (1 << 32) - 1),
 )
 LINES = st.lists(st.builds(pb.Line, sku=NAMES, quantity=QUANTITIES), max_size=2)
-COMMANDS = st.one_of(
+COMMANDS: st.SearchStrategy[pb.Command] = st.one_of(
     st.builds(pb.Command, place_order=st.builds(pb.PlaceOrderRequest, reservation_id=NAMES, lines=LINES)),
     st.builds(pb.Command, reserve=st.builds(pb.ReserveRequest, reservation_id=NAMES, lines=LINES, hold_ticks=TICKS)),
     st.builds(
         pb.Command,
         confirm=st.builds(pb.ConfirmRequest, reservation_id=NAMES, token=st.none() | TOKENS, lines=st.just([]) | LINES),
     ),
-    st.builds(pb.Command, release=st.builds(pb.ReleaseRequest, reservation_id=NAMES)),
+    st.builds(pb.Command, release=st.builds(pb.ReleaseRequest, reservation_id=NAMES, token=st.none() | TOKENS)),
+    st.builds(
+        pb.Command,
+        extend_hold=st.builds(pb.ExtendHoldRequest, reservation_id=NAMES, token=st.none() | TOKENS, until_tick=TICKS),
+    ),
+    st.builds(pb.Command, receive_stock=st.builds(pb.ReceiveStockRequest, receipt_id=NAMES, lines=LINES)),
 )
 NANOS = st.one_of(st.just(0), st.integers(0, 999_999_999), st.integers(-(1 << 31), (1 << 31) - 1))
 
@@ -77,6 +82,16 @@ def plain_confirm(position: int = 0) -> pb.Command:
     return pb.Command(confirm=pb.ConfirmRequest(reservation_id="o-1", token=token))
 
 
+def plain_release(position: int = 0) -> pb.Command:
+    token = pb.FencingToken(term=3, index=1_000, position=position)
+    return pb.Command(release=pb.ReleaseRequest(reservation_id="o-1", token=token))
+
+
+def plain_extend_hold(until_tick: int = 300) -> pb.Command:
+    token = pb.FencingToken(term=3, index=1_000, position=1)
+    return pb.Command(extend_hold=pb.ExtendHoldRequest(reservation_id="o-1", token=token, until_tick=until_tick))
+
+
 def by_protobuf(data: bytes) -> list[tuple[cm.Command, float] | str]:
     """What each position comes to: a command and its deadline, or what is wrong with it."""
     found: list[tuple[cm.Command, float] | str] = []
@@ -101,7 +116,7 @@ def without_protobuf(data: bytes) -> list[cm.Command]:
     found, at = list[cm.Command](), 2 if data.startswith(b"\x08") else 0
     while at < len(data):
         command, _, at = command_at(data, at)
-        assert isinstance(command, OneLine | ConfirmAll)
+        assert command is not None
         found.append(full(command))
     return found
 
@@ -122,6 +137,8 @@ def test_a_message_reads_as_protobuf_reads_it(request: pb.ExecuteRequest) -> Non
 @example([plain()], None)
 @example([plain_reserve()], None)
 @example([plain_confirm(position=1)], None)
+@example([plain_release(position=1)], None)
+@example([plain_extend_hold()], None)
 def test_so_do_bytes_of_which_one_was_changed(commands: list[pb.Command], data: st.DataObject | None) -> None:
     request = pb.ExecuteRequest(sequence=1, commands=commands).SerializeToString()
     if data is None:
@@ -132,7 +149,11 @@ def test_so_do_bytes_of_which_one_was_changed(commands: list[pb.Command], data: 
         reads_as_protobuf_does(request[:place] + bytes([byte]) + request[place + 1 :])
 
 
-@pytest.mark.parametrize("command", [plain(), plain_reserve(), plain_confirm(position=1)], ids=str)
+@pytest.mark.parametrize(
+    "command",
+    [plain(), plain_reserve(), plain_confirm(position=1), plain_release(position=1), plain_extend_hold()],
+    ids=str,
+)
 def test_so_do_bytes_that_are_cut_off(command: pb.Command) -> None:
     request = pb.ExecuteRequest(commands=[command, command]).SerializeToString()
     for end in range(len(request)):
@@ -152,6 +173,8 @@ def test_so_do_numbers_of_more_bytes_or_bits_than_they_need(number: bytes) -> No
         content(b"\x0a", name + line),
         content(b"\x12", name + line + b"\x18" + number),
         content(b"\x1a", name + token),
+        content(b"\x22", name + token),
+        content(b"\x2a", name + token + b"\x18" + number),
     ):
         for after in (b"", timeout):
             reads_as_protobuf_does(execute_request(1, [(command, after)]))
@@ -200,6 +223,23 @@ def test_so_does_what_it_confirms(name: str, term: int, index: int, position: in
         assert without_protobuf(data) == [cm.Confirm(name, cm.FencingToken(term, index, position), ())]
 
 
+@given(SOME_NAMES, st.none() | st.builds(FencingToken, *[st.integers(0, MAX_TICK)] * 2, st.integers(0, 4_095)))
+@example("o-1", None)
+@example("o-1", FencingToken(0, 0, 0))
+def test_so_does_what_it_releases(name: str, token: FencingToken | None) -> None:
+    expected = None if token is None else cm.FencingToken(token.term, token.index, token.position)
+    for data in written_by_both(client.release(name, token)):
+        assert without_protobuf(data) == [cm.Release(name, expected)]
+
+
+@given(SOME_NAMES, st.integers(0, MAX_TICK), st.integers(0, MAX_TICK))
+@example("o-1", 0, 0)
+@example("o-1", MAX_TICK, MAX_TICK)
+def test_so_does_what_it_extends(name: str, index: int, until_tick: int) -> None:
+    for data in written_by_both(client.extend_hold(name, FencingToken(3, index, 1), until_tick)):
+        assert without_protobuf(data) == [cm.ExtendHold(name, cm.FencingToken(3, index, 1), until_tick)]
+
+
 @pytest.mark.parametrize(
     "encoded",
     [
@@ -208,6 +248,9 @@ def test_so_does_what_it_confirms(name: str, term: int, index: int, position: in
         client.reserve("o-1", {"vase": 1}, MAX_TICK + 1),
         client.confirm("o-1", FencingToken(3, 1_000, 0), {"vase": 1}),
         client.confirm("o-1", FencingToken(3, MAX_TICK + 1, 0), None),
+        client.release("o-1", FencingToken(3, MAX_TICK + 1, 0)),
+        client.extend_hold("o-1", FencingToken(3, 1_000, 0), MAX_TICK + 1),
+        client.extend_hold("o-1", FencingToken(3, 1_000, 0), -1),
         client.place_order("o" * 65, {"vase": 1}),
         client.place_order("o-1", {"vase": 1_000_001}),
     ],
