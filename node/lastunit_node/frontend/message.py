@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.errors import CallError, invalid_argument
-from lastunit_node.frontend.orders import command_at
+from lastunit_node.frontend.orders import command_at, span_at
 from lastunit_node.frontend.requests import check_size, command_of, timeout_of
 from lastunit_node.frontend.wire import ResultWriter, from_protobuf, tag, varint
 from lastunit_node.frontend.work import Answers
@@ -35,33 +35,42 @@ class ExecuteMessage:
         self.deadlines: list[float] = []
         self._malformed: dict[int, CallError] = {}
         header = _HEADER.match(data)
-        rest = self._take_plain(data, header.end() if header else 0, now)
-        _check_count(len(self.commands) + len(rest.commands))
+        start = header.end() if header else 0
+        try:
+            end = self._take_all(data, start, now)
+            rest = pb.ExecuteRequest.FromString(data[:start] + data[end:])
+        except DecodeError:
+            raise invalid_argument("ExecuteRequest", "cannot be read: these bytes are no such message") from None
+        _check_count(self._taken + len(rest.commands))
         check_size("ExecuteRequest", self.size)
         self._sequence = rest.sequence
         for message in rest.commands:
             self._take(message, now)
 
-    def _take_plain(self, data: bytes, start: int, now: float) -> pb.ExecuteRequest:
-        """Take the plain commands at the front of the message; what is left of it."""
-        at = start
-        while len(self.commands) <= MAX_COMMANDS:
+    @property
+    def _taken(self) -> int:
+        return len(self.commands) + len(self._malformed)
+
+    def _take_all(self, data: bytes, at: int, now: float) -> int:
+        """Take the commands that follow one another from here, mostly all there are; where they end."""
+        while self._taken <= MAX_COMMANDS:
             command, timeout, end = command_at(data, at)
-            if command is None:
-                break
+            if command is not None:
+                self.commands.append(command)
+                self.deadlines.append(now + timeout)
+            else:
+                start, end = span_at(data, at)
+                if not start:
+                    break
+                self._take(pb.Command.FromString(data[start:end]), now)
             at = end
-            self.commands.append(command)
-            self.deadlines.append(now + timeout)
-        try:
-            return pb.ExecuteRequest.FromString(data[:start] + data[at:])
-        except DecodeError:
-            raise invalid_argument("ExecuteRequest", "cannot be read: these bytes are no such message") from None
+        return at
 
     def _take(self, message: pb.Command, now: float) -> None:
         try:
             command, timeout = command_of(message), timeout_of(message)
         except CallError as error:
-            self._malformed[len(self.commands) + len(self._malformed)] = error
+            self._malformed[self._taken] = error
         else:
             self.commands.append(command)
             self.deadlines.append(now + timeout)

@@ -67,6 +67,9 @@ def sum_lines(lines: tuple[Line, ...]) -> tuple[Line, ...]:
     """One line per sku, sorted by sku: what an order really asks for."""
     if len(lines) < 2:
         return lines
+    by_sku = {line.sku: line for line in lines}
+    if len(by_sku) == len(lines):
+        return tuple([by_sku[sku] for sku in sorted(by_sku)])
     totals: dict[str, int] = {}
     for sku, quantity in lines:
         totals[sku] = totals.get(sku, 0) + quantity

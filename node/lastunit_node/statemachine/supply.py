@@ -105,19 +105,20 @@ def _return(state: State, at: Position, command: ReturnUnits) -> Result:
     if reservation_state is not ReservationState.CONFIRMED:
         return at.answer(Outcome.NOT_CONFIRMED)
     returned = join_unit_lines(command.lines)
-    sold = dict(units_of(row))
+    before = units_of(row)
+    sold = dict(before)
     if not all(contains(sold.get(sku, ()), ranges) for sku, ranges in returned):
         return at.answer(Outcome.UNITS_NOT_SOLD)
-    _put_back(state, row, sold, returned)
+    _put_back(state, row, before, returned)
     return Result(Outcome.RETURNED, at.index, units=returned)
 
 
-def _put_back(state: State, row: ReservationRow, sold: dict[str, Ranges], returned: tuple[UnitLine, ...]) -> None:
+def _put_back(state: State, row: ReservationRow, before: tuple[UnitLine, ...], returned: tuple[UnitLine, ...]) -> None:
+    sold = dict(before)
     for sku, ranges in returned:
         state.stock.put_back(state.stock.known(sku), ranges, Place.SOLD)
         sold[sku] = subtract(sold[sku], ranges)
     left = tuple(UnitLine(sku, ranges) for sku, ranges in sold.items() if ranges)
-    before = units_of(row)
     kept = row._replace(
         units=encode_units(left),
         answer=remembered.kept_answer(row, before),

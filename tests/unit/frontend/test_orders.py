@@ -11,13 +11,14 @@ from lastunit.v1 import inventory_pb2 as pb
 from lastunit_client import orders as client
 from lastunit_client.fencing import FencingToken
 from lastunit_client.wire import content, execute_request
+from lastunit_node.frontend import message as execute_message
 from lastunit_node.frontend.errors import CallError
 from lastunit_node.frontend.message import ExecuteMessage
 from lastunit_node.frontend.orders import command_at
 from lastunit_node.frontend.requests import command_of, timeout_of
 from lastunit_node.statemachine import commands as cm
 from lastunit_node.statemachine.brief import full
-from lastunit_node.statemachine.limits import MAX_TICK
+from lastunit_node.statemachine.limits import MAX_COMMANDS, MAX_LINES, MAX_TICK
 
 NAMES = st.one_of(st.from_regex(r"[A-Za-z0-9._:-]{1,64}", fullmatch=True), st.text(max_size=70))
 QUANTITIES = st.one_of(st.integers(1, 1_000_000), st.integers(-1, 1 << 40))
@@ -31,7 +32,7 @@ TOKENS = st.builds(
     index=PLACES,
     position=st.integers(0, 5_000) | st.integers(0, (1 << 32) - 1),
 )
-LINES = st.lists(st.builds(pb.Line, sku=NAMES, quantity=QUANTITIES), max_size=2)
+LINES = st.lists(st.builds(pb.Line, sku=NAMES, quantity=QUANTITIES), max_size=3)
 COMMANDS: st.SearchStrategy[pb.Command] = st.one_of(
     st.builds(pb.Command, place_order=st.builds(pb.PlaceOrderRequest, reservation_id=NAMES, lines=LINES)),
     st.builds(pb.Command, reserve=st.builds(pb.ReserveRequest, reservation_id=NAMES, lines=LINES, hold_ticks=TICKS)),
@@ -49,7 +50,7 @@ COMMANDS: st.SearchStrategy[pb.Command] = st.one_of(
 NANOS = st.one_of(st.just(0), st.integers(0, 999_999_999), st.integers(-(1 << 31), (1 << 31) - 1))
 
 SOME_NAMES = st.from_regex(r"[A-Za-z0-9._:-]{1,20}", fullmatch=True)
-ONE_LINE = st.builds(lambda sku, quantity: {sku: quantity}, SOME_NAMES, st.integers(1, 1_000_000))
+SOME_LINES = st.dictionaries(SOME_NAMES, st.integers(1, 1_000_000), min_size=1, max_size=5)
 
 
 @st.composite
@@ -70,6 +71,11 @@ def plain(name: str = "o-1", seconds: int = 3) -> pb.Command:
     command = pb.Command(place_order=pb.PlaceOrderRequest(reservation_id=name, lines=[pb.Line(sku="vase", quantity=2)]))
     command.timeout.FromSeconds(seconds)
     return command
+
+
+def two_lines(hold_ticks: int = 300) -> pb.Command:
+    lines = [pb.Line(sku="vase", quantity=2), pb.Line(sku="cup", quantity=1)]
+    return pb.Command(reserve=pb.ReserveRequest(reservation_id="o-1", lines=lines, hold_ticks=hold_ticks))
 
 
 def plain_reserve(hold_ticks: int = 300) -> pb.Command:
@@ -136,6 +142,7 @@ def test_a_message_reads_as_protobuf_reads_it(request: pb.ExecuteRequest) -> Non
 @given(st.lists(commands(), min_size=1, max_size=2), st.data())
 @example([plain()], None)
 @example([plain_reserve()], None)
+@example([two_lines()], None)
 @example([plain_confirm(position=1)], None)
 @example([plain_release(position=1)], None)
 @example([plain_extend_hold()], None)
@@ -151,7 +158,7 @@ def test_so_do_bytes_of_which_one_was_changed(commands: list[pb.Command], data: 
 
 @pytest.mark.parametrize(
     "command",
-    [plain(), plain_reserve(), plain_confirm(position=1), plain_release(position=1), plain_extend_hold()],
+    [plain(), plain_reserve(), two_lines(), plain_confirm(position=1), plain_release(position=1), plain_extend_hold()],
     ids=str,
 )
 def test_so_do_bytes_that_are_cut_off(command: pb.Command) -> None:
@@ -200,13 +207,13 @@ def test_a_plain_order_does_without_protobuf() -> None:
     assert (full(second), allowed, at) == (cm.PlaceOrder("b", (cm.Line("vase", 2),)), 60.0, len(data))
 
 
-@given(SOME_NAMES, ONE_LINE)
+@given(SOME_NAMES, SOME_LINES)
 def test_so_does_what_the_client_orders(name: str, line: Mapping[str, int]) -> None:
     for data in written_by_both(client.place_order(name, line)):
         assert without_protobuf(data) == [cm.PlaceOrder(name, tuple(cm.Line(*each) for each in line.items()))]
 
 
-@given(SOME_NAMES, ONE_LINE, st.integers(0, MAX_TICK))
+@given(SOME_NAMES, SOME_LINES, st.integers(0, MAX_TICK))
 @example("o-1", {"vase": 1}, 0)
 @example("o-1", {"vase": 1}, MAX_TICK)
 def test_so_does_what_it_reserves(name: str, line: Mapping[str, int], hold_ticks: int) -> None:
@@ -243,8 +250,8 @@ def test_so_does_what_it_extends(name: str, index: int, until_tick: int) -> None
 @pytest.mark.parametrize(
     "encoded",
     [
-        client.place_order("o-1", {"vase": 1, "cup": 2}),
-        client.reserve("o-1", {"vase": 1, "cup": 2}, 0),
+        client.place_order("o-1", {f"vase-{number}": 1 for number in range(MAX_LINES + 1)}),
+        client.place_order("o-1", {}),
         client.reserve("o-1", {"vase": 1}, MAX_TICK + 1),
         client.confirm("o-1", FencingToken(3, 1_000, 0), {"vase": 1}),
         client.confirm("o-1", FencingToken(3, MAX_TICK + 1, 0), None),
@@ -258,6 +265,36 @@ def test_so_does_what_it_extends(name: str, index: int, until_tick: int) -> None
 def test_what_has_more_parts_or_breaks_a_limit_is_left_to_protobuf(encoded: bytes) -> None:
     for data in written_by_both(encoded):
         assert command_at(data, 2)[0] is None
+
+
+def test_a_command_with_more_parts_leaves_the_others_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only its own bytes are protobuf's to read."""
+    read = list[str]()
+
+    def counted(command: pb.Command) -> cm.Command:
+        read.append(command.place_order.reservation_id)
+        return command_of(command)
+
+    monkeypatch.setattr(execute_message, "command_of", counted)
+    lines = [pb.Line(sku=f"vase-{number}", quantity=1) for number in range(100)]
+    larger = pb.Command(place_order=pb.PlaceOrderRequest(reservation_id="o" * 64, lines=lines))
+    larger = pb.Command.FromString(larger.SerializeToString() + b"\xa0\x06\x01")  # and a field that nobody knows
+    malformed = pb.Command(place_order=pb.PlaceOrderRequest(reservation_id="no line"))
+    commands = [plain("a"), larger, plain("b"), malformed, plain("c")]
+    taken = ExecuteMessage(pb.ExecuteRequest(sequence=7, commands=commands).SerializeToString(), 0.0)
+
+    assert read == ["o" * 64, "no line"]
+    orders = [order for order in map(full, taken.commands) if isinstance(order, cm.PlaceOrder)]
+    assert [order.reservation_id for order in orders] == ["a", "o" * 64, "b", "c"]
+    assert list(taken._malformed) == [3]
+
+
+def test_commands_are_counted_whatever_they_are() -> None:
+    malformed = pb.Command()
+    data = pb.ExecuteRequest(commands=[malformed, plain()] * (MAX_COMMANDS // 2)).SerializeToString()
+    assert len(ExecuteMessage(data, 0.0).commands) == MAX_COMMANDS // 2
+    with pytest.raises(CallError, match=f"commands: must be at most {MAX_COMMANDS}, are {MAX_COMMANDS + 1}"):
+        ExecuteMessage(data + pb.ExecuteRequest(commands=[malformed]).SerializeToString(), 0.0)
 
 
 def test_what_comes_twice_counts_as_protobuf_counts_it() -> None:
