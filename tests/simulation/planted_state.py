@@ -6,8 +6,9 @@ from typing import Any
 
 from lastunit_node.replica import compaction, raft, syncobj
 from lastunit_node.replica.clock import monotonic
-from lastunit_node.statemachine import expiry, machine, orders, reservations, results, state
-from lastunit_node.statemachine.commands import Reserve
+from lastunit_node.statemachine import available, expiry, machine, orders, reservations, results, state
+from lastunit_node.statemachine.commands import Reserve, UnitRange
+from lastunit_node.statemachine.tables import AvailableRow
 from simulation.planting import mutant, replace
 
 # State machine.
@@ -121,3 +122,11 @@ def reuse_tokens() -> None:
 @mutant("serve what comes too late")
 def ignore_stamps() -> None:
     replace(state.State, "is_late", lambda _is: lambda _self, _at: False)
+
+
+@mutant("keep no range in memory that comes back")
+def forget_what_comes_back() -> None:
+    def add(self: Any, sku: str, units: UnitRange) -> None:
+        self._table.insert(AvailableRow(sku, *units))
+
+    replace(available.AvailableRanges, "add", lambda _add: add)

@@ -31,6 +31,7 @@ THREE_NODES = [
     *closed("place, 1,000 skus", 64, 256),
     *closed("place, 3 lines", 64, 256),
     *closed("reserve + confirm", 1, 64, 256),
+    *closed("reserve + release", 64, 256),
     *closed("read, linearizable", 1, 64),
     *closed("read, stale", 1, 64),
     *opened("place", 256),
@@ -129,6 +130,7 @@ class _Live:
             "place, 1,000 skus": by_client(client, spread),
             "place, 3 lines": by_client(client, three),
             "reserve + confirm": self._reserve_and_confirm,
+            "reserve + release": self._reserve_and_release,
             "read, linearizable": self._reader(stale=False),
             "read, stale": self._reader(stale=True),
         }
@@ -140,6 +142,11 @@ class _Live:
         sold = await self._client.confirm(held.request_id, held.token)
         return sold.outcome is Outcome.CONFIRMED
 
+    async def _reserve_and_release(self, caller: int) -> int:
+        held = await self._client.reserve({"hot": 1})
+        freed = await self._client.release(held.request_id, held.token)
+        return freed.outcome is Outcome.RELEASED
+
     def _reader(self, stale: bool) -> Operation:
         async def read(caller: int) -> int:
             return (await self._client.get_stock("hot", stale=stale)).received == HOT_RECEIPTS * LARGEST
@@ -148,7 +155,8 @@ class _Live:
 
     async def check(self, done: Mapping[str, int]) -> None:
         """Every order that was answered is sold, nothing else is, and all nodes have the same rows."""
-        orders = sum(count for workload, count in done.items() if not workload.startswith("read"))
+        sold_nothing = ("read, linearizable", "read, stale", "reserve + release")
+        orders = sum(count for workload, count in done.items() if workload not in sold_nothing)
         units = orders + (LINES - 1) * done.get("place, 3 lines", 0)
         levels = [level async for level in self._client.list_stock(page_size=1_000)]
         sold, held = sum(level.sold for level in levels), sum(level.held for level in levels)

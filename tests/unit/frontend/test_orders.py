@@ -267,6 +267,7 @@ def test_what_has_more_parts_or_breaks_a_limit_is_left_to_protobuf(encoded: byte
         assert command_at(data, 2)[0] is None
 
 
+@pytest.mark.interpreted
 def test_a_command_with_more_parts_leaves_the_others_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only its own bytes are protobuf's to read."""
     read = list[str]()

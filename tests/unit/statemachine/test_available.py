@@ -33,6 +33,7 @@ def stored(connection: sqlite.Connection) -> list[tuple[object, ...]]:
     return connection.execute("SELECT * FROM available_units ORDER BY sku, first").fetchall()
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("read_at_once", [1, 7, 1_000])
 @pytest.mark.parametrize("kept_of_one", [2, 20, 10_000])
 @pytest.mark.parametrize("kept_of_all", [0, 50, 100_000])
