@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lastunit.v1 import inventory_pb2 as pb
-from lastunit_node.frontend.responses import PUBLIC, fill_result
+from lastunit_node.frontend.responses import PUBLIC, fill_reservation
 from lastunit_node.frontend.wire import ResultWriter, varint
 from lastunit_node.statemachine.commands import FencingToken, Line, UnitLine, UnitRange
 from lastunit_node.statemachine.results import (
@@ -63,8 +63,19 @@ RESPONSES = [
 
 
 def by_protobuf(result: Result, applied_index: int) -> pb.CommandResult:
-    message = pb.CommandResult()
-    fill_result(message, result, applied_index)
+    message = pb.CommandResult(
+        outcome=pb.Outcome.ValueType(result.outcome),
+        replayed=result.replayed,
+        result_index=result.index,
+        applied_index=applied_index,
+        token=result.token and pb.FencingToken(**result.token._asdict()),
+        expires_at_tick=result.expires_at_tick,
+        shortages=[pb.Shortage(**shortage._asdict()) for shortage in result.shortages],
+    )
+    for sku, ranges in result.units:
+        message.units.add(sku=sku, ranges=[pb.UnitRange(first=first, last=last) for first, last in ranges])
+    if result.reservation:
+        fill_reservation(message.reservation, result.reservation)
     return message
 
 
