@@ -89,6 +89,7 @@ def admit(admitted: dict[str, tuple[str, int]], command: Admit, at: At) -> Resul
 @dataclass
 class Model:
     parameters: Parameters
+    ranges_a_hold: int = 10
     clock: int = 0
     units: dict[Unit, str] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
@@ -134,8 +135,11 @@ class Model:
         return sorted(of_sku, key=lambda name: (self.orders[name].expires_at, self.orders[name].token))
 
     def step(self) -> None:
+        ranges = 0
         for name in self.due()[: self.parameters.sweep_size]:
-            self.expire(name)
+            if ranges < self.ranges_a_hold * self.parameters.sweep_size:
+                ranges += sum(len(line.ranges) for line in unit_lines(self.units_of(name)))
+                self.expire(name)
         orders = sorted((one.forget_at, name) for name, one in self.orders.items() if self.is_over(one))
         changes = sorted((one.forget_at, *key) for key, one in self.changes.items() if self.is_over(one))
         for _, name in orders[: self.parameters.sweep_size]:
@@ -203,7 +207,7 @@ class Model:
         refusal = self.refusal(wanted, at)
         if refusal is not None:
             self.orders[name] = Order(
-                body, refusal, self.end_of_retention(), created_at=self.clock, lines=as_lines(wanted)
+                body, refusal, self.end_of_retention(), None, None, self.clock, 0, as_lines(wanted)
             )
             return refusal
         taken = [unit for sku, quantity in wanted for unit in self.units_of(AVAILABLE, sku)[:quantity]]

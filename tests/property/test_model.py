@@ -4,12 +4,14 @@ Ids, skus and numbers come from small pools, and half of the commands look at th
 commands meet: copies, reuse, zombies, due and forgotten ids, entries that come again after their time, restarts.
 """
 
+from types import ModuleType
+
 from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from unit.statemachine.shop import audit, memory_database
 
-from lastunit_node.statemachine import available, stock, table
+from lastunit_node.statemachine import available, expiry, stock, table
 from lastunit_node.statemachine.brief import full
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import (
@@ -38,7 +40,18 @@ from lastunit_node.statemachine.results import Outcome, Parameters, ReservationS
 from .model import AVAILABLE, At, Model
 
 TERM = 3
-KEPT = stock.KEPT_SHELVES, table.KEPT_ROWS, available.KEPT_OF_ALL, available.KEPT_OF_ONE, available.READ_AT_ONCE
+HOMES: dict[str, ModuleType] = {
+    "KEPT_SHELVES": stock,
+    "KEPT_ROWS": table,
+    "KEPT_OF_ALL": available,
+    "KEPT_OF_ONE": available,
+    "READ_AT_ONCE": available,
+    "MANY": stock,
+    "AMONG": stock,
+    "TOGETHER": stock,
+    "RANGES_A_HOLD": expiry,
+}
+DEFAULTS: dict[str, int] = {name: getattr(home, name) for name, home in HOMES.items()}
 WRONG = FencingToken(1, 1, 1)
 
 names = st.integers(0, 40).map(lambda number: f"n{number}")
@@ -120,15 +133,29 @@ class ShopHistory(RuleBasedStateMachine):
         retention_ticks=st.integers(2, 6),
         hold_cap_ticks=st.integers(2, 5),
         kept=st.sampled_from([0, 1, 3, 10_000]),
+        many=st.sampled_from([1, 2, 8]),
+        ranges_a_hold=st.sampled_from([1, 1, 2, 10]),
     )
-    def open(self, sweep_size: int, retention_ticks: int, hold_cap_ticks: int, kept: int) -> None:
-        remember(kept, kept, kept, max(kept, 2), max(kept, 1))
+    def open(
+        self, sweep_size: int, retention_ticks: int, hold_cap_ticks: int, kept: int, many: int, ranges_a_hold: int
+    ) -> None:
+        adjust(
+            KEPT_SHELVES=kept,
+            KEPT_ROWS=kept,
+            KEPT_OF_ALL=kept,
+            KEPT_OF_ONE=max(kept, 2),
+            READ_AT_ONCE=max(kept, 1),
+            MANY=many,
+            AMONG=many,
+            TOGETHER=2 * many,
+            RANGES_A_HOLD=ranges_a_hold,
+        )
         parameters = Parameters(100, 2, hold_cap_ticks, retention_ticks, sweep_size)
         self.connection = memory_database()
         self.machine = StateMachine(self.connection)
         self.other_connection = memory_database()
         self.twin = StateMachine(self.other_connection)
-        self.model = Model(parameters)
+        self.model = Model(parameters, ranges_a_hold)
         self.proposed: list[Entry] = []
         for machine in (self.machine, self.twin):
             machine.apply(1, TERM, encode_entry(Entry(0, 0, (Configure(*parameters),))))
@@ -200,7 +227,7 @@ class ShopHistory(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.connection.close()
         self.other_connection.close()
-        remember(*KEPT)
+        adjust(**DEFAULTS)
 
     def propose(self, commands: list[Command], stamp: int) -> None:
         self.proposed.append(Entry(len(self.proposed), max(0, self.model.clock + stamp), tuple(commands)))
@@ -219,11 +246,10 @@ class ShopHistory(RuleBasedStateMachine):
             event(f"{type(command).__name__} {result.outcome.name}{' again' if result.replayed else ''}")
 
 
-def remember(shelves: int, rows: int, ranges: int, ranges_of_one: int, read_at_once: int) -> None:
-    """So much is kept in memory; what it forgets decides nothing."""
-    stock.KEPT_SHELVES, table.KEPT_ROWS = shelves, rows  # type: ignore[misc]
-    available.KEPT_OF_ALL, available.KEPT_OF_ONE = ranges, ranges_of_one  # type: ignore[misc]
-    available.READ_AT_ONCE = read_at_once  # type: ignore[misc]
+def adjust(**constants: int) -> None:
+    """How much is kept in memory or done together decides nothing; the ranges of a hold do, in the model too."""
+    for name, value in constants.items():
+        setattr(HOMES[name], name, value)
 
 
 TestShopHistory = ShopHistory.TestCase

@@ -53,6 +53,19 @@ class AvailableRanges:
         end = bisect_right(known.rows, (sku, unit, MAX_UNIT))
         return known.rows[max(0, end - count) : end][::-1]
 
+    def around(self, sku: str, units: UnitRange, most: int) -> list[AvailableRow] | None:
+        """All that have one of these units, or touch them, ascending, and perhaps one below; None: more than `most`."""
+        known = self._known(sku)
+        end = units.last + 1
+        below = self.nearest(sku, units.first, 1)
+        if end > known.until:
+            first = below[0].first if below else units.first
+            found = self._table.under(sku, "first BETWEEN ? AND ? ORDER BY first LIMIT ?", first, end, most + 1)
+        else:
+            start = bisect_left(known.rows, below[0]) if below else 0
+            found = known.rows[start : min(bisect_right(known.rows, (sku, end, MAX_UNIT)), start + most + 1)]
+        return found if len(found) <= most else None
+
     def add(self, sku: str, units: UnitRange) -> None:
         """One more."""
         row = AvailableRow(sku, units.first, units.last)

@@ -19,6 +19,9 @@ from lastunit_node.statemachine.table import Table
 from lastunit_node.statemachine.tables import STOCK, AvailableRow, StockRow
 
 KEPT_SHELVES: Final = 4_096  # in memory between two entries
+MANY: Final = 8  # ranges that come back together: from here on it pays to ask once for those that lie among them
+AMONG: Final = 4  # times as many of these, at most
+TOGETHER: Final = 512  # ranges, at most
 
 
 class Place(IntEnum):
@@ -154,8 +157,8 @@ class Stock:
     def put_back(self, shelf: Shelf, ranges: Ranges, source: int) -> None:
         """Move these units to available."""
         self.move(shelf, count(ranges), source, Place.AVAILABLE)
-        for freed in ranges:
-            self._add(shelf, freed)
+        for at in range(0, len(ranges), TOGETHER):
+            self._add_all(shelf, ranges[at : at + TOGETHER])
 
     def move(self, shelf: Shelf, quantity: int, source: int, to: int) -> None:
         """Count so many units out of one place and into another."""
@@ -236,6 +239,29 @@ class Stock:
         nearest = self._ranges.nearest(shelf.sku, wanted.first, 1)
         return nearest[0] if nearest and wanted.last <= nearest[0].last else None
 
+    def _add_all(self, shelf: Shelf, new: Ranges) -> None:
+        """Add ranges. Many are joined at once with those that lie among them, if these are not many more."""
+        among = (
+            None
+            if len(new) < MANY
+            else self._ranges.around(shelf.sku, UnitRange(new[0].first, new[-1].last), AMONG * len(new))
+        )
+        if among is None:
+            for one in new:
+                self._add(shelf, one)
+            return
+        front = shelf.front
+        before = [UnitRange(row.first, row.last) for row in among]
+        if front is not None and front.last < new[0].first - 1:
+            after = _join(shelf.sku, [*new, *before])
+        else:
+            lowest, *after = _join(shelf.sku, [*new, *before] if front is None else [front, *new, *before])
+            shelf.set_front(lowest)
+        for gone in sorted(set(before).difference(after)):
+            self._ranges.remove(AvailableRow(shelf.sku, *gone))
+        for came in sorted(set(after).difference(before)):
+            self._ranges.add(shelf.sku, came)
+
     def _add(self, shelf: Shelf, new: UnitRange) -> None:
         """Add a range, joined with the neighbours that it touches."""
         front = shelf.front
@@ -263,6 +289,19 @@ class Stock:
                 self._ranges.remove(row)
                 first, last = min(first, row.first), max(last, row.last)
         return UnitRange(first, last)
+
+
+def _join(sku: str, ranges: Iterable[UnitRange]) -> list[UnitRange]:
+    """The same units, ascending, neighbours joined. Raises InvariantError when two ranges have the same unit."""
+    joined: list[UnitRange] = []
+    for first, last in sorted(ranges):
+        if joined and first <= joined[-1].last:
+            raise InvariantError(f"units {first}-{last} of {sku} are already available")
+        if joined and first == joined[-1].last + 1:
+            joined[-1] = UnitRange(joined[-1].first, last)
+        else:
+            joined.append(UnitRange(first, last))
+    return joined
 
 
 def _is_empty(units: UnitRange) -> bool:

@@ -56,6 +56,24 @@ def test_a_step_expires_no_more_holds_than_its_size(behind: Shop) -> None:
     assert (behind.level().available, behind.level().held) == (1, 2)
 
 
+def test_a_step_ends_with_the_hold_that_reaches_its_ranges_whatever_its_size_allows() -> None:
+    """Baskets of a hundred skus: a hundred of them would keep every node for as long as thousands of other holds."""
+    shop = Shop(sweep_size=50)
+    skus = {f"sku{number}": 20 for number in range(100)}
+    shop.receive("delivery", **skus)
+    for number in range(12):
+        shop.hold(f"r{number}", hold_ticks=1, **dict.fromkeys(skus, 1))
+    shop.do(Tick(0))
+    clock = shop.machine.clock
+
+    assert shop.do(Tick(clock)).outcome is Outcome.TICKED  # expires five: 500 ranges are enough for 50 holds
+    assert (shop.level("sku7").held, shop.machine.left_due_holds) == (7, True)
+    shop.barrier()
+    assert (shop.level("sku7").held, shop.machine.left_due_holds) == (2, True)
+    assert shop.do(Tick(clock + 1)).outcome is Outcome.TICKED
+    assert (shop.level("sku7").held, shop.machine.left_due_holds) == (0, False)
+
+
 def test_the_sweep_goes_by_expiry_and_then_by_token() -> None:
     shop = Shop(sweep_size=1)
     shop.receive("delivery", vase=3)
