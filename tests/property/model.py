@@ -198,6 +198,7 @@ class Model:
 
     def take(self, command: Reserve | PlaceOrder, at: At) -> Result:
         name, wanted = command.reservation_id, totals(command.lines)
+        lines = as_lines(wanted)
         body = (type(command), wanted, *command[2:])
         known = self.orders.get(name)
         if known is not None:
@@ -206,16 +207,14 @@ class Model:
             return at.answer(Outcome.TOO_LATE)
         refusal = self.refusal(wanted, at)
         if refusal is not None:
-            self.orders[name] = Order(
-                body, refusal, self.end_of_retention(), None, None, self.clock, 0, as_lines(wanted)
-            )
+            self.orders[name] = Order(body, refusal, self.end_of_retention(), created_at=self.clock, lines=lines)
             return refusal
         taken = [unit for sku, quantity in wanted for unit in self.units_of(AVAILABLE, sku)[:quantity]]
         self.give(taken, name)
         expires_at = self.clock + self.hold_ticks(command) + 1 if isinstance(command, Reserve) else 0
         outcome, state = (Outcome.RESERVED, HELD) if isinstance(command, Reserve) else (Outcome.ORDER_PLACED, CONFIRMED)
         result = at.answer(outcome, token=at.token, expires_at_tick=expires_at, units=unit_lines(taken))
-        self.orders[name] = Order(body, result, None, state, at.token, self.clock, expires_at, as_lines(wanted))
+        self.orders[name] = Order(body, result, None, state, at.token, self.clock, expires_at, lines)
         return result
 
     def hold_ticks(self, command: Reserve) -> int:
