@@ -26,9 +26,17 @@ help: ## list these words
 sale: compiled ## the demonstration: a flash sale survives kill -9 of its leader (ARGS="--units 40 --kills 3")
 	@$(BIN)/lastunit sale $(ARGS)
 
+# Tests with clusters of real nodes have the machine to themselves, one after another; all others run two at a time.
+ALONE := tests/benchmarks tests/chaos tests/cluster
+
 .PHONY: test
-test: compiled ## all tests; the slow ones are named at the end (ARGS="-k expiry")
+test: compiled ## all tests; the slow ones are named at the end (ARGS="-k expiry": these, one at a time)
+ifeq ($(ARGS),)
+	@$(BIN)/pytest -n 2 --dist worksteal $(ALONE:%=--ignore=%)
+	@$(BIN)/pytest $(ALONE)
+else
 	@$(BIN)/pytest $(ARGS)
+endif
 
 .PHONY: bench
 bench: compiled ## lastunit beside its peers, a quarter of an hour on an idle machine (ARGS="--quick": lastunit alone, half a minute)
@@ -79,7 +87,9 @@ calm: compiled ## no election without a reason: idle for MINUTES, then all cores
 	@PYTHONPATH=tests $(BIN)/python -m chaos.calm --minutes $(MINUTES) --nodes $(NODES) $(ARGS)
 
 .PHONY: check
-check: format-check lint types protos-check test ## all that CI checks
+check: ## all that CI checks
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync format-check lint types protos-check compiled
+	@$(MAKE) --no-print-directory test
 
 .PHONY: format
 format: $(READY) ## put the code into its form

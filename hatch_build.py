@@ -185,7 +185,8 @@ from setuptools import setup
 os.environ["MYPYPATH"] = os.pathsep.join(os.path.join({root!r}, part) for part in ("protos", "node", "client"))
 flags = ["--config-file=", "--strict", "--explicit-package-bases"]
 flags += ["--ignore-missing-imports", "--follow-imports=silent"]
-modules = mypycify([*flags, *{files!r}], opt_level="3", group_name={name!r}, target_dir=os.path.dirname(__file__))
+options = dict(opt_level="3", debug_level="0", group_name={name!r}, target_dir=os.path.dirname(__file__))
+modules = mypycify([*flags, *{files!r}], **options)
 setup(name={name!r}, packages=[], ext_modules=modules)
 """
 
@@ -198,7 +199,7 @@ def main() -> int:
         remove()
         print("no C compiler with Python's headers: lastunit runs interpreted, which is slower", file=sys.stderr)
     elif not is_current():
-        print("compiling the hot path (half a minute, after each change of it)", file=sys.stderr)
+        print("compiling the hot path (one to four minutes, after each change of it)", file=sys.stderr)
         try:
             compile_in_place()
         except subprocess.CalledProcessError:
