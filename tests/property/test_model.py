@@ -50,6 +50,7 @@ HOMES: dict[str, ModuleType] = {
     "AMONG": stock,
     "TOGETHER": stock,
     "RANGES_A_HOLD": expiry,
+    "AT_ONCE": expiry,
 }
 DEFAULTS: dict[str, int] = {name: getattr(home, name) for name, home in HOMES.items()}
 WRONG = FencingToken(1, 1, 1)
@@ -148,6 +149,7 @@ class ShopHistory(RuleBasedStateMachine):
             MANY=many,
             AMONG=many,
             TOGETHER=2 * many,
+            AT_ONCE=many,
             RANGES_A_HOLD=ranges_a_hold,
         )
         parameters = Parameters(100, 2, hold_cap_ticks, retention_ticks, sweep_size)

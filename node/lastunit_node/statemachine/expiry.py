@@ -13,13 +13,14 @@ from lastunit_node.statemachine import remembered
 from lastunit_node.statemachine.commands import Line, UnitRange
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.ranges import count, normalise
-from lastunit_node.statemachine.reservations import NO_UNITS, closed_row, units_of
+from lastunit_node.statemachine.reservations import NO_UNITS, closed_row, count_ranges, units_of
 from lastunit_node.statemachine.results import ReservationState, Shortage
 from lastunit_node.statemachine.state import State
 from lastunit_node.statemachine.stock import Place
 from lastunit_node.statemachine.tables import ReservationRow
 
 RANGES_A_HOLD = 10  # that a step frees for each hold of its size; who reaches that ends it. Not Final: tests change it
+AT_ONCE = 64  # due holds of one sku, looked for together. Not Final: tests change it
 _EXPIRED: Final = ReservationState.EXPIRED
 
 
@@ -29,8 +30,9 @@ def step(state: State) -> None:
         return
     limit = state.parameters.sweep_size
     due = state.reservations.due(state.clock, limit)
-    expired = _expire(state, due, RANGES_A_HOLD * limit)
-    state.left_due_holds = len(due) == limit or expired < len(due)
+    first = _first_of(due, RANGES_A_HOLD * limit)
+    _expire(state, first)
+    state.left_due_holds = len(first) < len(due) or len(due) == limit
     if _forget(state, limit) < limit and not state.left_due_holds:
         state.swept_at = state.clock
 
@@ -40,49 +42,58 @@ def is_behind(state: State) -> bool:
     return bool(state.reservations.due(state.clock, 1))
 
 
-def _expire(state: State, due: Iterable[ReservationRow], enough: int) -> int:
-    """End holds whose time has come, until they had enough ranges; how many holds they were, at least one.
+def _first_of(due: list[ReservationRow], enough: int) -> list[ReservationRow]:
+    """Those up to the hold that makes it enough ranges."""
+    ranges = 0
+    for position, row in enumerate(due):
+        if ranges >= enough:
+            return due[:position]
+        ranges += count_ranges(row.units)
+    return due
 
-    Their units are available again, all of a sku in one go: most are in a row.
-    """
+
+def _expire(state: State, due: Iterable[ReservationRow]) -> None:
+    """End holds whose time has come. Their units are available again, all of a sku in one go: most are in a row."""
     freed: dict[str, list[UnitRange]] = {}
     forget_at_tick = state.end_of_retention()
-    expired = ranges = 0
     for row in due:
-        if ranges >= enough:
-            break
         units = units_of(row)
-        answer = remembered.kept_answer(row, units)
-        closed = closed_row(row, _EXPIRED, units=NO_UNITS, answer=answer, forget_at_tick=forget_at_tick)
-        state.reservations.change_hold(row, closed, units)
-        expired += 1
+        expired = closed_row(
+            row,
+            _EXPIRED,
+            units=NO_UNITS,
+            answer=remembered.kept_answer(row, units),
+            forget_at_tick=forget_at_tick,
+        )
+        state.reservations.change_hold(row, expired, units)
         for line in units:
             freed.setdefault(line.sku, []).extend(line.ranges)
-            ranges += len(line.ranges)
-    for sku, its in freed.items():
-        joined = normalise(its)
-        if count(joined) != count(tuple(its)):
+    for sku, ranges in freed.items():
+        joined = normalise(ranges)
+        if count(joined) != count(tuple(ranges)):
             raise InvariantError(f"two due holds have the same units of {sku}")
         state.stock.put_back(state.stock.known(sku), joined, Place.HELD)
-    return expired
 
 
 def shortage(state: State, line: Line) -> Shortage | None:
     """What is missing for a line of a known sku, once its due holds were expired, as many as needed."""
     shelf = state.stock.known(line.sku)
     while shelf.available < line.quantity:
-        if not expire_first_of(state, line.sku):
+        if not expire_first_of(state, line.sku, line.quantity - shelf.available):
             return Shortage(line.sku, line.quantity, shelf.available)
     return None
 
 
-def expire_first_of(state: State, sku: str) -> bool:
-    """Expire the first due hold of one sku; False when there is none."""
-    row = state.reservations.first_due_of(sku, state.clock)
-    if row is None:
-        return False
-    _expire(state, [row], 1)
-    return True
+def expire_first_of(state: State, sku: str, wanted: int) -> bool:
+    """Expire the first due holds of one sku that have so many units of it, or some of them; False when none is due."""
+    due: list[ReservationRow] = []
+    for row in state.reservations.first_due_of(sku, state.clock, min(wanted, AT_ONCE)):
+        if wanted <= 0:
+            break
+        due.append(row)
+        wanted -= sum([count(ranges) for its, ranges in units_of(row) if its == sku])
+    _expire(state, due)
+    return bool(due)
 
 
 def _forget(state: State, limit: int) -> int:

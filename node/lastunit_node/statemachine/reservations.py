@@ -11,6 +11,7 @@ from typing import Final
 from lastunit_node import sqlite
 from lastunit_node.statemachine.canonical import ordered_lines, unit_lines
 from lastunit_node.statemachine.commands import FencingToken, UnitLine
+from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.ranges import Ranges
 from lastunit_node.statemachine.results import Reservation, ReservationState, Served
@@ -47,6 +48,11 @@ def units_of(row: ReservationRow) -> tuple[UnitLine, ...]:
         return ()
     units, _ = _DECODE(row.units)
     return unit_lines(units)
+
+
+def count_ranges(units: str) -> int:
+    """How many ranges encode_units wrote: brackets, but for those of a line, of its ranges, and of the whole."""
+    return units.count("[") - 2 * units.count('["') - 1
 
 
 def closed_row(
@@ -204,21 +210,21 @@ class Reservations:
         order = "ORDER BY expires_at_tick, token_term, token_index, token_position LIMIT ?"
         return self._rows.where(f"state = 1 AND expires_at_tick <= ? {order}", clock, limit)
 
-    def first_due_of(self, sku: str, clock: int) -> ReservationRow | None:
-        """The first hold of a sku whose time has come."""
+    def first_due_of(self, sku: str, clock: int, limit: int) -> list[ReservationRow]:
+        """The first holds of a sku whose time has come, in the order of due()."""
         if self._looked_at != clock or len(self._nothing_due) > KEPT_SKUS:
             self._looked_at = clock
             self._nothing_due.clear()
         if sku in self._nothing_due:
-            return None
+            return []
         if sku in self._unindexed:
             self.write_back()
-        order = "ORDER BY expires_at_tick, token_term, token_index, token_position LIMIT 1"
-        found = self._holds.under(sku, f"expires_at_tick <= ? {order}", clock)
+        order = "ORDER BY expires_at_tick, token_term, token_index, token_position LIMIT ?"
+        found = [hold.reservation_id for hold in self._holds.under(sku, f"expires_at_tick <= ? {order}", clock, limit)]
         if not found:
             self._nothing_due.add(sku)
-            return None
-        return self._rows.get(found[0].reservation_id)
+        self._rows.prefetch(found)
+        return [self._known(reservation_id) for reservation_id in found]
 
     def to_forget(self, clock: int, limit: int) -> list[ReservationRow]:
         """Ids whose retention is over."""
@@ -235,6 +241,12 @@ class Reservations:
         self._unindexed.clear()
         if len(self._ranges) > KEPT_RANGES:
             self._ranges.clear()
+
+    def _known(self, reservation_id: str) -> ReservationRow:
+        row = self._rows.get(reservation_id)
+        if row is None:
+            raise InvariantError(f"the index of holds has {reservation_id}, which is no reservation")
+        return row
 
     def _touch(self, units: tuple[UnitLine, ...]) -> None:
         for line in units:

@@ -86,7 +86,7 @@ def _adjust_named(state: State, at: Position, command: AdjustStock, shelf: Shelf
 def _is_available(state: State, shelf: Shelf, named: UnitRange) -> bool:
     """Whether these units are available, once due holds of their sku were expired, as many as needed."""
     while not state.stock.has_available(shelf, named):
-        if not expiry.expire_first_of(state, shelf.sku):
+        if not expiry.expire_first_of(state, shelf.sku, 1):
             return False
     return True
 

@@ -1,9 +1,10 @@
 """Holds end by the count of ticks: never early, at once when due, in bounded steps, and in order."""
 
+import apsw
 import pytest
 
 from lastunit_node.statemachine.commands import Line, Reserve, Tick
-from lastunit_node.statemachine.results import Outcome, ReservationState
+from lastunit_node.statemachine.results import Outcome, ReservationState, StockLevel
 
 from .shop import Shop, units
 
@@ -140,6 +141,24 @@ def test_an_order_that_falls_short_expires_the_due_holds_of_its_own_skus(behind:
 def test_an_order_expires_no_more_holds_than_it_needs(behind: Shop) -> None:
     assert behind.order("o1", vase=2).outcome is Outcome.ORDER_PLACED
     assert behind.level().held == 1
+
+
+def test_an_order_of_many_units_finds_the_holds_it_needs_with_few_questions() -> None:
+    """One by one, an order of 5,000 units that were all due kept every node for half a second."""
+    shop = Shop(sweep_size=1)
+    shop.receive("delivery", vase=300, bowl=1)
+    shop.apply(*[Reserve(f"h{number}", (Line("vase", 1),), 1) for number in range(299)])
+    shop.hold("last", hold_ticks=1, vase=1, bowl=1)
+    shop.tick(2)
+    asked: list[str] = []
+    shop.connection.trace_v2(apsw.SQLITE_TRACE_STMT, lambda question: asked.append(question["sql"]))
+
+    result = shop.order("o1", vase=250)
+    shop.connection.trace_v2(0)
+
+    assert (result.outcome, result.units) == (Outcome.ORDER_PLACED, units("vase", (1, 250)))
+    assert shop.level() == StockLevel("vase", 300, 0, 50, 250, 0)
+    assert len([question for question in asked if question.startswith("SELECT") and "FROM holds" in question]) <= 5
 
 
 def test_an_order_expires_the_holds_of_its_skus_by_token() -> None:
