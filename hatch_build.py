@@ -201,7 +201,7 @@ def main() -> int:
         remove()
         print("no C compiler with Python's headers: lastunit runs interpreted, which is slower", file=sys.stderr)
     elif not is_current():
-        print("compiling the hot path (one to three minutes, after each change of it)", file=sys.stderr)
+        print("compiling the hot path (one to four minutes, after each change of it)", file=sys.stderr)
         try:
             compile_in_place()
         except subprocess.CalledProcessError:

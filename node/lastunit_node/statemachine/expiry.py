@@ -20,7 +20,7 @@ from lastunit_node.statemachine.stock import Place
 from lastunit_node.statemachine.tables import ReservationRow
 
 RANGES_A_HOLD = 10  # that a step frees for each hold of its size; who reaches that ends it. Not Final: tests change it
-AT_ONCE = 64  # due holds of one sku, looked for together. Not Final: tests change it
+AT_ONCE: Final = 64  # due holds of one sku, looked for together
 _EXPIRED: Final = ReservationState.EXPIRED
 
 

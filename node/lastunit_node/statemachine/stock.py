@@ -14,7 +14,7 @@ from lastunit_node.statemachine.available import AvailableRanges
 from lastunit_node.statemachine.commands import UnitRange
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
-from lastunit_node.statemachine.ranges import Ranges, count
+from lastunit_node.statemachine.ranges import Ranges, count, normalise
 from lastunit_node.statemachine.table import Table
 from lastunit_node.statemachine.tables import STOCK, AvailableRow, StockRow
 
@@ -240,27 +240,31 @@ class Stock:
         return nearest[0] if nearest and wanted.last <= nearest[0].last else None
 
     def _add_all(self, shelf: Shelf, new: Ranges) -> None:
-        """Add ranges. Many are joined at once with those that lie among them, if these are not many more."""
-        among = (
-            None
-            if len(new) < MANY
-            else self._ranges.around(shelf.sku, UnitRange(new[0].first, new[-1].last), AMONG * len(new))
-        )
-        if among is None:
+        """Add ranges: many at once, if not many more lie among them."""
+        if len(new) < MANY or not self._add_together(shelf, new):
             for one in new:
                 self._add(shelf, one)
-            return
-        front = shelf.front
+
+    def _add_together(self, shelf: Shelf, new: Ranges) -> bool:
+        """Join ranges with those that lie among them; False, and nothing done, when these are too many to look at."""
+        among = self._ranges.around(shelf.sku, UnitRange(new[0].first, new[-1].last), AMONG * len(new))
+        if among is None:
+            return False
         before = [UnitRange(row.first, row.last) for row in among]
-        if front is not None and front.last < new[0].first - 1:
-            after = _join(shelf.sku, [*new, *before])
-        else:
-            lowest, *after = _join(shelf.sku, [*new, *before] if front is None else [front, *new, *before])
-            shelf.set_front(lowest)
+        front = shelf.front
+        is_apart = front is not None and front.last < new[0].first - 1
+        pieces = (*new, *before) if front is None or is_apart else (front, *new, *before)
+        after = normalise(pieces)
+        if count(after) != count(pieces):
+            raise InvariantError(f"some of units {new[0].first}-{new[-1].last} of {shelf.sku} are already available")
+        if not is_apart:
+            shelf.set_front(after[0])
+            after = after[1:]
         for gone in sorted(set(before).difference(after)):
             self._ranges.remove(AvailableRow(shelf.sku, *gone))
         for came in sorted(set(after).difference(before)):
             self._ranges.add(shelf.sku, came)
+        return True
 
     def _add(self, shelf: Shelf, new: UnitRange) -> None:
         """Add a range, joined with the neighbours that it touches."""
@@ -289,19 +293,6 @@ class Stock:
                 self._ranges.remove(row)
                 first, last = min(first, row.first), max(last, row.last)
         return UnitRange(first, last)
-
-
-def _join(sku: str, ranges: Iterable[UnitRange]) -> list[UnitRange]:
-    """The same units, ascending, neighbours joined. Raises InvariantError when two ranges have the same unit."""
-    joined: list[UnitRange] = []
-    for first, last in sorted(ranges):
-        if joined and first <= joined[-1].last:
-            raise InvariantError(f"units {first}-{last} of {sku} are already available")
-        if joined and first == joined[-1].last + 1:
-            joined[-1] = UnitRange(joined[-1].first, last)
-        else:
-            joined.append(UnitRange(first, last))
-    return joined
 
 
 def _is_empty(units: UnitRange) -> bool:

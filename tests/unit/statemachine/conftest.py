@@ -1,8 +1,20 @@
-"""Shops for the stories."""
+"""Shops for the stories, and an empty database."""
+
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
-from .shop import Shop
+from lastunit_node import sqlite
+
+from .shop import Shop, memory_database
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite.Connection]:
+    """A state database that has its tables and no rows."""
+    with closing(memory_database()) as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import random
 from bisect import bisect_left
-from collections.abc import Iterator
-from contextlib import closing
 
 import apsw
 import pytest
@@ -18,15 +16,9 @@ from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.machine import StateMachine
 from lastunit_node.statemachine.tables import AvailableRow
 
-from .shop import FOREVER, TERM, Shop, memory_database, ranges, units
+from .shop import FOREVER, TERM, Shop, ranges, units
 
 MANY = 300
-
-
-@pytest.fixture
-def connection() -> Iterator[sqlite.Connection]:
-    with closing(memory_database()) as connection:
-        yield connection
 
 
 def stored(connection: sqlite.Connection) -> list[tuple[object, ...]]:

@@ -1,8 +1,6 @@
 """Units that come back many at a time: what is available then, and what it costs to say so."""
 
 import random
-from collections.abc import Iterator
-from contextlib import closing
 
 import apsw
 import pytest
@@ -17,15 +15,9 @@ from lastunit_node.statemachine.machine import StateMachine
 from lastunit_node.statemachine.ranges import normalise
 from lastunit_node.statemachine.stock import Place, Stock
 
-from .shop import FOREVER, TERM, Shop, memory_database, ranges, units
+from .shop import FOREVER, TERM, Shop, ranges, units
 
 MANY = 300
-
-
-@pytest.fixture
-def connection() -> Iterator[sqlite.Connection]:
-    with closing(memory_database()) as connection:
-        yield connection
 
 
 @pytest.mark.interpreted

@@ -1,6 +1,5 @@
 """Rows in memory before SQLite: what is seen by key, by condition and in the database, and what is written back."""
 
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -14,12 +13,6 @@ from lastunit_node.statemachine.tables import AVAILABLE, RESERVATIONS, Available
 from .shop import memory_database
 
 ROW = AvailableRow("vase", 1, 5)
-
-
-@pytest.fixture
-def connection() -> Iterator[sqlite.Connection]:
-    with closing(memory_database()) as connection:
-        yield connection
 
 
 @pytest.fixture
