@@ -155,7 +155,7 @@ def count_stale_acknowledgements() -> None:
         if self._raft.role == syncobj.LEADER and node in self._progress:
             self._raft.heard_from(node)
             if message["success"]:
-                self._progress[node].succeeded(message["last"])
+                self._progress[node].succeeded(message["last"], message["instance"])
                 self._raft.set_match_index(node, message["last"])
             else:
                 self._progress[node].rejected(message["prev_index"], message["last"])
@@ -183,8 +183,8 @@ def assume_a_match() -> None:
 @mutant("move next_index back on a success (stock)")
 def move_next_back() -> None:
     def succeeded(original: Callable[..., None]) -> Callable[..., None]:
-        def handle(self: Any, last: int) -> None:
-            original(self, last)
+        def handle(self: Any, last: int, instance: str) -> None:
+            original(self, last, instance)
             self.next = last + 1
 
         return handle

@@ -8,6 +8,7 @@ is committed. Answers leave after one sync for all messages of a turn.
 import os
 from typing import TYPE_CHECKING, Any
 
+from lastunit_node.replica.journal import JournalDamaged
 from lastunit_node.replica.messages import Message
 from lastunit_node.replica.syncobj import FOLLOWER, LEADER
 from lastunit_node.statemachine.errors import InvariantError
@@ -33,6 +34,7 @@ class Follower:
             self._answer(node, message, success=False, last=0)
             return
         self._follow(node, message["term"])
+        self._check_nothing_lost(message.get("acked"))
         self.is_behind = bool(message["log_start"]) and not self._holds_start_of(message)
         if message["log_start"]:
             self._answer(node, message, success=False, last=self._last_in_common(message["log_start"]))
@@ -80,6 +82,15 @@ class Follower:
         if raft.role != FOLLOWER or raft.leader != node:
             raft.become_follower(node)
         self._heard_at = raft.now()
+
+    def _check_nothing_lost(self, acked: list[Any] | None) -> None:
+        """The leader counts on what this disk acknowledged to it; else it would wait for ever for what is gone."""
+        journal = self._raft.journal
+        if acked is not None and acked[0] == journal.instance and acked[1] > journal.last_index:
+            raise JournalDamaged(
+                f"the journal ends at index {journal.last_index}, and this disk acknowledged everything up to "
+                f"{acked[1]} in this term: what was on it is lost, or an older copy is in its place"
+            )
 
     def _holds_start_of(self, message: Message) -> bool:
         """Whether the entry with which the leader's log starts is here; what follows it can then be sent."""

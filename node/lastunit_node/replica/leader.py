@@ -22,6 +22,11 @@ MAX_APPEND_BYTES: Final = 1 << 20  # a message holds entries until they reach th
 MAX_APPEND_ENTRIES: Final = 1024
 
 
+def _acked(progress: Progress) -> list[str | int] | None:
+    """What a follower is asked about when it may have been away: the disk that acknowledged, and up to where."""
+    return [progress.instance, progress.match] if progress.match else None
+
+
 def _news_sent(item: "tuple[Node, Progress]") -> float:
     return item[1].news_sent
 
@@ -130,7 +135,8 @@ class Leader:
         raft, previous = self._raft, progress.previous
         commit = self._commit_to_tell(progress, entries, now)
         progress.sent(previous + len(entries), sum(len(entry[0]) for entry in entries), commit, now)
-        raft.send(node, self._append_message(previous, entries, commit))
+        message = self._append_message(previous, entries, commit)
+        raft.send(node, {**message, "acked": _acked(progress)} if progress.probing else message)
 
     def _commit_to_tell(self, progress: Progress, entries: "list[LogEntry]", now: float) -> int:
         """News for which nobody waits goes to one follower at a time, or all would apply at once.
@@ -174,6 +180,7 @@ class Leader:
             "entries": [],
             "commit_index": 0,
             "log_start": raft.journal.first_index,
+            "acked": _acked(progress),
         }
         progress.sent(progress.previous, 0, 0, now)
         raft.send(node, message)
@@ -200,5 +207,5 @@ class Leader:
         elif not message["success"]:
             progress.rejected(message["prev_index"], message["last"])
         elif message["last"] >= message["prev_index"]:
-            progress.succeeded(message["last"])
+            progress.succeeded(message["last"], message["instance"])
             raft.set_match_index(node, progress.match if counts else 0)

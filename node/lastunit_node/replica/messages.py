@@ -5,7 +5,8 @@ the term it was given in and echoes what it answers, so that a late one, or one 
 replaced, cannot be taken for another (pysyncobj.md, rules 2 and 3).
 
 append            leader -> follower  term, prev_index, prev_term, entries, commit_index, log_start (0; or, with neither
-                                      entries nor commit index: the follower lacks what the leader's log starts after)
+                                      entries nor commit index: the follower lacks what the leader's log starts after),
+                                      acked (in a probe: instance and index that the follower acknowledged in this term)
 append_response * follower -> leader  term, prev_index (echo), success, last (proved, or the hint on a rejection)
 request_vote    * candidate -> all    term, last_log_index, last_log_term        (PySyncObj's own)
 response_vote   * voter -> candidate  term, granted
@@ -78,6 +79,12 @@ def _is_entries(value: object) -> bool:
     return isinstance(value, list | tuple) and all(_is_entry(entry) for entry in value)
 
 
+def _is_acked(value: object) -> bool:
+    return value is None or (
+        isinstance(value, list | tuple) and len(value) == 2 and _is_instance(value[0]) and _is_integer(value[1])
+    )
+
+
 _FIELDS: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
     "append": {
         "term": _is_integer,
@@ -86,6 +93,7 @@ _FIELDS: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
         "entries": _is_entries,
         "commit_index": _is_integer,
         "log_start": _is_integer,
+        "acked": _is_acked,
     },
     "append_response": {"term": _is_integer, "prev_index": _is_integer, "success": _is_bool, "last": _is_integer},
     "request_vote": {"term": _is_integer, "last_log_index": _is_integer, "last_log_term": _is_integer},

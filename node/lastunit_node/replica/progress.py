@@ -16,10 +16,11 @@ MAX_IN_FLIGHT_BYTES: Final = 8 << 20
 
 @dataclass(slots=True)
 class Progress:
-    """match: last index known to be in the follower's log (and on its disk). next: first index to send."""
+    """match: last index known to be in the follower's log (on the disk `instance`). next: first index to send."""
 
     next: int
     match: int = 0
+    instance: str = ""
     probing: bool = True
     probe_in_flight: bool = False
     commit_sent: int = 0
@@ -75,8 +76,9 @@ class Progress:
         """The heartbeat is due: the probe in flight may be lost, so another may leave."""
         self.probe_in_flight = False
 
-    def succeeded(self, last: int) -> None:
-        """The follower has everything up to last, durably. next never moves back on a success."""
+    def succeeded(self, last: int, instance: str) -> None:
+        """The follower's disk has everything up to last. next never moves back on a success."""
+        self.instance = instance
         self.match = max(self.match, last)
         self.next = max(self.next, self.match + 1)
         self.probing = self.probe_in_flight = False

@@ -9,7 +9,7 @@ from lastunit_node.replica.progress import Progress
 
 def replicating(match: int) -> Progress:
     progress = Progress(next=match + 1)
-    progress.succeeded(match)
+    progress.succeeded(match, "disk")
     return progress
 
 
@@ -26,7 +26,7 @@ def test_a_probe_is_one_message_until_the_heartbeat() -> None:
 def test_a_success_starts_the_pipeline() -> None:
     progress = Progress(next=10)
     progress.sent(12, 100, commit=0, now=0.0)
-    progress.succeeded(12)
+    progress.succeeded(12, "disk")
     assert (progress.match, progress.next, progress.probing) == (12, 13, False)
     progress.sent(20, 100, commit=0, now=0.0)
     assert (progress.next, progress.may_send_entries) == (21, True)
@@ -35,9 +35,9 @@ def test_a_success_starts_the_pipeline() -> None:
 def test_next_never_moves_back_on_a_success() -> None:
     progress = replicating(5)
     progress.sent(50, 100, commit=0, now=0.0)
-    progress.succeeded(3)
+    progress.succeeded(3, "disk")
     assert (progress.match, progress.next) == (5, 51)
-    progress.succeeded(20)
+    progress.succeeded(20, "disk")
     assert (progress.match, progress.next) == (20, 51)
 
 
@@ -83,7 +83,7 @@ def test_what_is_in_flight_is_bounded_in_messages_and_bytes(monkeypatch: pytest.
         assert progress.may_send_entries
         progress.sent(last, 10, commit=0, now=0.0)
     assert not progress.may_send_entries
-    progress.succeeded(1)
+    progress.succeeded(1, "disk")
     assert progress.may_send_entries
     monkeypatch.setattr(progress_module, "MAX_IN_FLIGHT_BYTES", 25)
     progress.sent(4, 10, commit=0, now=0.0)
