@@ -22,8 +22,6 @@ from lastunit_node.statemachine.commands import (
     Reserve,
     ReturnUnits,
     Tick,
-    UnitLine,
-    UnitRange,
 )
 from lastunit_node.statemachine.results import (
     Outcome,
@@ -35,8 +33,8 @@ from lastunit_node.statemachine.results import (
     StockLevel,
 )
 
-Unit = tuple[str, int]
-Body = tuple[Any, ...]
+from .units import Body, Unit, as_lines, named, numbers, totals, unit_lines
+
 AVAILABLE = "(available)"  # owners that are no reservation's id
 REMOVED = "(removed)"
 KINDS = {AdjustStock: "adjustment", ReceiveStock: "receipt", ReturnUnits: "return"}
@@ -90,6 +88,7 @@ def admit(admitted: dict[str, tuple[str, int]], command: Admit, at: At) -> Resul
 class Model:
     parameters: Parameters
     ranges_a_hold: int = 10
+    at_once: int = 64
     clock: int = 0
     units: dict[Unit, str] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
@@ -349,8 +348,9 @@ class Model:
             removed = self.units_of(AVAILABLE, sku)[: command.quantity]
         else:
             removed = numbers(sku, command.ranges)
-            while not set(removed) <= set(self.units_of(AVAILABLE, sku)) and self.due(sku):
-                self.expire(self.due(sku)[0])
+            while not set(removed) <= set(self.units_of(AVAILABLE, sku)) and (due := self.due(sku)):
+                for name in due[: self.at_once]:
+                    self.expire(name)
             if not set(removed) <= set(self.units_of(AVAILABLE, sku)):
                 return at.answer(Outcome.UNITS_NOT_AVAILABLE)
         self.give(removed, REMOVED)
@@ -367,34 +367,3 @@ class Model:
             return at.answer(Outcome.UNITS_NOT_SOLD)
         self.give(returned, AVAILABLE)
         return at.answer(Outcome.RETURNED, units=unit_lines(returned))
-
-
-def totals(lines: tuple[Line, ...]) -> Body:
-    return tuple(
-        (sku, sum(line.quantity for line in lines if line.sku == sku)) for sku in sorted({one.sku for one in lines})
-    )
-
-
-def as_lines(wanted: Body) -> tuple[Line, ...]:
-    return tuple(Line(sku, quantity) for sku, quantity in wanted)
-
-
-def numbers(sku: str, ranges: tuple[UnitRange, ...]) -> list[Unit]:
-    return sorted({(sku, number) for first, last in ranges for number in range(first, last + 1)})
-
-
-def named(lines: tuple[UnitLine, ...]) -> list[Unit]:
-    return sorted({unit for line in lines for unit in numbers(line.sku, line.ranges)})
-
-
-def unit_lines(units: list[Unit]) -> tuple[UnitLine, ...]:
-    return tuple(
-        UnitLine(sku, as_ranges([number for its, number in units if its == sku]))
-        for sku in sorted({u[0] for u in units})
-    )
-
-
-def as_ranges(numbers: list[int]) -> tuple[UnitRange, ...]:
-    firsts = [number for number in sorted(numbers) if number - 1 not in numbers]
-    lasts = [number for number in sorted(numbers) if number + 1 not in numbers]
-    return tuple(UnitRange(first, last) for first, last in zip(firsts, lasts, strict=True))

@@ -157,7 +157,7 @@ class ShopHistory(RuleBasedStateMachine):
         self.machine = StateMachine(self.connection)
         self.other_connection = memory_database()
         self.twin = StateMachine(self.other_connection)
-        self.model = Model(parameters, ranges_a_hold)
+        self.model = Model(parameters, ranges_a_hold, many)
         self.proposed: list[Entry] = []
         for machine in (self.machine, self.twin):
             machine.apply(1, TERM, encode_entry(Entry(0, 0, (Configure(*parameters),))))

@@ -8,7 +8,7 @@ have come in by then: TURNS, and TURNS_A_CALL for each. Whoever is alone waits f
 One batch is under way (rule 7 in pysyncobj.md): a second beside it made entries smaller, and the nodes busier with each
 other than with orders. A batch whose attempt failed is proposed again, with back-off, a fresh nonce and its first
 stamp, until it is applied or nobody waits for it any more; ids make that safe. Its commands stay together, because the
-stamp is the entry's.
+stamp is the entry's. What the state machine postponed, because it was too much for one entry, waits for another one.
 
 Reads join each attempt that has not begun: the entry is then proposed after the read arrived (rule 11).
 """
@@ -162,7 +162,8 @@ class Batcher:
         """Propose the batch once; whether all of it is answered."""
         was_exposed, batch.exposed = batch.exposed, True
         try:
-            batch.answer(await self._propose(batch))
+            applied = await self._propose(batch)
+            self._put_back(batch.answer(applied, was_exposed))
         except ProposalFailed as failure:
             batch.exposed = was_exposed or not failure.definite
             batch.failure = failure.reason
@@ -170,6 +171,14 @@ class Batcher:
                 return False
             batch.give_up(lambda work: stopping(definite=not work.exposed))
         return True
+
+    def _put_back(self, postponed: list[Work]) -> None:
+        """Behind all that waits: who asks for much lets others pass."""
+        for work in postponed:
+            try:
+                self._queue.put(work)
+            except CallError as full:
+                work.give_up(full)
 
     async def _propose(self, batch: Batch) -> Applied:
         commands = batch.commands()

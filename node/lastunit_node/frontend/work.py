@@ -3,6 +3,8 @@
     queued -> in a batch -> proposed, once or more often -> answered
        '-----------'----------------------'-> given up at its deadline, or cancelled by its caller
 
+What an entry was too full for is postponed: the commands that are left go back to the queue, behind the others.
+
 A command that was given up is answered by an error that says whether it may have been applied: `exposed` holds that
 for a whole batch, since all its commands share their attempts.
 """
@@ -15,7 +17,11 @@ from lastunit_node.frontend.errors import CallError
 from lastunit_node.replica.interface import FailureReason
 from lastunit_node.statemachine.brief import Brief
 from lastunit_node.statemachine.commands import Command
-from lastunit_node.statemachine.results import Answer, Applied
+from lastunit_node.statemachine.results import Answer, Applied, Outcome, Result
+
+
+def _is_postponed(answer: Answer) -> bool:
+    return isinstance(answer, Result) and answer.outcome is Outcome.POSTPONED
 
 
 class Answers(NamedTuple):
@@ -32,7 +38,18 @@ class Work:
     Answers; for a read that got none, it raises CallError. Cancelling it withdraws what is not yet proposed.
     """
 
-    __slots__ = ("_deadlines", "_earliest", "_late", "batch", "commands", "done", "latest", "size", "weight")
+    __slots__ = (
+        "_deadlines",
+        "_earliest",
+        "_exposed",
+        "_settled",
+        "batch",
+        "commands",
+        "done",
+        "latest",
+        "size",
+        "weight",
+    )
 
     def __init__(self, commands: Sequence[Command | Brief], deadlines: Sequence[float], size: int) -> None:
         self.commands = commands  # those still to be proposed
@@ -43,7 +60,8 @@ class Work:
         self.done: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
         self._deadlines = deadlines
         self._earliest = min(deadlines)
-        self._late: dict[int, CallError] = {}  # by position: what is proposed no more
+        self._exposed = False  # by an attempt of a batch that it has left
+        self._settled: dict[int, Answer | CallError] = {}  # by position: what is proposed no more
 
     @property
     def is_read(self) -> bool:
@@ -53,7 +71,7 @@ class Work:
     @property
     def exposed(self) -> bool:
         """Whether an attempt that carries it may be, or become, part of the log. Never for a read."""
-        return self.batch is not None and self.batch.exposed and not self.is_read
+        return not self.is_read and (self._exposed or (self.batch is not None and self.batch.exposed))
 
     def drop_expired(self, now: float, error: Callable[["Work"], CallError]) -> None:
         """Answer the commands whose deadline has passed, and keep only the others."""
@@ -65,7 +83,7 @@ class Work:
         late = error(self)
         for position, deadline in zip(self._open(), self._deadlines, strict=True):
             if deadline <= now:
-                self._late[position] = late
+                self._settled[position] = late
         kept = [index for index, deadline in enumerate(self._deadlines) if deadline > now]
         self.commands = [self.commands[index] for index in kept]
         self._deadlines = [self._deadlines[index] for index in kept]
@@ -77,19 +95,36 @@ class Work:
             self.done.set_exception(error)
         self._finish(0, [error] * len(self.commands))
 
-    def answer(self, applied_index: int, answers: Sequence[Answer]) -> None:
-        """Answer the commands that were proposed, in their order."""
+    def answer(self, applied_index: int, answers: Sequence[Answer], exposed: bool) -> bool:
+        """Answer the commands that were proposed, in their order; False when some were postponed, and are left.
+
+        exposed: whether an earlier attempt may be, or become, part of the log.
+        """
+        if answers and _is_postponed(answers[-1]) and not self.done.done():
+            self._keep_postponed(answers)
+            self._exposed, self.batch = exposed or self._exposed, None
+            return False
         self._finish(applied_index, answers)
+        return True
+
+    def _keep_postponed(self, answers: Sequence[Answer]) -> None:
+        """What was answered is settled; of the rest nothing was applied."""
+        answered = len(answers)
+        while answered and _is_postponed(answers[answered - 1]):
+            answered -= 1
+        self._settled.update(zip(self._open()[:answered], answers, strict=False))
+        self.commands, self._deadlines = self.commands[answered:], self._deadlines[answered:]
+        self.latest, self._earliest = max(self._deadlines), min(self._deadlines)
 
     def _open(self) -> list[int]:
         """The positions of the commands that are still to be proposed."""
-        return [position for position in range(self.weight) if position not in self._late]
+        return [position for position in range(self.weight) if position not in self._settled]
 
     def _finish(self, applied_index: int, answers: Sequence[Answer | CallError]) -> None:
         if self.done.done():
             return
-        if self._late:
-            by_position = self._late | dict(zip(self._open(), answers, strict=True))
+        if self._settled:
+            by_position = self._settled | dict(zip(self._open(), answers, strict=True))
             answers = [by_position[position] for position in range(self.weight)]
         self.done.set_result(Answers(applied_index, answers))
 
@@ -125,13 +160,16 @@ class Batch:
         """The commands of the entry, in the order in which answer() expects their answers."""
         return tuple([command for work in self.works for command in work.commands])
 
-    def answer(self, applied: Applied) -> None:
-        """Hand every answer to its work."""
+    def answer(self, applied: Applied, exposed: bool) -> list[Work]:
+        """Hand every answer to its work; those of which commands were postponed. exposed: by an earlier attempt."""
+        left: list[Work] = []
         start = 0
         for work in self.works:
             end = start + len(work.commands)
-            work.answer(applied.index, applied.answers[start:end])
+            if not work.answer(applied.index, applied.answers[start:end], exposed):
+                left.append(work)
             start = end
+        return left
 
     def give_up(self, error: Callable[[Work], CallError]) -> None:
         """Answer everything that is still open with an error."""

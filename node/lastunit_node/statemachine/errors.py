@@ -15,3 +15,7 @@ class StateFormatError(Exception):
 
 class StateIdentityError(Exception):
     """The state database belongs to another cluster or another node."""
+
+
+class Exhausted(Exception):
+    """The commands of an entry have gone through as many ranges of units as they may: this one is for another entry."""

@@ -3,7 +3,8 @@
 A step expires at most sweep_size holds and forgets at most sweep_size ids. Holds are counted by their ranges too, which
 take the time: baskets of a hundred skus, or units in pieces. Every entry begins with a step, and so does every new
 tick; the clock stands still while due holds are left. A command that would be refused for want of units does not wait
-for its turn: it expires the due holds of its own skus first, as many as it needs.
+for its turn: it expires the due holds of its own skus first, as many as it needs. What takes more than an entry may
+(state.py) is postponed, with those expired that were, and goes on in another entry.
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from typing import Final
 
 from lastunit_node.statemachine import remembered
 from lastunit_node.statemachine.commands import Line, UnitRange
-from lastunit_node.statemachine.errors import InvariantError
+from lastunit_node.statemachine.errors import Exhausted, InvariantError
 from lastunit_node.statemachine.ranges import count, normalise
 from lastunit_node.statemachine.reservations import NO_UNITS, closed_row, count_ranges, units_of
 from lastunit_node.statemachine.results import ReservationState, Shortage
@@ -21,6 +22,7 @@ from lastunit_node.statemachine.tables import ReservationRow
 
 RANGES_A_HOLD = 10  # that a step frees for each hold of its size; who reaches that ends it. Not Final: tests change it
 AT_ONCE: Final = 64  # due holds of one sku, looked for together
+HOLD: Final = 10  # ranges that take as long as a hold to expire, beside its own
 _EXPIRED: Final = ReservationState.EXPIRED
 
 
@@ -58,6 +60,7 @@ def _expire(state: State, due: Iterable[ReservationRow]) -> None:
     forget_at_tick = state.end_of_retention()
     for row in due:
         units = units_of(row)
+        state.spend(HOLD + count_ranges(row.units))
         expired = closed_row(
             row,
             _EXPIRED,
@@ -76,7 +79,10 @@ def _expire(state: State, due: Iterable[ReservationRow]) -> None:
 
 
 def shortage(state: State, line: Line) -> Shortage | None:
-    """What is missing for a line of a known sku, once its due holds were expired, as many as needed."""
+    """What is missing for a line of a known sku, once its due holds were expired, as many as needed.
+
+    Raises Exhausted when these are too many for one entry; those that were expired stay so.
+    """
     shelf = state.stock.known(line.sku)
     while shelf.available < line.quantity:
         if not expire_first_of(state, line.sku, line.quantity - shelf.available):
@@ -85,7 +91,12 @@ def shortage(state: State, line: Line) -> Shortage | None:
 
 
 def expire_first_of(state: State, sku: str, wanted: int) -> bool:
-    """Expire the first due holds of one sku that have so many units of it, or some of them; False when none is due."""
+    """Expire the first due holds of one sku that have so many units of it, or some of them; False when none is due.
+
+    Raises Exhausted.
+    """
+    if state.is_exhausted:
+        raise Exhausted
     due: list[ReservationRow] = []
     for row in state.reservations.first_due_of(sku, state.clock, min(wanted, AT_ONCE)):
         if wanted <= 0:

@@ -43,7 +43,7 @@ _CLOSED: Final = {
 
 def confirm(state: State, at: Position, command: Confirm) -> Answer:
     """Sell the units of a hold: all, or the lowest-numbered so many of each sku; the others are available again."""
-    row = state.reservations.find(command.reservation_id)
+    row = state.find(command.reservation_id)
     if row is None or row.state == REFUSED:
         return _unknown(state, at)
     refusal = _confirmed_before(state, row, command) or _refused(state, at, row, command.token)
@@ -82,7 +82,7 @@ def confirm_all(state: State, at: Position, command: ConfirmAll) -> Answer:
 
 def release(state: State, at: Position, command: Release) -> Result:
     """Free the units of a hold. An id without a reservation is closed for good: what was given up cannot come late."""
-    row = state.reservations.find(command.reservation_id)
+    row = state.find(command.reservation_id)
     request = release_request(command)
     if row is None or row.state == REFUSED:
         return _too_late(state, at, row) or _cancel(state, at, row, command.reservation_id, request)
@@ -95,7 +95,7 @@ def release(state: State, at: Position, command: Release) -> Result:
 
 def extend_hold(state: State, at: Position, command: ExtendHold) -> Result:
     """Move the expiry later, never earlier, and at most to the cap after the hold's creation. The token stays."""
-    row = state.reservations.find(command.reservation_id)
+    row = state.find(command.reservation_id)
     if row is None or row.state == REFUSED:
         return _unknown(state, at)
     return _refused(state, at, row, command.token) or _extend(state, at, row, command.until_tick)

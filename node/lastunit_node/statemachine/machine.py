@@ -27,7 +27,7 @@ from lastunit_node.statemachine.commands import (
     ReturnUnits,
     Tick,
 )
-from lastunit_node.statemachine.errors import InvariantError
+from lastunit_node.statemachine.errors import Exhausted, InvariantError
 from lastunit_node.statemachine.hashing import Digest, chain_hash, state_crc
 from lastunit_node.statemachine.results import Answer, Applied, Outcome, Parameters, Position, Result, StateHash
 from lastunit_node.statemachine.state import State
@@ -174,6 +174,7 @@ class StateMachine:
 
     def _apply(self, index: int, term: int, entry: bytes) -> Applied:
         expiry.step(self._state)
+        self._state.spent = 0
         decoded = decode_entry(entry)
         answers = self._answer(index, term, decoded)
         self._state.stock.settle()
@@ -208,6 +209,15 @@ class StateMachine:
         self._state.stock.prefetch(skus)
 
     def _answer_one(self, command: Command | Brief | Malformed, at: Position) -> Answer:
+        """What a command is answered. When one is postponed, so are all that follow it in its entry."""
+        if self._state.is_exhausted:
+            return at.answer(Outcome.POSTPONED)
+        try:
+            return self._carry_out(command, at)
+        except Exhausted:
+            return at.answer(Outcome.POSTPONED)
+
+    def _carry_out(self, command: Command | Brief | Malformed, at: Position) -> Answer:
         if isinstance(command, Malformed):
             return at.answer(Outcome.MALFORMED)
         if self._state.configured is None and not isinstance(command, Configure | Admit):

@@ -15,7 +15,7 @@ from lastunit_node.statemachine.ranges import sum_lines
 from lastunit_node.statemachine.remembered import first_answer
 from lastunit_node.statemachine.reservations import NO_UNITS, REFUSED, encode_range, encode_units, present
 from lastunit_node.statemachine.results import Answer, Outcome, Position, ReservationState, Result, Served
-from lastunit_node.statemachine.state import State
+from lastunit_node.statemachine.state import RANGE_BYTES, State
 from lastunit_node.statemachine.stock import Place, Shelf
 from lastunit_node.statemachine.table import Row
 from lastunit_node.statemachine.tables import ReservationRow
@@ -115,7 +115,7 @@ def _answered_without_units(
     state: State, at: Position, reservation_id: str, lines: tuple[Line, ...], request: bytes
 ) -> Result | None:
     """The answer of a known id, TOO_LATE, or a refusal, which is remembered; None for an order that is to be served."""
-    row = state.reservations.find(reservation_id)
+    row = state.find(reservation_id)
     if row is not None:
         return _answer_again(state, at, row, request)
     if state.is_late(at):
@@ -179,7 +179,9 @@ def _serve(state: State, at: Position, order: Order) -> Result:
     """Take the units, and remember whose they are."""
     expires_at_tick = order.expires_at_tick
     units = _take(state, order.lines, _HELD_UNITS if expires_at_tick else _SOLD_UNITS)
-    row = _row(state, at, Taken(order.reservation_id, order.request, encode_units(units)), expires_at_tick)
+    taken = Taken(order.reservation_id, order.request, encode_units(units))
+    state.spend(len(taken.units) // RANGE_BYTES)
+    row = _row(state, at, taken, expires_at_tick)
     if expires_at_tick:
         state.reservations.add_hold(row, [line.sku for line in order.lines])
     else:

@@ -1,5 +1,7 @@
 """The state that commands act on."""
 
+from typing import Final
+
 from lastunit_node import sqlite
 from lastunit_node.statemachine.changes import Changes
 from lastunit_node.statemachine.errors import InvariantError
@@ -8,7 +10,18 @@ from lastunit_node.statemachine.reservations import Reservations
 from lastunit_node.statemachine.results import Parameters, Position
 from lastunit_node.statemachine.stock import Stock
 from lastunit_node.statemachine.table import Table
-from lastunit_node.statemachine.tables import ADMITTED, CLOCK, PARAMETERS, REMOVED, AdmittedRow, ClockRow
+from lastunit_node.statemachine.tables import (
+    ADMITTED,
+    CLOCK,
+    PARAMETERS,
+    REMOVED,
+    AdmittedRow,
+    ClockRow,
+    ReservationRow,
+)
+
+RANGES_AN_ENTRY = 10_000  # that its commands may go through: the next one is postponed. Not Final: tests change it
+RANGE_BYTES: Final = 16  # of a range in a row, about
 
 
 class State:
@@ -27,6 +40,7 @@ class State:
         self.clock = 0 if clock is None else clock.ticks
         self.configured = self._parameters.get(())
         self.swept_at = -1  # at this clock nothing is due: what an entry adds is due at a later tick
+        self.spent = 0  # ranges of units that the commands of this entry have gone through, about
         self.left_due_holds = False  # whether the last step may have: what paces proposals, not what decides
 
     @property
@@ -54,6 +68,22 @@ class State:
         """One tick."""
         self._clock.replace(ClockRow(self.clock), ClockRow(self.clock + 1))
         self.clock += 1
+
+    def spend(self, ranges: int) -> None:
+        """A command of this entry went through so many ranges, or through what takes as long."""
+        self.spent += ranges
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether this entry has taken all the time that one may: each range takes some microseconds on every node."""
+        return self.spent >= RANGES_AN_ENTRY
+
+    def find(self, reservation_id: str) -> ReservationRow | None:
+        """The row of an id, for a command that goes through its ranges."""
+        row = self.reservations.find(reservation_id)
+        if row is not None:
+            self.spend((len(row.units) + len(row.answer or b"")) // RANGE_BYTES)
+        return row
 
     def write_back(self) -> None:
         """Bring the database up to date, between two entries."""

@@ -8,6 +8,7 @@ from lastunit_node.statemachine import expiry, remembered
 from lastunit_node.statemachine.canonical import adjust_request, receive_request, return_request
 from lastunit_node.statemachine.changes import Kind
 from lastunit_node.statemachine.commands import AdjustStock, Line, ReceiveStock, ReturnUnits, UnitLine, UnitRange
+from lastunit_node.statemachine.limits import MAX_QUANTITY
 from lastunit_node.statemachine.ranges import Ranges, contains, join_unit_lines, normalise, subtract, sum_lines
 from lastunit_node.statemachine.reservations import encode_units, present, state_of, units_of
 from lastunit_node.statemachine.results import Outcome, Position, ReservationState, Result
@@ -40,14 +41,16 @@ def return_units(state: State, at: Position, command: ReturnUnits) -> Result:
     result = _answered_before(state, at, Kind.RETURN, command.return_id, request) or _remember(
         state, Kind.RETURN, command.return_id, request, _return(state, at, command)
     )
-    row = state.reservations.find(command.reservation_id)
+    row = state.find(command.reservation_id)
     return result._replace(reservation=present(row, state.clock))
 
 
 def _answered_before(state: State, at: Position, kind: Kind, change_id: str, request: bytes) -> Result | None:
     """The answer of a known id, or TOO_LATE."""
     known = state.changes.answer_again(kind, change_id, request, at.index)
-    if known is None and state.is_late(at):
+    if known is not None:
+        state.spend(sum([len(line.ranges) for line in known.units]))
+    elif state.is_late(at):
         return at.answer(Outcome.TOO_LATE)
     return known
 
@@ -60,6 +63,7 @@ def _remember(state: State, kind: Kind, change_id: str, request: bytes, result: 
 
 def _receive(state: State, at: Position, command: ReceiveStock) -> Result:
     units = [UnitLine(sku, (state.stock.receive(sku, quantity),)) for sku, quantity in sum_lines(command.lines)]
+    state.spend(len(units))
     return Result(Outcome.RECEIVED, at.index, units=tuple(units))
 
 
@@ -72,11 +76,14 @@ def _adjust(state: State, at: Position, command: AdjustStock) -> Result:
     shortage = expiry.shortage(state, Line(command.sku, command.quantity))
     if shortage is not None:
         return Result(Outcome.OUT_OF_STOCK, at.index, shortages=(shortage,))
-    return _removed(state, at, command, state.stock.take(shelf, command.quantity, Place.REMOVED))
+    taken = state.stock.take(shelf, command.quantity, Place.REMOVED)
+    state.spend(len(taken))
+    return _removed(state, at, command, taken)
 
 
 def _adjust_named(state: State, at: Position, command: AdjustStock, shelf: Shelf) -> Result:
     ranges = normalise(command.ranges)
+    state.spend(len(ranges))
     if not all(_is_available(state, shelf, named) for named in ranges):
         return at.answer(Outcome.UNITS_NOT_AVAILABLE)
     state.stock.take_named(shelf, ranges, Place.REMOVED)
@@ -84,9 +91,9 @@ def _adjust_named(state: State, at: Position, command: AdjustStock, shelf: Shelf
 
 
 def _is_available(state: State, shelf: Shelf, named: UnitRange) -> bool:
-    """Whether these units are available, once due holds of their sku were expired, as many as needed."""
+    """Whether these units are available, once due holds of their sku were expired, some at a time."""
     while not state.stock.has_available(shelf, named):
-        if not expiry.expire_first_of(state, shelf.sku, 1):
+        if not expiry.expire_first_of(state, shelf.sku, MAX_QUANTITY):
             return False
     return True
 
@@ -98,7 +105,7 @@ def _removed(state: State, at: Position, command: AdjustStock, ranges: Ranges) -
 
 
 def _return(state: State, at: Position, command: ReturnUnits) -> Result:
-    row = state.reservations.find(command.reservation_id)
+    row = state.find(command.reservation_id)
     reservation_state = None if row is None else state_of(row, state.clock)
     if row is None or reservation_state is None:
         return at.answer(Outcome.UNKNOWN_RESERVATION)
