@@ -3,7 +3,8 @@
 Every error says in `definite` whether a command may have been applied all the same:
 definite - certainly not applied, by any attempt of this call; indefinite - may have been applied, now or in a moment.
 After an indefinite error call again with the same id (`request_id`): the answer is the first one, applied once.
-Do not do so for longer than the cluster's retention (a day by default): by then the id may be forgotten.
+Do not do so for longer than half the cluster's retention (half a day by default), the wait for an answer included:
+after the whole the id may be forgotten, and what comes late would be taken for new.
 """
 
 from lastunit_client.fencing import FencingToken

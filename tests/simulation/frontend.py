@@ -80,7 +80,7 @@ class _Lane:
         status = Status(*self._core.facts())
         assert status.parameters, "free only when configured"
         self._batch = calls
-        self._stamp = status.clock + status.parameters.retention_ticks // 2
+        self._stamp = status.clock + status.parameters.retention_ticks // 2 - 1  # as the batcher has it
         self._attempt()
 
     def _attempt(self) -> None:

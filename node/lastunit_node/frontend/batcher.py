@@ -140,10 +140,15 @@ class Batcher:
             await self._replica.wait_applied(status.applied_index + 1)
 
     def _next_batch(self) -> Batch:
-        """What fits the next entry, stamped to half the retention from now: far from now, and well within it."""
+        """What fits the next entry, stamped to a tick less than half the retention from now; to the next one at least.
+
+        An id closed at tick c is forgotten when the clock is c + retention; an entry acts while the clock is at most
+        its stamp. A client repeats an id for half the retention, which has half of its ticks, rounded up, at most:
+        the last repeat is stamped c + retention - 1 then (from four ticks on), and no copy meets a forgotten id.
+        """
         status = self._replica.status()
         assert status.parameters, "configured for good"
-        batch = Batch(valid_until_tick=status.clock + max(1, status.parameters.retention_ticks // 2))
+        batch = Batch(valid_until_tick=status.clock + max(1, status.parameters.retention_ticks // 2 - 1))
         batch.add(self._queue.take_commands())
         return batch
 

@@ -190,7 +190,7 @@ class Parameters(message.Message):
     hold_cap_ticks: builtins.int
     """Longest life of a hold in ticks."""
     retention_ticks: builtins.int
-    """How long closed ids are remembered, in ticks."""
+    """How long closed ids are remembered, in ticks. No client may repeat an id for longer than half of it."""
     sweep_size: builtins.int
     """Holds expired per step."""
     def __init__(

@@ -5,7 +5,8 @@ The inventory API of lastunit: it sells the last unit exactly once.
 
 A refusal (out of stock, stale token, ...) is a normal response with an outcome. gRPC errors are for what is not an
 answer, and carry google.rpc.ErrorInfo with domain "lastunit" and metadata "definite": "true" when the command was
-certainly not applied, "false" when it may have been. Retry under the same id: the answer is the first one again.
+certainly not applied, "false" when it may have been. Retry under the same id: the answer is the first one again. Not
+for longer than half the retention, though (see Parameters), for closed ids are forgotten.
 """
 
 from collections import abc as abc

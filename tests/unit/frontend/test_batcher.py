@@ -62,8 +62,8 @@ class TestBatching:
         await asyncio.gather(first, *many, *large)
         assert [len(proposal.commands) for proposal in replica.proposals] == [1, MAX_COMMANDS, 2, 1]
 
-    @pytest.mark.parametrize(("retention", "ahead"), [(1_000, 500), (3, 1), (2, 1), (1, 1)])
-    async def test_the_stamp_is_half_the_retention_ahead(
+    @pytest.mark.parametrize(("retention", "ahead"), [(1_000, 499), (7, 2), (6, 2), (4, 1), (2, 1), (1, 1)])
+    async def test_the_stamp_is_a_tick_less_than_half_the_retention_ahead(
         self, batcher: Batcher, replica: FakeReplica, retention: int, ahead: int
     ) -> None:
         await replica.set(replace(STATUS, parameters=PARAMETERS._replace(retention_ticks=retention)))
@@ -93,10 +93,10 @@ class TestAttempts:
         await asyncio.gather(first, second)
         attempts = replica.proposals[:4]
         assert all(attempt.commands == (order("a"), order("b")) for attempt in attempts)
-        assert {attempt.valid_until_tick for attempt in attempts} == {STATUS.clock + 500}
+        assert {attempt.valid_until_tick for attempt in attempts} == {STATUS.clock + 499}
         assert len({attempt.nonce for attempt in attempts}) == 4
         assert names_in(replica, 4) == ["c"]
-        assert replica.proposals[4].valid_until_tick == 99 + 500
+        assert replica.proposals[4].valid_until_tick == 99 + 499
 
     async def test_a_result_with_another_nonce_is_an_unknown_outcome(
         self, batcher: Batcher, replica: FakeReplica

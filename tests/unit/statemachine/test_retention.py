@@ -182,3 +182,27 @@ def test_nothing_delayed_meets_a_forgotten_id(shop: Shop) -> None:
 
     assert late.outcome is Outcome.TOO_LATE
     assert shop.available() == 10
+
+
+@pytest.mark.parametrize("retention", range(4, 9))
+def test_no_copy_of_a_repeat_in_the_allowed_half_meets_a_forgotten_id(retention: int) -> None:
+    """The entry of a repeat stands in the log twice, its second copy behind the step that forgets the id."""
+    shop = Shop(retention_ticks=retention)
+    shop.receive("delivery", vase=1)
+    shop.order("o1", vase=2)
+    shop.receive("more", vase=1)
+    last = (retention + 1) // 2  # no more ticks fit into half the retention
+    shop.tick(last)
+    stamp = shop.machine.clock + retention // 2 - 1  # as frontend/batcher.py has it
+    order = PlaceOrder("o1", lines({"vase": 2}))
+
+    first = shop.do(order, valid_until_tick=stamp)
+    shop.tick(retention - last - 1)
+    again = shop.do(order, valid_until_tick=stamp)
+    shop.tick()
+    late = shop.do(order, valid_until_tick=stamp)
+
+    assert (first.outcome, first.replayed) == (Outcome.OUT_OF_STOCK, True)
+    assert again == first
+    assert late.outcome is Outcome.TOO_LATE
+    assert shop.level().sold == 0
