@@ -32,6 +32,31 @@ def test_a_replay_shows_the_present_state_beside_the_first_answer(shop: Shop) ->
     assert again.reservation.units == ()
 
 
+def test_a_repeated_order_names_the_units_it_took_though_some_were_returned(shop: Shop) -> None:
+    first = shop.order("o1", vase=3)
+    shop.give_back("back", "o1", "vase", (2, 2))
+    shop.give_back("back-2", "o1", "vase", (3, 3))
+
+    again = shop.order("o1", vase=3)
+
+    assert first.units == units("vase", (1, 3))
+    assert again == first._replace(replayed=True, reservation=shop.reservation("o1"))
+    assert shop.reservation("o1").units == units("vase", (1, 1))
+
+
+def test_a_repeated_reserve_names_the_expiry_it_had_though_it_was_extended(shop: Shop) -> None:
+    first = shop.reserve("r1", vase=2)
+    assert first.token is not None
+    shop.extend("r1", first.token, until_tick=6)
+    shop.extend("r1", first.token, until_tick=8)
+
+    again = shop.reserve("r1", vase=2)
+
+    assert first.expires_at_tick == 4
+    assert again == first._replace(replayed=True, reservation=shop.reservation("r1"))
+    assert shop.reservation("r1").expires_at_tick == 8
+
+
 def test_two_copies_in_one_entry_take_units_once(shop: Shop) -> None:
     order = PlaceOrder("o1", (Line("vase", 2),))
 
