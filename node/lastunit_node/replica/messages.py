@@ -126,13 +126,13 @@ def check_message(message: object) -> Message:
     """The message, if it has the shape of its type; else MalformedMessage."""
     if not isinstance(message, dict):
         raise MalformedMessage(f"a {type(message).__name__} is no message")
-    fields = _FIELDS.get(message.get("type", ""))
-    if fields is None:
-        raise MalformedMessage(f"unknown message type {message.get('type')!r}")
-    for name, is_valid in fields.items():
+    kind = message.get("type")
+    if not isinstance(kind, str) or kind not in _FIELDS:  # what is no string may be impossible to look for, or to show
+        raise MalformedMessage(f"unknown message type {kind if isinstance(kind, str) else type(kind).__name__}")
+    for name, is_valid in _FIELDS[kind].items():
         if not is_valid(message.get(name)):
-            raise MalformedMessage(f"{message['type']}: bad {name}")
-    if message["type"] == "append":
+            raise MalformedMessage(f"{kind}: bad {name}")
+    if kind == "append":
         _check_entries_in_order(message)
     return message
 

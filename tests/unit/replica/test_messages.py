@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgpack
 import pytest
 
 from lastunit_node.replica.messages import MalformedMessage, check_message
@@ -53,6 +54,10 @@ def test_every_message_of_ours_passes(message: dict[str, Any]) -> None:
         "readonly",
         [],
         {},
+        {"type": None},
+        {"type": {}},
+        {"type": [{}]},
+        {"type": msgpack.unpackb(b"\x91" * 1000 + b"\xc0", use_list=False)},  # repr cannot show it
         {"type": "next_node_idx", "next_node_idx": 998, "reset": False, "success": True},
         {"type": "append_entries", "term": 1, "serialized": None, "commit_index": 9},
         APPEND | {"term": -1},
