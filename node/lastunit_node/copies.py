@@ -103,7 +103,7 @@ def adopt_copy(path: Path, lasting: Path, info: CopyInfo, identity: Identity) ->
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()
-    except (sqlite.Error, StateDamaged, StateFormatError, StateIdentityError) as problem:
+    except (*sqlite.READ_ERRORS, StateDamaged, StateFormatError, StateIdentityError) as problem:
         raise CopyRefused(f"{path} is not the state it is said to be: {problem}") from problem
     _sync(path)
     path.rename(lasting)

@@ -71,7 +71,7 @@ def unreadable_is(damaged: type[JournalDamaged | StateDamaged], path: Path) -> I
     """While a file is opened: what SQLite can make no sense of is damage; a disk that fails stays sqlite.Error."""
     try:
         yield
-    except sqlite.Error as problem:
+    except sqlite.READ_ERRORS as problem:
         if has_disk_failed(problem):
             raise
         raise damaged(f"{path} is damaged: {problem}") from problem

@@ -26,6 +26,7 @@ FLAGS: Final = {
 Connection = apsw.Connection
 Error = apsw.Error
 ConstraintError = apsw.ConstraintError
+READ_ERRORS: Final = (Error, UnicodeDecodeError)  # the latter by apsw itself, of a text that damage left no UTF-8
 UNREADABLE: Final = (apsw.CorruptError, apsw.NotADBError)  # what is in the file makes no sense to SQLite
 
 

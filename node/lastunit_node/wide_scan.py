@@ -88,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
         with closing(open_reader(Path(path))) as reader:
             told = scan_share(reader, *map(int, share)).hex() if share else problem_of_indexes(reader)
             sys.stdout.write(told or "")
-    except sqlite.Error as problem:
+    except sqlite.READ_ERRORS as problem:
         sys.stdout.write(str(problem))
         return 1
     return 0

@@ -14,11 +14,12 @@ from lastunit_node.compiled import StaleCodeError, refuse_stale_code
 ROOT = Path(__file__).resolve().parents[2]
 IS_COMPILED = (ROOT / "node/lastunit_node/compiled.json").is_file()
 needs_compiled = pytest.mark.skipif(not IS_COMPILED, reason="nothing is compiled here: there is no C compiler")
+REPLICA = ("messages", "link", "journal", "journal_damage", "leadership", "admission")
 PROMISES = (
     "tests/property",
     "tests/unit/statemachine",
     "tests/unit/frontend",
-    *[f"tests/unit/replica/test_{name}.py" for name in ("messages", "link", "journal", "leadership", "admission")],
+    *[f"tests/unit/replica/test_{name}.py" for name in REPLICA],
 )
 
 

@@ -31,13 +31,16 @@ class Owner(NamedTuple):
 
     def row(self) -> tuple[object, ...]:
         """The columns, with their CRC behind them."""
-        return (*self, zlib.crc32(repr(tuple(self)).encode()))
+        return (*self, _crc(tuple(self)))
 
     @classmethod
     def of(cls, row: tuple[object, ...]) -> "Owner | None":
-        """The owner in such a row; None when it is not as it was written."""
-        owner = cls._make(row[:-1])
-        return owner if owner.row() == row else None
+        """The owner in such a row; None when it is not as it was written, in whose columns may be anything."""
+        return cls._make(row[:-1]) if row[-1] == _crc(row[:-1]) else None
+
+
+def _crc(columns: tuple[object, ...]) -> int:
+    return zlib.crc32(repr(columns).encode())
 
 
 _COLUMNS: Final = ", ".join((*Owner._fields, "crc"))

@@ -43,7 +43,7 @@ class Scanner:
         except asyncio.CancelledError:
             self._given_up.set()
             raise
-        except sqlite.Error as problem:
+        except sqlite.READ_ERRORS as problem:
             raise ScanFailed(f"the rows of the state cannot be read: {problem}") from problem
 
     def _scan(self) -> Scan:

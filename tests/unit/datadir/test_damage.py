@@ -59,13 +59,14 @@ def test_anything_else_is_one_line() -> None:
     assert not has_disk_failed(sqlite_error("SELECT nonsense"))
 
 
-def test_a_flipped_byte_of_a_state_is_found_or_harmless(config: ClusterConfig, path: Path) -> None:
+@pytest.mark.parametrize("mask", [0x21, 0x80])
+def test_a_flipped_byte_of_a_state_is_found_or_harmless(config: ClusterConfig, path: Path, mask: int) -> None:
     state = path / "state.db"
     data = state.read_bytes()
     used = [position for position, byte in enumerate(data) if byte]
     whole, refused = rows(config), 0
     for position in random.Random(4).sample(used, 300):
-        state.write_bytes(flipped(data, position, 0x21))
+        state.write_bytes(flipped(data, position, mask))
         try:
             found = rows(config)
         except (StateDamaged, StateFormatError, StateIdentityError):

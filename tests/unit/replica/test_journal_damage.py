@@ -3,6 +3,7 @@
 import random
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from lastunit_node import sqlite
 from lastunit_node.damage import unreadable_is
 from lastunit_node.replica.entry_cache import LogEntry
 from lastunit_node.replica.journal import JournalDamaged, JournalFormatError, SqliteJournal, create_journal
+from lastunit_node.replica.owner import Owner
 from lastunit_node.wal import grow
 from lastunit_node.wal.layout import FRAME_HEADER_BYTES, HEADER_BYTES, read_frames, read_header
 
@@ -184,6 +186,32 @@ def test_a_flipped_byte_of_the_database_is_found_or_harmless(killed: Killed) -> 
         assert (journal.getCurrentTerm(), journal.getVotedForNodeId()) == (SYNCS, "n2")
         journal.close()
     assert refused > 100, "entries fill much of the file"
+
+
+@pytest.mark.parametrize("value", ["NULL", "'x'", "x'00'", "1.5", "-1", "7", "CAST(x'ff' AS TEXT)"])
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("entry", ("idx", "term", "bytes", "crc")),
+        ("vote", ("only", "term", "voted_for", "crc")),
+        ("owner", ("only", *Owner._fields, "crc")),
+    ],
+)
+def test_a_column_of_any_type_is_refused(killed: Killed, table: str, columns: tuple[str, ...], value: str) -> None:
+    """As a sector of zeros leaves it: what types a table has is written in its schema, and not looked at in reading."""
+    opened(killed).close()
+    path = killed.path.with_name("opened.db")
+    with closing(sqlite.connect(path)) as connection:
+        untyped = f"CREATE TABLE {table} ({columns[0]} INTEGER PRIMARY KEY, {', '.join(columns[1:])})"
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (untyped, table))
+    untyped_file = path.read_bytes()
+    for column in columns[1:]:
+        path.write_bytes(untyped_file)
+        with closing(sqlite.connect(path)) as connection:
+            connection.execute(f"UPDATE {table} SET {column} = {value}")
+        with pytest.raises(JournalDamaged, match="damaged"), unreadable_is(JournalDamaged, path):
+            SqliteJournal(path, *OWNER)
 
 
 def test_looking_writes_nothing(killed: Killed) -> None:
