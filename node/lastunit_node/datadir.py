@@ -1,6 +1,6 @@
 """A node's data directory: whose it is, that it is whole, and that one process at a time uses it.
 
-    identity.json   cluster name, cluster id, node name, format version
+    identity.json   cluster name, cluster id, names of all members, node name, format version
     journal.db      Raft's log, term and vote, and the name of the state that it continues
     state.db        the state machine's database; state-N.db once a copy was installed at index N
     copy-*.db       a copy of the state on its way; removed at the next start
@@ -14,7 +14,7 @@ disk must not vote as if it were new (pysyncobj.md, rule 9).
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -36,7 +36,7 @@ from lastunit_node.wide_scan import WideScan, is_wide
 
 _log = structlog.get_logger()
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 IDENTITY: Final = "identity.json"
 STATE: Final = "state.db"
 JOURNAL: Final = "journal.db"
@@ -53,15 +53,18 @@ class DirectoryInUse(DirectoryRefused):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose data a directory holds."""
+    """Whose data a directory holds. members: names of all nodes of the cluster, in their order as text."""
 
     format: int
     cluster: str
     cluster_id: str
+    members: tuple[str, ...]
     node: str
 
 
-def format_directory(path: Path, cluster: str, cluster_id: str, node: str, *, founding: bool = True) -> None:
+def format_directory(
+    path: Path, cluster: str, cluster_id: str, members: Iterable[str], node: str, *, founding: bool = True
+) -> None:
     """Make the data of a new disk, identity last, so that a half-made directory is not taken for a whole one.
 
     founding: for a cluster that is being born; else the disk takes the place of a lost one.
@@ -72,7 +75,7 @@ def format_directory(path: Path, cluster: str, cluster_id: str, node: str, *, fo
     path.mkdir(parents=True, exist_ok=True)
     open_state(path / STATE, identity=StateIdentity(cluster_id, node)).close()
     create_journal(path / JOURNAL, cluster_id, node, founding=founding)
-    identity = Identity(FORMAT_VERSION, cluster, cluster_id, node)
+    identity = Identity(FORMAT_VERSION, cluster, cluster_id, tuple(sorted(members)), node)
     _write_durably(path / IDENTITY, json.dumps(asdict(identity), indent=2) + "\n")
 
 
@@ -111,10 +114,23 @@ def hold_lock(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def require_same_members(file: Path, found: Iterable[object], members: Iterable[str]) -> None:
+    """Raise DirectoryRefused unless an identity names the members of the cluster file.
+
+    Nodes that count to different majorities would sell one unit twice.
+    """
+    was, named = sorted(map(str, found)), sorted(members)
+    if was != named:
+        raise DirectoryRefused(
+            f"{file} says that the members of the cluster are {', '.join(was)}, but the cluster file names "
+            f"{', '.join(named)}: a cluster keeps the members that it was born with; name those in every node's file"
+        )
+
+
 class DataDirectory:
     """An existing directory, locked by this process for as long as the object lives."""
 
-    def __init__(self, path: Path, cluster: str, node: str) -> None:
+    def __init__(self, path: Path, cluster: str, members: Iterable[str], node: str) -> None:
         """Lock and check. Raises DirectoryRefused."""
         self._path = path
         if not (path / IDENTITY).is_file():
@@ -126,6 +142,7 @@ class DataDirectory:
         self._lock = take_lock(path)
         self.identity = self._read_identity()
         self._check_identity(cluster, node)
+        require_same_members(path / IDENTITY, self.identity.members, members)
         self._state = STATE  # until the journal names another
         self._require(JOURNAL)
 
@@ -139,10 +156,12 @@ class DataDirectory:
             values = json.loads(file.read_text(encoding="utf-8"))
             version = values["format"]
             if version == FORMAT_VERSION:
-                return Identity(**values)
+                return Identity(**values | {"members": tuple(values["members"])})
         except (ValueError, KeyError, TypeError) as problem:
             raise DirectoryRefused(f"{file} is damaged: {problem}. {REJOIN}") from None
-        raise DirectoryRefused(f"{file} has format {version}, this lastunit knows {FORMAT_VERSION}: upgrade lastunit")
+        raise DirectoryRefused(
+            f"{file} has format {version}, this lastunit knows {FORMAT_VERSION} only: use the one that made it"
+        )
 
     def _check_identity(self, cluster: str, node: str) -> None:
         found = self.identity

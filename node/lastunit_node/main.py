@@ -80,7 +80,7 @@ def run_command(options: argparse.Namespace, config: ClusterConfig) -> int:
     """Do what the command line asks for; the exit status."""
     node = options.node
     if options.command == "format":
-        format_directory(config.node_dir(node), config.cluster, options.cluster_id, node)
+        format_directory(config.node_dir(node), config.cluster, options.cluster_id, config.nodes, node)
     elif options.command == "rejoin":
         say(node, rejoin_node(config, node, options.cluster_id))
     elif options.command == "verify":

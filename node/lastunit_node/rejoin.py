@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from lastunit_node.config import ClusterConfig
-from lastunit_node.datadir import IDENTITY, DirectoryRefused, format_directory, hold_lock
+from lastunit_node.datadir import IDENTITY, DirectoryRefused, format_directory, hold_lock, require_same_members
 
 ASIDE: Final = "{node}.old-{number}"
 
@@ -25,7 +25,7 @@ def rejoin_node(config: ClusterConfig, node: str, cluster_id: str | None = None)
             held.enter_context(hold_lock(path))  # refused while the node runs
         known = find_cluster_id(config, node, cluster_id)
         aside = move_aside(path) if path.exists() else None
-        format_directory(path, config.cluster, known, node, founding=False)
+        format_directory(path, config.cluster, known, config.nodes, node, founding=False)
     moved = f"; what was there is in {aside}" if aside else ""
     return f"{path} is new and empty{moved}. The node catches up when it runs, and counts once the leader admits it"
 
@@ -44,11 +44,13 @@ def find_cluster_id(config: ClusterConfig, node: str, given: str | None) -> str:
 
 
 def _ids_on_disk(config: ClusterConfig) -> Iterator[str]:
-    """Of the identities of this cluster's nodes that can be read here."""
+    """Of the identities of this cluster's nodes that can be read here. Raises DirectoryRefused for other members."""
     for node in config.nodes:
+        file = config.node_dir(node) / IDENTITY
         try:
-            identity = json.loads((config.node_dir(node) / IDENTITY).read_text(encoding="utf-8"))
+            identity = json.loads(file.read_text(encoding="utf-8"))
             if identity["cluster"] == config.cluster and isinstance(identity["cluster_id"], str):
+                require_same_members(file, identity["members"], config.nodes)
                 yield identity["cluster_id"]
         except (OSError, ValueError, KeyError, TypeError):
             continue

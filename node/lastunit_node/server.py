@@ -75,7 +75,7 @@ class Server:
         """Lock and open the data. Raises the refusals of datadir, journal, database and core."""
         self._config = config
         self._node = node
-        self._directory = DataDirectory(config.node_dir(node), config.cluster, node)
+        self._directory = DataDirectory(config.node_dir(node), config.cluster, config.nodes, node)
         journal = self._directory.open_journal()
         self._directory.remove_leftovers()
         state = self._directory.open_state()

@@ -46,7 +46,7 @@ class Finding(NamedTuple):
 def verify_node(config: ClusterConfig, node: str, tell: Callable[[str], None]) -> list[Finding]:
     """Look at a stopped node's data; `tell` hears of progress. Raises DirectoryInUse while the node runs."""
     try:
-        directory = DataDirectory(config.node_dir(node), config.cluster, node)
+        directory = DataDirectory(config.node_dir(node), config.cluster, config.nodes, node)
     except DirectoryInUse:
         raise
     except DirectoryRefused as refusal:

@@ -106,7 +106,7 @@ async def come_back(cluster: LocalCluster, node: str, index: int) -> dict[str, f
 
 def check_at_start(cluster: LocalCluster, node: str) -> dict[str, float]:
     """What reading the whole state takes a node that starts."""
-    directory = DataDirectory(cluster.config.node_dir(node), cluster.config.cluster, node)
+    directory = DataDirectory(cluster.config.node_dir(node), cluster.config.cluster, cluster.nodes, node)
     directory.open_journal(read_only=True).close()
     with closing(directory.open_reader()) as connection:
         begin = time.perf_counter()

@@ -107,7 +107,7 @@ async def test_every_answer_is_the_one_that_the_log_gives(make_cluster: MakeClus
 def replay(cluster: LocalCluster, folder: Path) -> Iterator[tuple[str, str, Result]]:
     """(kind, id, result) of every command in the first node's log, applied to a fresh state."""
     node = cluster.nodes[0]
-    directory = DataDirectory(cluster.config.node_dir(node), cluster.config.cluster, node)
+    directory = DataDirectory(cluster.config.node_dir(node), cluster.config.cluster, cluster.nodes, node)
     journal, state = directory.open_journal(), open_state(folder / "replay.db", identity=Identity("replay", node))
     machine = StateMachine(state)
     for data, index, term in journal.entries(1, journal.last_index + 1):

@@ -54,6 +54,15 @@ def test_a_directory_of_another_cluster(cluster: LocalCluster) -> None:
     assert "belongs to cluster 'test', not to 'other'" in run_node(cluster)
 
 
+def test_a_cluster_file_that_names_other_members(cluster: LocalCluster) -> None:
+    """Nodes that count to different majorities would sell one unit twice."""
+    path = cluster.config.path
+    values = yaml.safe_load(path.read_text())
+    values["nodes"]["n9"] = values["nodes"].pop("n3")
+    path.write_text(yaml.safe_dump(values))
+    assert "members of the cluster are n1, n2, n3, but the cluster file names n1, n2, n9" in run_node(cluster)
+
+
 @pytest.mark.parametrize("name", ["state.db", "journal.db"])
 def test_files_swapped_between_nodes(cluster: LocalCluster, name: str) -> None:
     shutil.copy(cluster.config.node_dir("n2") / name, cluster.config.node_dir("n1") / name)

@@ -8,7 +8,7 @@ what a power loss would do is done here.
 
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -60,8 +60,8 @@ class Disk:
     directory: DataDirectory
     damage: str | None = None  # what was done to the files that a start must find
 
-    def __init__(self, folder: Path, node: str, rng: Random, checkpoint_pages: int) -> None:
-        self._parent, self._node, self._rng = folder, node, rng
+    def __init__(self, folder: Path, members: Sequence[str], node: str, rng: Random, checkpoint_pages: int) -> None:
+        self._parent, self._members, self._node, self._rng = folder, members, node, rng
         self._checkpoint_pages = checkpoint_pages
         self._crashes = 0
         self._open: list[sqlite.Connection] = []
@@ -70,7 +70,7 @@ class Disk:
 
     def _format(self, *, founding: bool) -> None:
         """As the real commands do, but for the instance, which is of this seed."""
-        format_directory(self.folder, CLUSTER, CLUSTER_ID, self._node, founding=founding)
+        format_directory(self.folder, CLUSTER, CLUSTER_ID, self._members, self._node, founding=founding)
         owner = Owner(CLUSTER_ID, self._node, f"{self._rng.getrandbits(64):016x}", int(founding))
         with closing(sqlite.connect(self.folder / JOURNAL)) as connection:
             connection.execute(UPDATE_OWNER, owner.row())
@@ -91,7 +91,7 @@ class Disk:
 
     def open(self) -> tuple[CrashableJournal, sqlite.Connection]:
         """As the real node does. Raises the real refusals."""
-        self.directory = DataDirectory(self.folder, CLUSTER, self._node)
+        self.directory = DataDirectory(self.folder, CLUSTER, self._members, self._node)
         try:
             self.journal = self._open_journal()
             self.directory.remove_leftovers()

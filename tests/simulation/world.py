@@ -101,7 +101,7 @@ class World:
         return Random(f"{self.report.seed} {self.report.nodes} {purpose}")
 
     def _make_node(self, name: str, names: list[str], folder: Path) -> SimulatedNode:
-        disk = Disk(folder, name, self._rng(f"disk {name}"), self._profile.checkpoint_pages)
+        disk = Disk(folder, names, name, self._rng(f"disk {name}"), self._profile.checkpoint_pages)
         world = Surroundings(
             self._clock,
             self._rng(name),

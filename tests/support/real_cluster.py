@@ -150,7 +150,7 @@ def sold_units(reservations: dict[str, Reservation]) -> dict[tuple[str, int], st
 
 def first_index(cluster: LocalCluster, node: str) -> int:
     """Where the journal of a node that is down starts."""
-    directory = DataDirectory(cluster.config.node_dir(node), cluster.config.cluster, node)
+    directory = DataDirectory(cluster.config.node_dir(node), cluster.config.cluster, cluster.nodes, node)
     try:
         with closing(directory.open_journal(read_only=True)) as journal:
             return journal.first_index

@@ -33,7 +33,8 @@ from lastunit_node.statemachine.database import Identity, open_state
 from lastunit_node.statemachine.machine import StateMachine
 from lastunit_node.statemachine.results import StateHash
 
-NODE = ("test", "n1")
+NODE = "n1"
+MEMBERS = ("n1", "n2", "n3")
 CLUSTER_ID = "cluster-id"
 TERM = 3
 PEER = Identity(CLUSTER_ID, "n2")
@@ -90,7 +91,7 @@ class Node:
     """The files of a node, opened as server.py opens them."""
 
     def __init__(self, folder: Path) -> None:
-        self.directory = DataDirectory(folder, *NODE)
+        self.directory = DataDirectory(folder, "test", MEMBERS, NODE)
         self.journal = self.directory.open_journal()
         self.directory.remove_leftovers()
         self._state = self.directory.open_state()
@@ -123,7 +124,7 @@ class Life:
         self._folder = folder
         self._recorder = recorder
         self._peer = peer
-        format_directory(folder, NODE[0], CLUSTER_ID, NODE[1])
+        format_directory(folder, "test", CLUSTER_ID, MEMBERS, NODE)
         self.formatted = len(recorder.ops)
         self.node = Node(folder)
         self._promise()

@@ -166,8 +166,8 @@ def lay_out(config: ClusterConfig, folder: Path, loaded: Loaded, tell: Tell) -> 
     for node in config.nodes:
         tell(f"copying {loaded.bytes_of_all / 1e6:,.0f} MB of state for {node}")
         path = config.node_dir(node)
-        format_directory(path, config.cluster, loaded.cluster_id, node)
-        directory = DataDirectory(path, config.cluster, node)
+        format_directory(path, config.cluster, loaded.cluster_id, config.nodes, node)
+        directory = DataDirectory(path, config.cluster, config.nodes, node)
         try:
             state = directory.copied_state(loaded.applied_index)
             shutil.copyfile(folder / STATE, state)

@@ -49,7 +49,7 @@ async def restart(cluster: LocalCluster, limit: float) -> dict[str, Any]:
 
 def read_state(cluster: LocalCluster, node: str) -> tuple[float, float]:
     """What the check of all rows takes, which a node makes when it starts: seconds, and of CPU. The node is down."""
-    directory = DataDirectory(cluster.config.node_dir(node), cluster.config.cluster, node)
+    directory = DataDirectory(cluster.config.node_dir(node), cluster.config.cluster, cluster.nodes, node)
     try:
         directory.open_journal(read_only=True).close()
         with closing(directory.open_reader()) as connection:

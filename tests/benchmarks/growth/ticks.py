@@ -61,7 +61,7 @@ class Sweep:
 def sweep_offline(cluster: LocalCluster, node: str, holds: int, tell: Tell) -> dict[str, Any]:
     """Make the holds due on the state of a node that is down for good, and time every tick until none is left."""
     tell(f"{holds:,} holds on the large state, without a cluster")
-    directory = DataDirectory(cluster.config.node_dir(node), cluster.config.cluster, node)
+    directory = DataDirectory(cluster.config.node_dir(node), cluster.config.cluster, cluster.nodes, node)
     directory.open_journal(read_only=True).close()
     with closing(open_state(directory.state_path, identity=directory.state_identity)) as connection:
         sweep = Sweep(connection)

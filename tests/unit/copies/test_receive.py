@@ -27,8 +27,8 @@ async def stream(*chunks: bytes, header: bool = True, for_ever: bool = False) ->
 
 @pytest.fixture
 def directory(tmp_path: Path) -> DataDirectory:
-    format_directory(tmp_path / "n1", "test", "cluster-id", "n1")
-    return DataDirectory(tmp_path / "n1", "test", "n1")
+    format_directory(tmp_path / "n1", "test", "cluster-id", ("n1", "n2", "n3"), "n1")
+    return DataDirectory(tmp_path / "n1", "test", ("n1", "n2", "n3"), "n1")
 
 
 async def test_the_bytes_are_written_in_order(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ COMMANDS: tuple[Command, ...] = (
 def config(tmp_path: Path) -> ClusterConfig:
     found = load_cluster(write_config(tmp_path))
     path = found.node_dir("n1")
-    format_directory(path, found.cluster, "an-id", "n1")
-    fill(DataDirectory(path, found.cluster, "n1"))
+    format_directory(path, found.cluster, "an-id", found.nodes, "n1")
+    fill(DataDirectory(path, found.cluster, found.nodes, "n1"))
     return found
 
 

@@ -78,7 +78,7 @@ def test_a_flipped_byte_of_a_state_is_found_or_harmless(config: ClusterConfig, p
 
 def rows(config: ClusterConfig) -> list[object]:
     """What a node would serve."""
-    directory = DataDirectory(config.node_dir("n1"), config.cluster, "n1")
+    directory = DataDirectory(config.node_dir("n1"), config.cluster, config.nodes, "n1")
     try:
         directory.open_journal(read_only=True).close()
         with closing(directory.inspect_state(iter)) as connection:

@@ -23,7 +23,7 @@ def run(config: ClusterConfig, *options: str) -> int:
 
 
 def open_journal(config: ClusterConfig, node: str = "n1") -> SqliteJournal:
-    directory = DataDirectory(config.node_dir(node), config.cluster, node)
+    directory = DataDirectory(config.node_dir(node), config.cluster, config.nodes, node)
     journal = directory.open_journal()
     directory.open_state().close()
     directory.close()
@@ -56,7 +56,7 @@ def test_what_was_moved_aside_before_stays(config: ClusterConfig, path: Path) ->
 
 @pytest.mark.parametrize("damage", ["identity.json", "journal.db", "state.db"])
 def test_damaged_files_are_in_nobodys_way(config: ClusterConfig, path: Path, damage: str) -> None:
-    format_directory(config.node_dir("n2"), config.cluster, "an-id", "n2")
+    format_directory(config.node_dir("n2"), config.cluster, "an-id", config.nodes, "n2")
     (path / damage).write_bytes(b"\x00nonsense")
     rejoin_node(config, "n1")
     open_journal(config)
@@ -65,11 +65,11 @@ def test_damaged_files_are_in_nobodys_way(config: ClusterConfig, path: Path, dam
 @pytest.mark.parametrize("lost", [["n1"], ["n1", "n2"]])
 def test_the_clusters_id_is_taken_from_any_node_that_has_it(config: ClusterConfig, lost: Sequence[str]) -> None:
     for node in ("n2", "n3"):
-        format_directory(config.node_dir(node), config.cluster, "an-id", node)
+        format_directory(config.node_dir(node), config.cluster, "an-id", config.nodes, node)
     for node in lost:
         shutil.rmtree(config.node_dir(node))
     rejoin_node(config, "n1")
-    assert DataDirectory(config.node_dir("n1"), config.cluster, "n1").identity.cluster_id == "an-id"
+    assert DataDirectory(config.node_dir("n1"), config.cluster, config.nodes, "n1").identity.cluster_id == "an-id"
 
 
 def test_without_the_clusters_id_nothing_is_done(
@@ -91,7 +91,7 @@ def test_two_ids_are_a_question(config: ClusterConfig, path: Path) -> None:
 
 
 def test_a_node_that_runs_is_left_alone(config: ClusterConfig, path: Path) -> None:
-    running = DataDirectory(path, config.cluster, "n1")
+    running = DataDirectory(path, config.cluster, config.nodes, "n1")
     before = files(path)
     with pytest.raises(DirectoryInUse):
         rejoin_node(config, "n1")

@@ -84,7 +84,7 @@ def test_a_file_that_is_cut_off_or_gone(config: ClusterConfig, path: Path, file:
 def test_a_node_that_runs_is_not_looked_at(
     config: ClusterConfig, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    running = DataDirectory(path, config.cluster, "n1")
+    running = DataDirectory(path, config.cluster, config.nodes, "n1")
     assert main(["verify", "--config", str(config.path), "--node", "n1"]) == 2
     assert "in use" in capsys.readouterr().err
     running.close()

@@ -83,7 +83,7 @@ def test_an_index_that_missed_a_change_is_found(path: Path, shares: int) -> None
 
 
 def open_and_close(config: ClusterConfig) -> None:
-    directory = DataDirectory(config.node_dir("n1"), config.cluster, "n1")
+    directory = DataDirectory(config.node_dir("n1"), config.cluster, config.nodes, "n1")
     try:
         directory.open_journal(read_only=True).close()
         directory.open_state().close()
