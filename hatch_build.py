@@ -72,6 +72,7 @@ MODULES: Final = {
         "replica/follower",
         "replica/forwarding",
         "replica/frames",
+        "replica/hello",
         "replica/interface",
         "replica/journal",
         "replica/leader",

@@ -26,8 +26,9 @@ from lastunit_node.frontend.catchup import StateFiles
 from lastunit_node.frontend.errors import CallError
 from lastunit_node.replica.checkpoints import CheckpointThread
 from lastunit_node.replica.core import ReplicaCore
+from lastunit_node.replica.hello import Hello
 from lastunit_node.replica.interface import Role
-from lastunit_node.replica.link import Hello, RaftLink
+from lastunit_node.replica.link import RaftLink
 from lastunit_node.replica.replica import ThreadedReplica
 from lastunit_node.statemachine.commands import Configure
 
@@ -81,7 +82,8 @@ class Server:
         state = self._directory.open_state()
         sqlite.give_way(state)  # a COMMIT takes a millisecond, and orders may need the processor meanwhile
         peers = {name: member.raft for name, member in config.nodes.items() if name != node}
-        hello = Hello(self._directory.identity.cluster_id, node, journal.instance)
+        identity = self._directory.identity
+        hello = Hello(identity.cluster_id, node, journal.instance, identity.members)
         link = RaftLink(hello, config.node(node).raft, peers)
         configure = configure_command(config)
         self._core = ReplicaCore(

@@ -1,14 +1,14 @@
 """The raft link: PySyncObj's Transport over framed TCP of our own (pysyncobj.md: the stock port unpickles).
 
-Of two nodes the one with the greater name dials. Both say hello first: cluster, node, and the random instance id of
-their disk. Nobody is a peer before its hello fits; a stranger is cut off, and at most MAX_STRANGERS are heard at a
-time. A second connection of a peer closes the first before it counts, so nothing is read from a connection that was
-replaced. There are no admin verbs and no read-only peers.
+Of two nodes the one with the greater name dials. Both say hello first (hello.py). Nobody is a peer before its hello
+fits; a stranger is cut off, and at most MAX_STRANGERS are heard at a time. A second connection of a peer closes the
+first before it counts, so nothing is read from a connection that was replaced. There are no admin verbs and no
+read-only peers.
 """
 
 import socket
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import structlog
 from pysyncobj.node import Node
@@ -18,28 +18,16 @@ from lastunit_node.replica import timing
 from lastunit_node.replica.clock import monotonic
 from lastunit_node.replica.connection import Connection
 from lastunit_node.replica.frames import encode_frame
+from lastunit_node.replica.hello import ADVICE, Hello, Refusal, refusal_of
 from lastunit_node.replica.syncobj import Peer
 
 _log = structlog.get_logger()
 
-VERSION: Final = 1
 MAX_STRANGERS: Final = 16  # accepted connections that have not said who they are
 _BACKLOG: Final = 16
 _KEEPALIVE: Final = {"type": "keepalive"}
 
 Address = tuple[str, int]
-
-
-class Hello(NamedTuple):
-    """Who speaks. instance: random id of the disk, so that a wiped node is not taken for what it was."""
-
-    cluster_id: str
-    node: str
-    instance: str
-
-    def message(self) -> dict[str, Any]:
-        """The first value on a connection."""
-        return {"type": "hello", "version": VERSION, **self._asdict()}
 
 
 class CannotLinkError(Exception):
@@ -69,6 +57,7 @@ class RaftLink:
         self._instances: dict[str, str] = {}
         self._dialling: dict[str, Connection] = {}
         self._strangers: set[Connection] = set()
+        self._refused: dict[tuple[str, str], float] = {}  # when it was last said: peer (or none), problem
         self._dial_after: dict[str, float] = {}
         self._next_look = float("-inf")
         self._message: Any = None  # the last one that was sent, and
@@ -179,9 +168,10 @@ class RaftLink:
             self._tell_message(self._nodes[name], value)
 
     def _on_hello(self, connection: Connection, value: Any) -> None:
-        problem = self._problem_with(connection, value)
-        if problem:
-            connection.close(problem)
+        dialled = next((name for name, known in self._dialling.items() if known is connection), None)
+        refusal = refusal_of(value, self._hello, dialled)
+        if refusal is not None:
+            self._refuse(connection, refusal)
             return
         self._strangers.discard(connection)
         name = value["node"]
@@ -197,18 +187,14 @@ class RaftLink:
         if self._tell_connected is not None:
             self._tell_connected(self._nodes[name])
 
-    def _problem_with(self, connection: Connection, value: Any) -> str:
-        """Why a hello is not that of the peer that is expected on this connection; empty when it is."""
-        if not isinstance(value, dict) or value.get("type") != "hello" or value.get("version") != VERSION:
-            return "a stranger: it did not say hello"
-        if value.get("cluster_id") != self._hello.cluster_id:
-            return "a node of another cluster"
-        node = value.get("node")  # of any type: what cannot be hashed cannot be looked for
-        if not isinstance(value.get("instance"), str) or not isinstance(node, str) or node not in self._nodes:
-            return f"not a member of this cluster: {node!r}"
-        dialled = next((name for name, known in self._dialling.items() if known is connection), None)
-        expected = value["node"] == dialled if dialled else value["node"] > self._hello.node
-        return "" if expected else f"an unexpected peer: {value['node']!r}"
+    def _refuse(self, connection: Connection, refusal: Refusal) -> None:
+        """Cut it off, and say so, but not as often as it comes again."""
+        now = monotonic()
+        about = refusal.peer if refusal.peer in self._nodes else "", refusal.problem
+        if now - self._refused.get(about, float("-inf")) >= timing.REFUSED:
+            self._refused[about] = now
+            _log.warning("refused a peer", **refusal._asdict(), advice=ADVICE[refusal.problem])
+        connection.close(refusal.problem)
 
     def _on_closed(self, connection: Connection, reason: str) -> None:
         self._strangers.discard(connection)

@@ -23,6 +23,7 @@ APPLY_PER_TURN: Final = 0.02  # applying longer would keep heartbeats waiting
 POLL: Final = 0.02  # longest wait for a socket in one turn
 COMPACTION: float = 1.0  # between looks at whether the journal can be trimmed; not Final, for tests lower it
 CONFIGURE_RETRY: Final = 1.0  # a leader proposes again what it proposes by itself
+REFUSED: Final = 60.0  # a node says so often that it refuses a peer, and why
 STUCK: Final = 10.0  # without a leader for so long, a node says why there can be none, and so often
 LAST_ANSWER: Final = 0.5  # for the answer that says that this node is damaged to leave, before it stops
 COMPARE: Final = 1.0  # nodes compare the hashes of their states at least so often, while entries are applied

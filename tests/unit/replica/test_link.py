@@ -11,27 +11,37 @@ import pytest
 from pysyncobj import syncobj as pysyncobj_module
 from pysyncobj.node import Node
 from pysyncobj.poller import createPoller
+from structlog.testing import capture_logs
 from support.real_cluster import free_ports
 
 from lastunit_node.replica import connection as connection_module
 from lastunit_node.replica import link as link_module
 from lastunit_node.replica import timing
 from lastunit_node.replica.frames import MAX_FRAME_BYTES, FrameReader, encode_frame
-from lastunit_node.replica.link import MAX_STRANGERS, CannotLinkError, Hello, RaftLink
+from lastunit_node.replica.hello import OTHER_CLUSTER, OTHER_MEMBERS, OTHER_NODE, STRANGER, Hello
+from lastunit_node.replica.link import MAX_STRANGERS, CannotLinkError, RaftLink
 from lastunit_node.replica.messages import MalformedMessage
 
+MEMBERS = ("n1", "n2", "n3")
 ROUNDS = 2_000  # of at most 10 ms, until a condition must hold
 
 
 class Peer:
     """One link, its poller, and what Raft would have been told."""
 
-    def __init__(self, name: str, ports: dict[str, int], cluster_id: str = "c", instance: str = "i") -> None:
+    def __init__(
+        self,
+        name: str,
+        ports: dict[str, int],
+        cluster_id: str = "c",
+        instance: str = "i",
+        members: tuple[str, ...] = MEMBERS,
+    ) -> None:
         self.connected: list[str] = []
         self.received: list[tuple[str, Any]] = []
         self.poller = createPoller("auto")
-        addresses = {peer: ("127.0.0.1", port) for peer, port in ports.items() if peer != name}
-        self.link = RaftLink(Hello(cluster_id, name, instance), ("127.0.0.1", ports[name]), addresses)
+        addresses = {peer: ("127.0.0.1", ports[peer]) for peer in members if peer != name}
+        self.link = RaftLink(Hello(cluster_id, name, instance, members), ("127.0.0.1", ports[name]), addresses)
         self.link.setOnNodeConnectedCallback(lambda node: self.connected.append(node.id))
         self.link.setOnNodeDisconnectedCallback(lambda node: self.connected.remove(node.id))
         self.link.setOnMessageReceivedCallback(lambda node, message: self.received.append((node.id, message)))
@@ -44,14 +54,14 @@ class Peer:
 
 @pytest.fixture
 def ports() -> dict[str, int]:
-    return dict(zip(("n1", "n2", "n3"), free_ports(3), strict=True))
+    return dict(zip(("n1", "n2", "n3", "n4", "n5"), free_ports(5), strict=True))
 
 
 @pytest.fixture
 def peers(ports: dict[str, int]) -> Iterator[Callable[..., Peer]]:
     made: list[Peer] = []
 
-    def make(name: str, **hello: str) -> Peer:
+    def make(name: str, **hello: Any) -> Peer:
         made.append(Peer(name, ports, **hello))
         return made[-1]
 
@@ -70,7 +80,18 @@ def until(condition: Callable[[], bool], *peers: Peer) -> None:
 
 
 def hello(node: str, cluster_id: str = "c") -> dict[str, Any]:
-    return Hello(cluster_id, node, "other").message()
+    return Hello(cluster_id, node, "other", MEMBERS).message()
+
+
+def nested(message: dict[str, Any], key: str) -> bytes:
+    """The frame of a message whose value of this key is too deep for repr, and to be packed."""
+    payload: bytes = msgpack.packb(message | {key: "deep"}).replace(msgpack.packb("deep"), b"\x91" * 1_000 + b"\xc0")
+    return struct.pack("!I", len(payload)) + payload
+
+
+def refusals(logs: list[Any], problem: str = "") -> list[Any]:
+    """What was logged of peers that were refused, for one reason or any."""
+    return [each for each in logs if each["event"] == "refused a peer" and problem in each["problem"]]
 
 
 def is_closed(sock: socket.socket) -> bool:
@@ -167,6 +188,9 @@ def test_nothing_is_read_from_a_connection_that_was_replaced(peers: Callable[...
         encode_frame(hello("n2") | {"instance": 7}),
         encode_frame(hello("n2") | {"node": ["n2"]}),
         encode_frame(hello("n2") | {"node": {"n2": 1}}),
+        encode_frame(hello("n2") | {"members": ("n1", "n2", "n3", "n4", "n5")}),
+        encode_frame(hello("n2") | {"members": {"n1": {}}}),
+        *(nested(hello("n2"), key) for key in ("type", "version", "cluster_id", "node", "instance", "members")),
         encode_frame("readonly"),
         encode_frame(["status"]),
         encode_frame(None),
@@ -183,6 +207,61 @@ def test_a_stranger_is_cut_off(peers: Callable[..., Peer], ports: dict[str, int]
         until(lambda: is_closed(stranger), one)
     assert one.connected == []
     assert one.received == []
+
+
+def test_nodes_whose_cluster_files_name_other_members_do_not_talk(peers: Callable[..., Peer]) -> None:
+    """A majority of three and one of five may have no node in common."""
+    five = tuple(f"n{number}" for number in range(1, 6))
+    with capture_logs() as logs:
+        small = [peers(name) for name in ("n1", "n2")]
+        large = [peers(name, members=five) for name in ("n3", "n4", "n5")]
+        until(lambda: all(len(peer.connected) == 2 for peer in large), *small, *large)
+        until(lambda: len({each["here"] for each in refusals(logs, OTHER_MEMBERS)}) == 2, *small, *large)
+    assert [peer.connected for peer in small] == [["n2"], ["n1"]]
+    assert not any({"n1", "n2"} & {*peer.connected} for peer in large)
+    said = {(each["here"], each["there"]) for each in refusals(logs, OTHER_MEMBERS)}
+    assert said == {(", ".join(MEMBERS), ", ".join(five)), (", ".join(five), ", ".join(MEMBERS))}
+
+
+@pytest.mark.parametrize(
+    ("first", "refusal"),
+    [
+        (hello("n3", cluster_id="another"), ("n3", OTHER_CLUSTER, "c", "another")),
+        (hello("n3") | {"members": ("n1", "n3")}, ("n3", OTHER_MEMBERS, "n1, n2, n3", "n1, n3")),
+        (hello("n1"), ("n1", OTHER_NODE, "a node that dials n2", "n1")),
+        (hello("n9"), ("n9", OTHER_NODE, "a node that dials n2", "n9")),
+        (hello("n3") | {"version": 1}, ("n3", STRANGER, "hello of version 2", "hello of version 1")),
+        ("status", ("None", STRANGER, "hello of version 2", "None of version None")),
+    ],
+)
+def test_who_is_refused_is_logged_once_a_minute_with_what_to_do(
+    peers: Callable[..., Peer],
+    ports: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    first: object,
+    refusal: tuple[str, ...],
+) -> None:
+    two = peers("n2")
+    start = pysyncobj_module.monotonicTime()
+    with capture_logs() as logs:
+        for later in (0.0, 1.0, timing.REFUSED - 1, timing.REFUSED + 1):
+            monkeypatch.setattr(pysyncobj_module, "monotonicTime", lambda later=later: start + later)
+            with socket.create_connection(("127.0.0.1", ports["n2"])) as stranger:
+                stranger.sendall(encode_frame(first))
+                until(lambda: is_closed(stranger), two)
+    said = refusals(logs)
+    assert [(each["peer"], each["problem"], each["here"], each["there"]) for each in said] == [refusal, refusal]
+    assert all(each["log_level"] == "warning" and each["advice"] for each in said)
+
+
+def test_what_is_remembered_of_who_was_refused_is_bounded(peers: Callable[..., Peer], ports: dict[str, int]) -> None:
+    one = peers("n1")
+    with capture_logs() as logs:
+        for number in range(20):
+            with socket.create_connection(("127.0.0.1", ports["n1"])) as stranger:
+                stranger.sendall(encode_frame(hello(f"x{number}", cluster_id=f"c{number}")))
+                until(lambda: is_closed(stranger), one)
+    assert len(refusals(logs)) == 1
 
 
 def test_a_silent_stranger_is_cut_off(
