@@ -192,8 +192,15 @@ class DataDirectory:
             journal.install(state, index, term)
 
     def remove_leftovers(self) -> None:
-        """Delete states that the journal does not name, and copies that did not arrive. After open_journal."""
+        """Delete states that the journal does not name, and copies that did not arrive. After open_journal.
+
+        Raises DirectoryRefused for a folder of such a name.
+        """
         for file in (*self._path.glob("state*.db*"), *self._path.glob("copy-*")):
+            if file.is_dir():
+                raise DirectoryRefused(
+                    f"{file} is a folder, which no node made: move it away, then start the node again"
+                )
             if not file.name.startswith(self._state):
                 file.unlink()
 

@@ -83,6 +83,14 @@ def test_a_missing_file(cluster: LocalCluster, name: str) -> None:
     assert "lost" in run_node(cluster)
 
 
+@pytest.mark.parametrize("name", ["copy-of-yesterday", "state-1.db"])
+def test_a_folder_where_a_leftover_would_be(cluster: LocalCluster, name: str) -> None:
+    folder = cluster.config.node_dir("n1") / name
+    (folder / "precious").mkdir(parents=True)
+    assert f"{folder} is a folder, which no node made: move it away" in run_node(cluster)
+    assert (folder / "precious").is_dir()
+
+
 def test_a_damaged_identity(cluster: LocalCluster) -> None:
     (cluster.config.node_dir("n1") / "identity.json").write_text("{")
     assert "identity.json is damaged" in run_node(cluster)
