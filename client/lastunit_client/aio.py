@@ -38,7 +38,8 @@ class AsyncInventoryClient:
     Ids not given are made (ids.py) and given back as `request_id`.
 
     Threads and processes: one client belongs to the event loop it is first used on (other threads: InventoryClient).
-    gRPC does not survive fork(): make clients in the child, after it.
+    gRPC does not survive fork(): in the child of a process that had used a client, every new one raises
+    ClientClosedError. Start processes by spawn, or fork before the first call.
     """
 
     def __init__(self, endpoints: Sequence[str], *, timeout: float = 10.0, attempt_timeout: float = 3.0) -> None:

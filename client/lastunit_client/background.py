@@ -59,7 +59,7 @@ class BackgroundLoop:
                 if not self._closed:
                     return asyncio.run_coroutine_threadsafe(work, self._loop)
         work.close()
-        raise ClientClosedError("this client is closed, or was made before a fork(); make a new one")
+        raise ClientClosedError("this client is closed, or was made before a fork()")
 
     def _serve(self) -> None:
         """The thread."""

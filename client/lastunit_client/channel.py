@@ -5,11 +5,13 @@ stubs without this library finds retries for queries (AIP-194) in service_config
 there, since a retry is safe only under an id that the caller kept.
 """
 
+import os
 from importlib import resources
 from typing import Final
 
 import grpc
 
+from lastunit_client.errors import ClientClosedError
 from lastunit_client.limits import MAX_MESSAGE_BYTES
 
 _OPTIONS: Final = (
@@ -25,8 +27,29 @@ _OPTIONS: Final = (
 )
 
 
+_was_used = False  # gRPC, by this process or by one that it is a fork of
+_is_broken = False  # gRPC in here: used before a fork(), of which this is the child
+
+
+def _after_fork() -> None:
+    global _is_broken  # noqa: PLW0603  # of the process, as gRPC is
+    _is_broken = _was_used
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def open_channel(endpoint: str) -> grpc.aio.Channel:
-    """A channel to one node; connects when first used. Plain text: nodes bind loopback only, until there is TLS."""
+    """A channel to one node; connects when first used. Plain text: nodes bind loopback only, until there is TLS.
+
+    ClientClosedError in the child of a process that had opened one before fork(): gRPC would hang or crash, in both.
+    """
+    global _was_used  # noqa: PLW0603
+    if _is_broken:
+        raise ClientClosedError(
+            "gRPC was used before fork(): start processes by spawn or exec, or make the first call after the fork"
+        )
+    _was_used = True
     return grpc.aio.insecure_channel(endpoint, options=_OPTIONS)
 
 

@@ -60,7 +60,10 @@ class ProtocolError(LastUnitError):
 
 
 class ClientClosedError(LastUnitError):
-    """The client was closed, before the call or during it. The command may have been applied unless `definite`."""
+    """The client was closed, before the call or during it, or a fork() has made it unusable.
+
+    The command may have been applied unless `definite`.
+    """
 
 
 class CheckoutError(LastUnitError):

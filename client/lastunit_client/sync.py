@@ -27,8 +27,8 @@ class InventoryClient:
 
     Parameters, results and errors are those of AsyncInventoryClient, which runs on a private event loop thread in here.
     Close it (or use `with`): calls under way in other threads raise ClientClosedError, and so does every later one. One
-    left open is closed at interpreter exit. It does not survive fork(): used in the child it raises ClientClosedError;
-    make a new one there.
+    left open is closed at interpreter exit. It does not survive fork(): used in the child it raises ClientClosedError,
+    and so does a new one there if any client was used before. Start processes by spawn, or fork before the first call.
     """
 
     def __init__(self, endpoints: Sequence[str], *, timeout: float = 10.0, attempt_timeout: float = 3.0) -> None:

@@ -203,18 +203,62 @@ def test_a_client_that_is_forgotten_ends_its_thread(host: NodeThread) -> None:
     assert client_threads() == 0
 
 
-def test_an_open_client_does_not_keep_the_interpreter_from_exiting(host: NodeThread) -> None:
-    script = f"""
-        from lastunit_client import InventoryClient
-        client = InventoryClient([{host.node.endpoint!r}])
-        print(client.place_order({{"VASE": 1}}).outcome.name)
-    """
-    ended = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
+def run_script(script: str, host: NodeThread) -> "subprocess.CompletedProcess[str]":
+    """In a process of its own, which finds the node in `node`."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", f"node = {host.node.endpoint!r}\n{textwrap.dedent(script)}"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         timeout=20,
         check=False,
     )
+
+
+def test_an_open_client_does_not_keep_the_interpreter_from_exiting(host: NodeThread) -> None:
+    script = """
+        from lastunit_client import InventoryClient
+        client = InventoryClient([node])
+        print(client.place_order({"VASE": 1}).outcome.name)
+    """
+    ended = run_script(script, host)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "ORDER_PLACED\n", "")
+
+
+FORK = """
+    import os, sys, warnings
+    warnings.simplefilter("ignore", DeprecationWarning)  # of fork() beside threads: that is what is tried here
+    from lastunit_client import ClientClosedError, InventoryClient
+
+    def buy(client):
+        try:
+            return client.place_order({"VASE": 1}, timeout=5.0).outcome.name
+        except ClientClosedError as error:
+            return f"{error.definite} {error}"
+
+    client = InventoryClient([node])
+    if USED_BEFORE:
+        buy(client)
+    child = os.fork()
+    if child == 0:
+        with InventoryClient([node]) as new:
+            print(buy(client), buy(new), sep="\\n", flush=True)
+        sys.exit()
+    print(os.waitpid(child, 0)[1], buy(client), sep="\\n")
+"""
+
+
+def test_a_process_that_used_grpc_before_it_was_forked_is_told_so(host: NodeThread) -> None:
+    ended = run_script(FORK.replace("USED_BEFORE", "True"), host)
+    old, new, *parent = ended.stdout.splitlines()
+    assert old == "True this client is closed, or was made before a fork()"
+    assert new.startswith("True gRPC was used before fork(): start processes by spawn or exec")
+    assert (parent, ended.returncode, ended.stderr) == (["0", "ORDER_PLACED"], 0, "")
+
+
+def test_a_process_that_is_forked_before_the_first_call_makes_clients_of_its_own(host: NodeThread) -> None:
+    ended = run_script(FORK.replace("USED_BEFORE", "False"), host)
+    old, new, *parent = ended.stdout.splitlines()
+    assert old == "True this client is closed, or was made before a fork()"
+    assert new == "ORDER_PLACED"
+    assert (parent, ended.returncode, ended.stderr) == (["0", "ORDER_PLACED"], 0, "")
