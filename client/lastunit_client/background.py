@@ -27,7 +27,7 @@ class BackgroundLoop:
         self._shutdown = shutdown
         self._loop = asyncio.new_event_loop()
         self._process = os.getpid()
-        self._lock = threading.Lock()  # nothing may be handed to the loop once its end has been
+        self._lock = threading.RLock()  # nothing may be handed to the loop once its end has been; a collection may try
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="lastunit-client", daemon=True)
         self._thread.start()
@@ -35,6 +35,9 @@ class BackgroundLoop:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run to the end and hand over what it returns or raises. ClientClosedError when the loop is closed."""
+        if threading.get_ident() == self._thread.ident:
+            work.close()
+            raise RuntimeError("called on the client's own thread, which cannot wait for itself")
         future = self._hand_over(work)
         try:
             return future.result()
@@ -45,13 +48,16 @@ class BackgroundLoop:
             raise
 
     def iterate(self, items: AsyncGenerator[T, None], chunk: int) -> Iterator[T]:
-        """The items, `chunk` of them per visit to the loop."""
+        """The items, `chunk` of them per visit to the loop. What is left unfinished is closed soon, without waiting.
+
+        A garbage collection may leave it, in any thread and at any line: on the loop, or where the loop is waited for.
+        """
         try:
             while batch := self.run(_take(items, chunk)):
                 yield from batch
         finally:
             with contextlib.suppress(ClientClosedError):
-                self.run(_close(items))
+                self._hand_over(_close(items))
 
     def _hand_over(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
         if os.getpid() == self._process:

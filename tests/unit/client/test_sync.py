@@ -116,6 +116,36 @@ def test_a_list_may_be_left_half_read(client: InventoryClient, host: NodeThread)
         list(levels)
 
 
+def on_its_own_thread(client: InventoryClient, work: Callable[[], object]) -> Any:
+    """Run on the thread of the client's loop."""
+
+    async def run() -> object:
+        return work()
+
+    return asyncio.run_coroutine_threadsafe(run(), client._loop._loop).result(5)
+
+
+def test_a_list_left_half_read_may_be_collected_on_the_thread_of_the_client(client: InventoryClient) -> None:
+    unfinished = [client.list_stock(page_size=2) for _ in range(3)]
+    assert [next(levels).sku for levels in unfinished] == ["S0"] * 3
+    on_its_own_thread(client, unfinished.clear)
+    assert client.place_order({"VASE": 1}).accepted
+
+
+def test_a_collection_while_a_call_is_handed_over_may_end_a_list(client: InventoryClient) -> None:
+    levels = client.list_stock(page_size=2)
+    assert next(levels).sku == "S0"
+    with client._loop._lock:
+        del levels
+    assert client.place_order({"VASE": 1}).accepted
+
+
+def test_a_call_on_the_thread_of_the_client_is_refused(client: InventoryClient) -> None:
+    with pytest.raises(RuntimeError, match="own thread"):
+        on_its_own_thread(client, lambda: client.get_stock("VASE"))
+    assert client.get_stock("VASE").received == 5
+
+
 def test_errors_arrive_in_the_calling_thread(client: InventoryClient, host: NodeThread) -> None:
     host.node.reactions.append(host.node.fail_with(error(StatusCode.RESOURCE_EXHAUSTED, definite=True)))
     with pytest.raises(UnavailableError):
