@@ -12,12 +12,16 @@ from grpc import StatusCode
 from lastunit.v1 import inventory_pb2
 from lastunit_client.failures import Failure, of_status
 from lastunit_client.limits import COMMAND_OVERHEAD_BYTES, MAX_COMMANDS, MAX_MESSAGE_BYTES, MAX_WAITING, PORTION
+from lastunit_client.retry import attempt_end
 from lastunit_client.wire import content, content_tag, execute_request, number_tag, varint
 
 _REPLY_SECONDS: Final = 0.1  # a node gives up this much earlier than we do, so that its own verdict reaches us
 
 QUEUE_FULL: Final = Failure(
     StatusCode.RESOURCE_EXHAUSTED, "too many commands wait in this client", definite=True, retry_after=0.05
+)
+UNSENT: Final = Failure(
+    StatusCode.RESOURCE_EXHAUSTED, "the command waited in this client until its deadline", definite=True
 )
 SILENT: Final = Failure(StatusCode.DEADLINE_EXCEEDED, "the node did not answer in time", definite=False)
 
@@ -31,14 +35,18 @@ Answer: TypeAlias = bytes | Failure
 
 
 class Pending:
-    """One command and the future `answer` of whoever waits. `ends_at`: when the attempt is given up, in loop time."""
+    """One command and the future `answer` of whoever waits, in loop time until the `deadline` of the call.
 
-    __slots__ = ("answer", "command", "ends_at", "sent", "size")
+    `ends_at`: when the attempt is given up, once it is `sent`: what waits in here says nothing of the node.
+    """
 
-    def __init__(self, command: bytes, ends_at: float, answer: asyncio.Future[Answer]) -> None:
+    __slots__ = ("answer", "command", "deadline", "ends_at", "sent", "size")
+
+    def __init__(self, command: bytes, deadline: float, answer: asyncio.Future[Answer]) -> None:
         self.command = command
         self.size = len(command) + COMMAND_OVERHEAD_BYTES
-        self.ends_at = ends_at
+        self.deadline = deadline
+        self.ends_at = deadline
         self.sent = False  # may have reached the node
         self.answer = answer
 
@@ -46,7 +54,7 @@ class Pending:
         """Hand over the answer, if anyone still waits. What was never sent was definitely not applied."""
         if self.answer.done():
             return
-        if isinstance(answer, Failure) and not self.sent:
+        if not self.sent and isinstance(answer, Failure) and not answer.definite:
             answer = replace(answer, definite=True)
         self.answer.set_result(answer)
 
@@ -57,17 +65,18 @@ class Batch:
 
     pending: tuple[Pending, ...]
 
-    @property
-    def ends_at(self) -> float:
-        """When the last of its attempts is given up, in loop time."""
-        return max(pending.ends_at for pending in self.pending)
+    def ends(self) -> tuple[float, float]:
+        """When the first and when the last of its attempts is given up, in loop time."""
+        ends = [pending.ends_at for pending in self.pending]
+        return min(ends), max(ends)
 
-    def request(self, sequence: int, now: float) -> bytes:
-        """The message. From here on its commands may be applied."""
+    def request(self, sequence: int, now: float, attempt_timeout: float) -> bytes:
+        """The message. From here on its commands may be applied, and the node has so long to answer them."""
         commands = list[tuple[bytes, bytes]]()
         milliseconds, timeout = 0, b""
         for pending in self.pending:
             pending.sent = True
+            pending.ends_at = attempt_end(now, pending.deadline, attempt_timeout)
             left = _node_milliseconds(pending.ends_at - now)
             if left != milliseconds:  # mostly that of the command before
                 milliseconds, timeout = left, _timeout(left)
@@ -106,13 +115,18 @@ class CommandQueue:
         else:
             self._waiting.append(pending)
 
-    def take(self) -> Batch:
-        """The next message's commands, without those that nobody waits for any more; may be empty."""
+    def take(self, now: float) -> Batch:
+        """The next message's commands, without those that nobody waits for any more; may be empty.
+
+        A call that ends `now` or has ended, in loop time, ends here: what it asked for must not happen any more.
+        """
         taken: list[Pending] = []
         room = MAX_MESSAGE_BYTES - COMMAND_OVERHEAD_BYTES
         while self._waiting and len(taken) < MAX_COMMANDS and self._waiting[0].size <= room:
             pending = self._waiting.popleft()
-            if not pending.answer.done():
+            if pending.deadline <= now:
+                pending.end(UNSENT)
+            elif not pending.answer.done():
                 taken.append(pending)
                 room -= pending.size
         return Batch(tuple(taken))

@@ -17,7 +17,7 @@ from lastunit_client.limits import MAX_COMMAND_BYTES
 from lastunit_client.models import CommandResult
 from lastunit_client.node import ClusterMethod, InventoryMethod, Node
 from lastunit_client.nodes import NodePool
-from lastunit_client.retry import Attempts, attempt_end
+from lastunit_client.retry import Attempts
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
@@ -59,10 +59,12 @@ class Calls:
         deadline = self._deadline(timeout, started)
         self._check_open(True, request_id)
         endpoint = self._pool.pick()
-        answer = await self._node(endpoint).execute(command, attempt_end(started, deadline, self._attempt_timeout))
+        answer = await self._node(endpoint).execute(command, started, deadline)
         if isinstance(answer, Failure):
             failed = _Failed(endpoint, started, answer)
-            answer = await self._retried(lambda node, end: node.execute(command, end), deadline, request_id, failed)
+            answer = await self._retried(
+                lambda node, now: node.execute(command, now, deadline), deadline, request_id, failed
+            )
         return answers.command_result(request_id, answer)
 
     async def query(
@@ -70,14 +72,14 @@ class Calls:
     ) -> ResponseT:
         """Read on any node; timeout in seconds, None for the client's."""
         deadline = self._deadline(timeout, self._running_loop().time())
-        return await self._retried(lambda node, end: node.query(method, request, end), deadline, None, None)
+        return await self._retried(lambda node, now: node.query(method, request, now, deadline), deadline, None, None)
 
     async def ask(
         self, endpoint: str, method: ClusterMethod[RequestT, ResponseT], request: RequestT, timeout: float | None
     ) -> ResponseT:
         """Ask that node, once; timeout in seconds, None for the client's."""
         self._check_open(definite=True)
-        attempts = self._attempts(self._deadline(timeout, self._running_loop().time()))
+        attempts = _attempts(self._deadline(timeout, self._running_loop().time()))
         answer = await self._node(endpoint).ask(method, request, attempts.deadline)
         if isinstance(answer, Failure):
             attempts.wait_after(answer, _now())
@@ -99,14 +101,14 @@ class Calls:
         failed: _Failed | None,
     ) -> AnswerT:
         """Attempt on one node after the other, until there is an answer or the call is over. failed: the first one."""
-        attempts = self._attempts(deadline)
+        attempts = _attempts(deadline)
         while True:
             if failed is not None:
                 await self._pause(attempts, failed, request_id)
             self._check_open(attempts.definite, request_id)
             started = _now()
             endpoint = self._pool.pick(None if failed is None else failed.endpoint)
-            answer = await attempt(self._node(endpoint), attempts.next_end(started))
+            answer = await attempt(self._node(endpoint), started)
             if not isinstance(answer, Failure):
                 return answer
             failed = _Failed(endpoint, started, answer)
@@ -123,9 +125,6 @@ class Calls:
 
     def _deadline(self, timeout: float | None, now: float) -> float:
         return now + (self._timeout if timeout is None else timeout)
-
-    def _attempts(self, deadline: float) -> Attempts:
-        return Attempts(deadline, self._attempt_timeout, random.random)
 
     def _judge(self, failed: _Failed, now: float) -> None:
         """Put a failing node at the back; but being too slow for a very short deadline is no failing."""
@@ -150,8 +149,12 @@ class Calls:
         """The connection to it, made when first needed."""
         node = self._nodes.get(endpoint)
         if node is None:
-            node = self._nodes[endpoint] = Node(endpoint, partial(self._pool.failed, endpoint))
+            node = self._nodes[endpoint] = Node(endpoint, self._attempt_timeout, partial(self._pool.failed, endpoint))
         return node
+
+
+def _attempts(deadline: float) -> Attempts:
+    return Attempts(deadline, random.random)
 
 
 def _now() -> float:

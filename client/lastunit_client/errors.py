@@ -35,7 +35,7 @@ class NotFoundError(LastUnitError):
 
 
 class UnavailableError(LastUnitError):
-    """No node could take the call before its deadline: none reachable, no quorum, or all queues full.
+    """No node could take the call before its deadline: none reachable, no quorum, or every queue full, also in here.
 
     The command may have been applied unless `definite`.
     """

@@ -13,6 +13,7 @@ from lastunit.v1.inventory_pb2_grpc import InventoryServiceStub
 from lastunit_client.batch import Answer
 from lastunit_client.channel import open_channel
 from lastunit_client.failures import Failure, of_rpc_error
+from lastunit_client.retry import attempt_end
 from lastunit_client.stream import ExecuteStream
 
 if TYPE_CHECKING:
@@ -31,25 +32,26 @@ ClusterMethod: TypeAlias = Callable[["ClusterServiceAsyncStub"], grpc.aio.UnaryU
 class Node:
     """Connects when first used. on_failed: called when its stream broke. What gives no answer gives a Failure."""
 
-    def __init__(self, endpoint: str, on_failed: Callable[[], None]) -> None:
+    def __init__(self, endpoint: str, attempt_timeout: float, on_failed: Callable[[], None]) -> None:
         self._channel = open_channel(endpoint)
         self._inventory = InventoryServiceStub(self._channel)
         self._cluster = ClusterServiceStub(self._channel)
+        self._attempt_timeout = attempt_timeout
         self._on_failed = on_failed
         self._stream: ExecuteStream | None = None
 
-    def execute(self, command: bytes, ends_at: float) -> "asyncio.Future[Answer]":
-        """One attempt of an encoded command, until ends_at (loop time), in the stream that all callers share."""
+    def execute(self, command: bytes, now: float, deadline: float) -> "asyncio.Future[Answer]":
+        """One attempt of an encoded command, of a call until then (loop time), in the stream that all callers share."""
         stream = self._stream
         if stream is None or stream.ended:
-            stream = self._stream = ExecuteStream(self._channel, self._on_failed)
-        return stream.execute(command, ends_at)
+            stream = self._stream = ExecuteStream(self._channel, self._attempt_timeout, self._on_failed)
+        return stream.execute(command, now, deadline)
 
     async def query(
-        self, method: InventoryMethod[RequestT, ResponseT], request: RequestT, ends_at: float
+        self, method: InventoryMethod[RequestT, ResponseT], request: RequestT, now: float, deadline: float
     ) -> ResponseT | Failure:
-        """One attempt of a query, until ends_at (loop time)."""
-        return await _unary(method(self._inventory), request, ends_at)
+        """One attempt of a query, of a call until then (loop time)."""
+        return await _unary(method(self._inventory), request, attempt_end(now, deadline, self._attempt_timeout))
 
     async def ask(
         self, method: ClusterMethod[RequestT, ResponseT], request: RequestT, ends_at: float

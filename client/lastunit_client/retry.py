@@ -18,28 +18,23 @@ _ASK_AGAIN: Final = "call again with the same id to find out"
 
 
 def attempt_end(now: float, deadline: float, attempt_timeout: float) -> float:
-    """When to give up on an attempt that starts now, of a call that ends at the deadline."""
+    """When to give up on an attempt that starts now, of a call that ends at the deadline. Later starts end later."""
     left = deadline - now
     share = left if left <= _SHORTEST_SPLIT else left / 2
     return now + min(attempt_timeout, share)
 
 
 class Attempts:
-    """One call's attempts: how long the next may take, and what all of them came to.
+    """One call's attempts: whether there is to be another, and what all of them came to.
 
     deadline, now: seconds of one monotonic clock. draw: a random number in [0, 1), for the jitter.
     """
 
-    def __init__(self, deadline: float, attempt_timeout: float, draw: Callable[[], float]) -> None:
+    def __init__(self, deadline: float, draw: Callable[[], float]) -> None:
         self.deadline = deadline
-        self._attempt_timeout = attempt_timeout
         self._draw = draw
         self._failed = 0
         self.definite = True  # no attempt so far may have been applied
-
-    def next_end(self, now: float) -> float:
-        """When to give up on an attempt that starts now."""
-        return attempt_end(now, self.deadline, self._attempt_timeout)
 
     def wait_after(self, failure: Failure, now: float) -> float | None:
         """Seconds to wait before the next attempt; None when there is to be none."""

@@ -12,15 +12,17 @@ import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeAlias
 
 import grpc
 from grpc import StatusCode
 
 from lastunit_client.batch import SILENT, Answer, Batch, CommandQueue, Pending
-from lastunit_client.deadlines import Deadlines
+from lastunit_client.deadlines import Deadlines, SilenceTimer
 from lastunit_client.failures import Failure, of_rpc_error
 from lastunit_client.limits import MAX_IN_FLIGHT
+from lastunit_client.retry import attempt_end
 from lastunit_client.wire import execute_response
 
 _Call: TypeAlias = "grpc.aio.StreamStreamCall[bytes, bytes]"
@@ -34,15 +36,17 @@ _CLOSED: Final = Failure(StatusCode.UNAVAILABLE, "the client was closed", defini
 
 
 class ExecuteStream:
-    """A running stream. on_failed: called once when it ends other than by close()."""
+    """A running stream. attempt_timeout: seconds the node has for an answer. on_failed: called once, unless closed."""
 
-    def __init__(self, channel: grpc.aio.Channel, on_failed: Callable[[], None]) -> None:
+    def __init__(self, channel: grpc.aio.Channel, attempt_timeout: float, on_failed: Callable[[], None]) -> None:
         self._channel = channel
+        self._attempt_timeout = attempt_timeout
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
+        self._silent_since = self._loop.time()  # it has said nothing, though something waits for it
         self._queue = CommandQueue()
-        self._deadlines = Deadlines(self._waiting)
-        self._in_flight: dict[int, tuple[Batch, asyncio.TimerHandle]] = {}  # by sequence
+        self._deadlines = Deadlines(self._waiting, self._ends_at)
+        self._in_flight: dict[int, tuple[Batch, SilenceTimer]] = {}  # by sequence
         self._sequences = itertools.count(1)
         self._wake = asyncio.Event()  # something waits, or a message was answered
         self._end: asyncio.Future[Failure] = asyncio.Future()
@@ -53,13 +57,15 @@ class ExecuteStream:
         """Whether a new stream is needed."""
         return self._end.done()
 
-    def execute(self, command: bytes, ends_at: float) -> "asyncio.Future[Answer]":
-        """The answer to an encoded command, to come by ends_at (loop time). Not once it `ended`."""
+    def execute(self, command: bytes, now: float, deadline: float) -> "asyncio.Future[Answer]":
+        """The answer to an encoded command of a call that ends then (loop time). Not once the stream `ended`."""
         answer: asyncio.Future[Answer] = self._loop.create_future()
-        self._queue.put(Pending(command, ends_at, answer))
+        pending = Pending(command, deadline, answer)
+        self._queue.put(pending)
         if len(self._queue) == 1:  # with more, it is awake, or will be when a message is answered
             self._wake.set()
-        self._deadlines.watch(ends_at)
+            self._owes_since(now)
+        self._deadlines.watch(self._ends_at(pending))
         return answer
 
     async def close(self) -> None:
@@ -72,6 +78,17 @@ class ExecuteStream:
         for batch, _ in self._in_flight.values():
             yield from batch.pending
         yield from self._queue
+
+    def _owes_since(self, now: float) -> None:
+        """Something is about to wait for the node."""
+        if not self._in_flight:
+            self._silent_since = now
+
+    def _ends_at(self, pending: Pending) -> float:
+        """When to give up on it. In the queue it waits for others, as long as these are answered."""
+        if pending.sent:
+            return pending.ends_at
+        return attempt_end(self._silent_since, pending.deadline, self._attempt_timeout)
 
     def _finish(self, failure: Failure) -> None:
         """Decide how the stream ends; the first to find out wins."""
@@ -113,21 +130,27 @@ class ExecuteStream:
             await self._wake.wait()
             self._wake.clear()
             while len(self._queue) and len(self._in_flight) < MAX_IN_FLIGHT:
-                await self._send(call, self._queue.take())
+                await self._send(call)
 
-    async def _send(self, call: _Call, batch: Batch) -> None:
+    async def _send(self, call: _Call) -> None:
+        now = self._loop.time()
+        batch = self._queue.take(now)
         if not batch.pending:
             return
         sequence = next(self._sequences)
-        watchdog = self._loop.call_at(batch.ends_at + _GRACE_SECONDS, self._finish, SILENT)
-        self._in_flight[sequence] = batch, watchdog
-        await call.write(batch.request(sequence, self._loop.time()))
+        request = batch.request(sequence, now, self._attempt_timeout)
+        first_end, last_end = batch.ends()
+        self._owes_since(now)
+        self._in_flight[sequence] = batch, SilenceTimer(last_end + _GRACE_SECONDS, partial(self._finish, SILENT))
+        self._deadlines.watch(first_end)
+        await call.write(request)
 
     async def _read(self, call: _Call) -> None:
         async for response in call:
             sequence, results = execute_response(response)
             batch, watchdog = self._in_flight[sequence]
             batch.settle(results)
+            self._silent_since = self._loop.time()
             watchdog.cancel()
             del self._in_flight[sequence]
             self._wake.set()

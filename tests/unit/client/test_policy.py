@@ -9,7 +9,7 @@ from grpc import StatusCode
 from lastunit_client import DeadlineError, UnavailableError
 from lastunit_client.failures import Failure, of_rpc_error, of_status
 from lastunit_client.nodes import NodePool
-from lastunit_client.retry import Attempts
+from lastunit_client.retry import Attempts, attempt_end
 
 from .fake_node import bad_request, error, retry_info
 
@@ -18,7 +18,7 @@ SILENT = Failure(StatusCode.DEADLINE_EXCEEDED, "silent", definite=False)
 
 
 def attempts(deadline: float = 10.0, draw: float = 1.0) -> Attempts:
-    return Attempts(deadline, 3.0, lambda: draw)
+    return Attempts(deadline, lambda: draw)
 
 
 class Clock:
@@ -33,7 +33,7 @@ class Clock:
 
 @pytest.mark.parametrize(("now", "end"), [(0.0, 3.0), (3.0, 6.0), (6.0, 8.0), (9.0, 9.5), (9.6, 10.0)])
 def test_an_attempt_leaves_time_for_another_node_unless_little_is_left(now: float, end: float) -> None:
-    assert attempts().next_end(now) == pytest.approx(end)
+    assert attempt_end(now, 10.0, 3.0) == pytest.approx(end)
 
 
 def test_waits_double_up_to_a_second() -> None:

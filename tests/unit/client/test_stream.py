@@ -1,7 +1,6 @@
 """Batching: what gathers while messages are in flight goes into the next one; answers come back in portions."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -88,7 +87,17 @@ async def test_a_command_that_nobody_waits_for_is_not_sent() -> None:
     queue.put(gone)
     queue.put(wanted)
     gone.answer.cancel()
-    assert queue.take().pending == (wanted,)
+    assert queue.take(0.0).pending == (wanted,)
+
+
+async def test_a_command_of_a_call_that_has_ended_is_not_sent() -> None:
+    queue = CommandQueue()
+    late = a_pending()
+    queue.put(late)
+    assert queue.take(late.deadline).pending == ()
+    failure = late.answer.result()
+    assert isinstance(failure, Failure)
+    assert (failure.definite, failure.retryable, failure.node_failed) == (True, False, False)
 
 
 async def test_a_full_queue_fails_definitely_and_may_be_tried_again() -> None:
@@ -175,12 +184,13 @@ async def test_a_stream_that_fails_while_answers_are_handed_out_loses_none_of_th
 async def test_what_waits_is_given_up_at_its_moment_and_never_early() -> None:
     loop = asyncio.get_running_loop()
     begun, waiting = loop.time(), list[Pending]()
-    deadlines = Deadlines(lambda: waiting)
+    deadlines = Deadlines(lambda: waiting, lambda pending: pending.ends_at)
     for wait in (0.03, 0.0, 0.0301, 0.06):
-        waiting.append(Pending(a_command(), begun + wait, loop.create_future()))
+        waiting.append(Pending(a_command(), begun + 9.0, loop.create_future()))
+        waiting[-1].sent, waiting[-1].ends_at = True, begun + wait
         deadlines.watch(begun + wait)
     for pending in waiting:
-        assert await pending.answer == replace(SILENT, definite=True)
+        assert await pending.answer is SILENT
         assert pending.ends_at <= loop.time() < pending.ends_at + 0.5
 
 
@@ -188,7 +198,7 @@ async def test_one_timer_serves_all_and_none_is_left_when_nothing_waits() -> Non
     loop = asyncio.get_running_loop()
     timers = loop_timers()
     pendings = [Pending(a_command(), loop.time() + wait, loop.create_future()) for wait in (0.05, 0.02, 100.0)]
-    deadlines = Deadlines(lambda: pendings)
+    deadlines = Deadlines(lambda: pendings, lambda pending: pending.ends_at)
     for pending in pendings:
         deadlines.watch(pending.ends_at)
         assert loop_timers() == timers + 1

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lastunit.v1 import inventory_pb2
 from lastunit_client import FencingToken, orders
 from lastunit_client.batch import Batch, Pending
+from lastunit_client.retry import attempt_end
 from lastunit_client.wire import execute_response, varint
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -80,10 +81,11 @@ def test_a_message_is_what_protobuf_makes_of_its_commands(sequence: int, waiting
         tuple(Pending(orders.place_order(name, {"VASE": 1}), left, loop.create_future()) for name, left in waiting)
     )
     loop.close()
-    message = inventory_pb2.ExecuteRequest.FromString(batch.request(sequence, 0.0))
+    message = inventory_pb2.ExecuteRequest.FromString(batch.request(sequence, 0.0, 1e5))
     assert message.sequence == sequence
     assert [command.place_order.reservation_id for command in message.commands] == [name for name, _ in waiting]
-    for command, (_, left) in zip(message.commands, waiting, strict=True):
+    lefts = [attempt_end(0.0, left, 1e5) for _, left in waiting]
+    for command, left in zip(message.commands, lefts, strict=True):
         assert min(0.001, left) <= command.timeout.ToNanoseconds() / 1e9 <= max(0.001, left)
         assert left - command.timeout.ToNanoseconds() / 1e9 < 0.102  # a tenth of a second, and what is rounded down
 
