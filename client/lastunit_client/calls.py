@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from grpc import StatusCode
 
 from lastunit_client import answers
-from lastunit_client.errors import ClientClosedError, InvalidRequestError
+from lastunit_client.errors import ClientClosedError, DeadlineError, InvalidRequestError
 from lastunit_client.failures import Failure
 from lastunit_client.limits import MAX_COMMAND_BYTES
 from lastunit_client.models import CommandResult
@@ -56,7 +56,7 @@ class Calls:
         if len(command) > MAX_COMMAND_BYTES:
             raise InvalidRequestError("", f"a command may have {MAX_COMMAND_BYTES} bytes", request_id=request_id)
         started = self._running_loop().time()
-        deadline = self._deadline(timeout, started)
+        deadline = self._deadline(timeout, started, request_id)
         self._check_open(True, request_id)
         endpoint = self._pool.pick()
         answer = await self._node(endpoint).execute(command, started, deadline)
@@ -123,8 +123,12 @@ class Calls:
             raise attempts.error(failed.failure, failed.endpoint, request_id)
         await asyncio.sleep(wait)
 
-    def _deadline(self, timeout: float | None, now: float) -> float:
-        return now + (self._timeout if timeout is None else timeout)
+    def _deadline(self, timeout: float | None, now: float, request_id: str | None = None) -> float:
+        """When the call ends. DeadlineError when that is over already (or never, as NaN has it): nothing is sent."""
+        seconds = self._timeout if timeout is None else timeout
+        if seconds > 0:
+            return now + seconds
+        raise DeadlineError(f"nothing was sent: a timeout of {seconds} s leaves no time", request_id=request_id)
 
     def _judge(self, failed: _Failed, now: float) -> None:
         """Put a failing node at the back; but being too slow for a very short deadline is no failing."""

@@ -42,7 +42,7 @@ class UnavailableError(LastUnitError):
 
 
 class DeadlineError(LastUnitError):
-    """A node took the call and did not answer before the deadline.
+    """A node took the call and did not answer before the deadline; or that had passed before the call.
 
     The command may have been applied unless `definite`.
     """

@@ -1,6 +1,7 @@
 """Calls against scripted nodes: what is retried, where, under which id, and what an error says."""
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -260,6 +261,20 @@ async def test_a_command_carries_less_time_than_its_caller_waits(client: AsyncIn
     await client.place_order({"VASE": 1}, timeout=0.4)
     timeout = nodes[0].messages[0].commands[0].timeout.ToTimedelta().total_seconds()
     assert 0.2 <= timeout <= 0.4
+
+
+@pytest.mark.parametrize("seconds", [0, -1e-9, -1.0, math.nan])
+async def test_a_call_without_any_time_left_sends_nothing(
+    client: AsyncInventoryClient, nodes: Nodes, seconds: float
+) -> None:
+    with pytest.raises(DeadlineError, match="nothing was sent") as caught:
+        await client.place_order({"VASE": 1}, reservation_id="order-1", timeout=seconds)
+    assert (caught.value.definite, caught.value.request_id) == (True, "order-1")
+    for query in (client.get_stock("VASE", timeout=seconds), client.status(nodes[0].endpoint, timeout=seconds)):
+        with pytest.raises(DeadlineError):
+            await query
+    assert (await client.place_order({"VASE": 1})).accepted
+    assert (len(nodes[0].messages), len(nodes[0].queries), nodes[0].streams) == (1, 0, 1)
 
 
 async def test_a_cancelled_caller_leaves_the_others_alone(client: AsyncInventoryClient, nodes: Nodes) -> None:
