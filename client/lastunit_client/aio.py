@@ -229,17 +229,17 @@ class AsyncInventoryClient:
         hash_at_index: give the state hash at that index, once it is applied (NotPossibleError: too long ago); 0: now.
         """
         request = cluster_pb2.GetStatusRequest(hash_at_index=hash_at_index)
-        response = await self._calls.ask(endpoint, lambda stub: stub.GetStatus, request, timeout)
+        response = await self._calls.ask(endpoint, lambda stub: stub.GetStatus, request, timeout, is_query=True)
         return answers.cluster_status(response)
 
     async def transfer_leadership(self, endpoint: str, *, node: str = "", timeout: float | None = None) -> str:
         """Ask the leader at this endpoint to hand over, to a named node or the one furthest; the new leader's name.
 
-        NotPossibleError when the node cannot see to it.
+        NotPossibleError when the node cannot see to it. After an indefinite error it may hand over all the same.
         """
         request = cluster_pb2.TransferLeadershipRequest(node=node)
-        response = await self._calls.ask(endpoint, lambda stub: stub.TransferLeadership, request, timeout)
-        return response.leader
+        transfer = self._calls.ask(endpoint, lambda stub: stub.TransferLeadership, request, timeout, is_query=False)
+        return (await transfer).leader
 
 
 class _Steps:

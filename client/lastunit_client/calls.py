@@ -75,12 +75,18 @@ class Calls:
         return await self._retried(lambda node, now: node.query(method, request, now, deadline), deadline, None, None)
 
     async def ask(
-        self, endpoint: str, method: ClusterMethod[RequestT, ResponseT], request: RequestT, timeout: float | None
+        self,
+        endpoint: str,
+        method: ClusterMethod[RequestT, ResponseT],
+        request: RequestT,
+        timeout: float | None,
+        *,
+        is_query: bool,
     ) -> ResponseT:
-        """Ask that node, once; timeout in seconds, None for the client's."""
+        """Ask that node, once; timeout in seconds, None for the client's. What is no query may have an effect, late."""
         self._check_open(definite=True)
         attempts = _attempts(self._deadline(timeout, self._running_loop().time()))
-        answer = await self._node(endpoint).ask(method, request, attempts.deadline)
+        answer = await self._node(endpoint).ask(method, request, attempts.deadline, is_query=is_query)
         if isinstance(answer, Failure):
             attempts.wait_after(answer, _now())
             raise attempts.error(answer, endpoint, None)

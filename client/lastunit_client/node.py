@@ -51,13 +51,15 @@ class Node:
         self, method: InventoryMethod[RequestT, ResponseT], request: RequestT, now: float, deadline: float
     ) -> ResponseT | Failure:
         """One attempt of a query, of a call until then (loop time)."""
-        return await _unary(method(self._inventory), request, attempt_end(now, deadline, self._attempt_timeout))
+        answer = await _unary(method(self._inventory), request, attempt_end(now, deadline, self._attempt_timeout))
+        return _harmless(answer)
 
     async def ask(
-        self, method: ClusterMethod[RequestT, ResponseT], request: RequestT, ends_at: float
+        self, method: ClusterMethod[RequestT, ResponseT], request: RequestT, ends_at: float, *, is_query: bool
     ) -> ResponseT | Failure:
         """One attempt of a call about this node, until ends_at (loop time)."""
-        return await _unary(method(self._cluster), request, ends_at)
+        answer = await _unary(method(self._cluster), request, ends_at)
+        return _harmless(answer) if is_query else answer
 
     async def close(self) -> None:
         """Close the connection; what is under way fails."""
@@ -69,15 +71,20 @@ class Node:
 async def _unary(
     call: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]", request: RequestT, ends_at: float
 ) -> ResponseT | Failure:
-    """A call that changes no stock, so that its failure is always definite."""
+    """A call, with the node's own word on whether its failure is definite."""
     try:
         return await call(request, timeout=ends_at - asyncio.get_running_loop().time())
     except grpc.aio.AioRpcError as error:
-        return replace(of_rpc_error(error), definite=True)
+        return of_rpc_error(error)
     except asyncio.CancelledError:
         if _cancelled_by_caller():
             raise
-        return Failure(StatusCode.CANCELLED, "the channel was closed", definite=True)
+        return Failure(StatusCode.CANCELLED, "the channel was closed", definite=False)
+
+
+def _harmless(answer: ResponseT | Failure) -> ResponseT | Failure:
+    """What came of a query: its failure is definite, since it changes nothing."""
+    return replace(answer, definite=True) if isinstance(answer, Failure) else answer
 
 
 def _cancelled_by_caller() -> bool:

@@ -195,7 +195,7 @@ class InventoryClient:
     def transfer_leadership(self, endpoint: str, *, node: str = "", timeout: float | None = None) -> str:
         """Ask the leader at this endpoint to hand over, to a named node or the one furthest; the new leader's name.
 
-        NotPossibleError when the node cannot see to it.
+        NotPossibleError when the node cannot see to it. After an indefinite error it may hand over all the same.
         """
         return self._loop.run(self._client.transfer_leadership(endpoint, node=node, timeout=timeout))
 

@@ -110,6 +110,27 @@ async def test_a_question_about_one_node_goes_to_no_other(client: AsyncInventory
     assert not nodes[1].queries
 
 
+@pytest.mark.parametrize("definite", [True, False])
+async def test_whether_leadership_may_move_after_an_error_is_what_the_node_says(
+    client: AsyncInventoryClient, nodes: Nodes, definite: bool
+) -> None:
+    nodes[0].query_errors.append(error(StatusCode.DEADLINE_EXCEEDED, "no new leader yet", definite=definite))
+    with pytest.raises(DeadlineError) as caught:
+        await client.transfer_leadership(nodes[0].endpoint)
+    assert caught.value.definite is definite
+
+
+async def test_without_an_answer_leadership_may_move_and_a_status_is_harmless(
+    client: AsyncInventoryClient, nodes: Nodes
+) -> None:
+    nodes[0].query_errors += [None, None]
+    with pytest.raises(DeadlineError) as moved:
+        await client.transfer_leadership(nodes[0].endpoint, timeout=0.1)
+    with pytest.raises(DeadlineError) as asked:
+        await client.status(nodes[0].endpoint, timeout=0.1)
+    assert (moved.value.definite, asked.value.definite) == (False, True)
+
+
 async def test_leadership_moves_to_whom_it_says(client: AsyncInventoryClient, nodes: Nodes) -> None:
     assert await client.transfer_leadership(nodes[0].endpoint) == "n2"
     assert await client.transfer_leadership(nodes[0].endpoint, node="n3") == "n3"
