@@ -1,8 +1,10 @@
 """InventoryClient: AsyncInventoryClient for threads. Same calls, same promises; see there."""
 
+import inspect
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from lastunit_client.aio import AsyncInventoryClient
 from lastunit_client.background import BackgroundLoop
@@ -20,6 +22,10 @@ from lastunit_client.models import (
 )
 
 PaymentT = TypeVar("PaymentT")
+
+_WANTS_A_LOOP: Final = (
+    "InventoryClient.checkout() calls a plain pay(); for a coroutine function use AsyncInventoryClient"
+)
 
 
 class InventoryClient:
@@ -141,9 +147,12 @@ class InventoryClient:
 
         pay: a plain function, called in this thread. It raises, or returns False, when nothing was paid. May be called
         again for an id whose first run died: pay idempotently, by request_id. Raises PaidButExpired (refund) and
-        PaidButUnconfirmed (ask), beside what pay and the commands raise.
+        PaidButUnconfirmed (ask), beside what pay and the commands raise; TypeError for a coroutine function.
         """
-        return _run_blocking(run_checkout(_BlockingSteps(self, lines, reservation_id, hold_ticks), pay))
+        if inspect.iscoroutinefunction(pay):
+            raise TypeError(_WANTS_A_LOOP)
+        steps = _BlockingSteps(self, lines, reservation_id, hold_ticks)
+        return _run_blocking(run_checkout(steps, partial(_paid, pay)))
 
     # Queries. Linearizable unless stale; min_index waits until the node has applied that index.
 
@@ -219,6 +228,15 @@ class _BlockingSteps:
         return self._client.release(reservation_id, token)
 
 
+def _paid(pay: Callable[[CommandResult], PaymentT], reserved: CommandResult) -> PaymentT:
+    """What pay() returns. A coroutine is not even begun, so that nothing is paid and the units are released."""
+    payment = pay(reserved)
+    if inspect.iscoroutine(payment):
+        payment.close()
+        raise TypeError(_WANTS_A_LOOP)
+    return payment
+
+
 def _run_blocking(steps: Coroutine[object, None, Checkout[PaymentT]]) -> Checkout[PaymentT]:
     """Run a coroutine that never suspends: one algorithm serves threads and event loops."""
     try:
@@ -227,4 +245,4 @@ def _run_blocking(steps: Coroutine[object, None, Checkout[PaymentT]]) -> Checkou
         result: Checkout[PaymentT] = done.value
         return result
     steps.close()
-    raise TypeError("InventoryClient.checkout() calls a plain pay(); for a coroutine function use AsyncInventoryClient")
+    raise TypeError(_WANTS_A_LOOP)

@@ -10,6 +10,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -176,13 +177,22 @@ def test_checkout_releases_and_raises_as_the_asynchronous_one(client: InventoryC
         client.checkout({"VASE": 1}, lambda _: "receipt 7")
 
 
-def test_checkout_wants_a_plain_function(client: InventoryClient) -> None:
+def test_checkout_wants_a_plain_function(client: InventoryClient, host: NodeThread) -> None:
     async def pay(reserved: CommandResult) -> str:
-        await asyncio.sleep(0)
-        return "receipt"
+        raise AssertionError
+
+    for function in (pay, partial(pay)):
+        with pytest.raises(TypeError, match="plain pay"):
+            client.checkout({"VASE": 1}, function)
+    assert not host.node.messages
+
+    class Payment:  # of which that can be seen only when it is called
+        async def __call__(self, reserved: CommandResult) -> str:
+            raise AssertionError
 
     with pytest.raises(TypeError, match="plain pay"):
-        client.checkout({"VASE": 1}, pay)
+        client.checkout({"VASE": 1}, Payment())
+    assert [message.commands[0].WhichOneof("command") for message in host.node.messages] == ["reserve", "release"]
 
 
 def test_ctrl_c_ends_the_call_and_leaves_the_client_usable(client: InventoryClient, host: NodeThread) -> None:
