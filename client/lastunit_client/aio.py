@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, overload
 
-from lastunit.v1 import cluster_pb2, inventory_pb2
-from lastunit_client import answers, commands, orders
+from lastunit.v1 import cluster_pb2
+from lastunit_client import answers, commands, orders, queries
+from lastunit_client.arguments import text
 from lastunit_client.calls import Calls
 from lastunit_client.checkout import Checkout, run_checkout
 from lastunit_client.fencing import FencingToken
@@ -176,7 +177,7 @@ class AsyncInventoryClient:
         self, sku: str, *, stale: bool = False, min_index: int = 0, timeout: float | None = None
     ) -> StockLevel:
         """The stock level of one sku. NotFoundError when it never had any."""
-        request = inventory_pb2.GetStockRequest(sku=sku, options=commands.read_options(stale, min_index))
+        request = queries.get_stock(sku, stale, min_index)
         response = await self._calls.query(lambda stub: stub.GetStock, request, timeout)
         return answers.stock_level(response.stock, response.applied_index)
 
@@ -184,8 +185,7 @@ class AsyncInventoryClient:
         self, reservation_id: str, *, stale: bool = False, min_index: int = 0, timeout: float | None = None
     ) -> Reservation:
         """One reservation. NotFoundError when the id is unknown, was refused, or is forgotten."""
-        options = commands.read_options(stale, min_index)
-        request = inventory_pb2.GetReservationRequest(reservation_id=reservation_id, options=options)
+        request = queries.get_reservation(reservation_id, stale, min_index)
         response = await self._calls.query(lambda stub: stub.GetReservation, request, timeout)
         return answers.reservation(response.reservation, response.applied_index)
 
@@ -193,7 +193,7 @@ class AsyncInventoryClient:
         self, *, page_size: int = 100, stale: bool = False, min_index: int = 0, timeout: float | None = None
     ) -> AsyncGenerator[StockLevel, None]:
         """Every stock level, by sku, fetched page by page as needed: each page is one snapshot, timeout is per page."""
-        request = inventory_pb2.ListStockRequest(page_size=page_size, options=commands.read_options(stale, min_index))
+        request = queries.list_stock(page_size, stale, min_index)
         while True:
             response = await self._calls.query(lambda stub: stub.ListStock, request, timeout)
             for level in response.stock:
@@ -212,7 +212,7 @@ class AsyncInventoryClient:
         timeout: float | None = None,
     ) -> AsyncGenerator[Reservation, None]:
         """Every reservation (in this state), by id, in pages as list_stock."""
-        request = commands.list_reservations(state, page_size, commands.read_options(stale, min_index))
+        request = queries.list_reservations(state, page_size, stale, min_index)
         while True:
             response = await self._calls.query(lambda stub: stub.ListReservations, request, timeout)
             for reservation in response.reservations:
@@ -228,7 +228,7 @@ class AsyncInventoryClient:
 
         hash_at_index: give the state hash at that index, once it is applied (NotPossibleError: too long ago); 0: now.
         """
-        request = cluster_pb2.GetStatusRequest(hash_at_index=hash_at_index)
+        request = queries.get_status(hash_at_index)
         response = await self._calls.ask(endpoint, lambda stub: stub.GetStatus, request, timeout, is_query=True)
         return answers.cluster_status(response)
 
@@ -237,7 +237,7 @@ class AsyncInventoryClient:
 
         NotPossibleError when the node cannot see to it. After an indefinite error it may hand over all the same.
         """
-        request = cluster_pb2.TransferLeadershipRequest(node=node)
+        request = cluster_pb2.TransferLeadershipRequest(node=text("node", node))
         transfer = self._calls.ask(endpoint, lambda stub: stub.TransferLeadership, request, timeout, is_query=False)
         return (await transfer).leader
 

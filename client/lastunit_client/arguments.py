@@ -1,5 +1,6 @@
-"""What commands ask of their arguments before they encode them. Callers may give anything: hence Any."""
+"""What calls ask of their arguments before they encode them. Callers may give anything: hence Any."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from lastunit_client.errors import InvalidRequestError
@@ -23,8 +24,17 @@ def utf8(field: str, value: Any) -> bytes:
     return encoded
 
 
-def integer(field: str, value: Any) -> int:
-    """The value, if it is an integer of 64 bits."""
-    if not isinstance(value, int) or value not in _INT64:
-        raise InvalidRequestError(field, f"expected a 64-bit integer, got {value!r}")
+def integer(field: str, value: Any, allowed: range = _INT64) -> int:
+    """The value, if it is one of the integers that can be encoded."""
+    if not isinstance(value, int) or value not in allowed:
+        raise InvalidRequestError(
+            field, f"expected an integer from {allowed.start} to {allowed.stop - 1}, got {value!r}"
+        )
+    return value
+
+
+def elements(field: str, value: Any) -> Iterable[Any]:
+    """The value, if there is anything in it to be encoded."""
+    if not isinstance(value, Iterable):
+        raise InvalidRequestError(field, f"expected a list, got {value!r}")
     return value

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from grpc import StatusCode
 
 from lastunit_client import answers
+from lastunit_client.arguments import text
 from lastunit_client.errors import ClientClosedError, DeadlineError, InvalidRequestError
 from lastunit_client.failures import Failure
 from lastunit_client.limits import MAX_COMMAND_BYTES
@@ -86,7 +87,7 @@ class Calls:
         """Ask that node, once; timeout in seconds, None for the client's. What is no query may have an effect, late."""
         self._check_open(definite=True)
         attempts = _attempts(self._deadline(timeout, self._running_loop().time()))
-        answer = await self._node(endpoint).ask(method, request, attempts.deadline, is_query=is_query)
+        answer = await self._node(text("endpoint", endpoint)).ask(method, request, attempts.deadline, is_query=is_query)
         if isinstance(answer, Failure):
             attempts.wait_after(answer, _now())
             raise attempts.error(answer, endpoint, None)

@@ -3,12 +3,12 @@
 Says what is not even encodable; the nodes judge the rest.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from lastunit.v1 import inventory_pb2
-from lastunit_client.arguments import integer, text
+from lastunit_client.arguments import elements, integer, text
 from lastunit_client.errors import InvalidRequestError
-from lastunit_client.models import Ranges, ReservationState, UnitRange, Units
+from lastunit_client.models import Ranges, UnitLine, UnitRange, Units
 
 
 def adjust_stock(adjustment_id: str, sku: str, *, quantity: int | None, ranges: Ranges | None, reason: str) -> bytes:
@@ -35,27 +35,11 @@ def return_units(return_id: str, reservation_id: str, units: Units) -> bytes:
     return inventory_pb2.Command(return_units=request).SerializeToString()
 
 
-def read_options(stale: bool, min_index: int) -> inventory_pb2.ReadOptions:
-    """How a query is to be read."""
-    consistency = inventory_pb2.READ_CONSISTENCY_STALE if stale else inventory_pb2.READ_CONSISTENCY_LINEARIZABLE
-    return inventory_pb2.ReadOptions(consistency=consistency, min_index=min_index)
-
-
-def list_reservations(
-    state: ReservationState | None, page_size: int, options: inventory_pb2.ReadOptions
-) -> inventory_pb2.ListReservationsRequest:
-    """Asks for the first page; state None: all."""
-    wanted = (
-        inventory_pb2.RESERVATION_STATE_UNSPECIFIED
-        if state is None
-        else inventory_pb2.ReservationState.ValueType(state.value)
-    )
-    return inventory_pb2.ListReservationsRequest(state=wanted, page_size=page_size, options=options)
-
-
 def _unit_lines(units: Units) -> list[inventory_pb2.UnitLine]:
-    pairs: Iterable[tuple[str, Ranges]] = (
-        units.items() if isinstance(units, Mapping) else ((line.sku, line.ranges) for line in units)
+    pairs = (
+        list(units.items())
+        if isinstance(units, Mapping)
+        else [_pair(f"lines[{number}]", line) for number, line in enumerate(elements("lines", units))]
     )
     return [
         inventory_pb2.UnitLine(sku=text(f"lines[{number}].sku", sku), ranges=_ranges(f"lines[{number}].ranges", ranges))
@@ -63,8 +47,15 @@ def _unit_lines(units: Units) -> list[inventory_pb2.UnitLine]:
     ]
 
 
+def _pair(field: str, line: UnitLine) -> tuple[str, Ranges]:
+    try:
+        return line.sku, line.ranges
+    except AttributeError:
+        raise InvalidRequestError(field, f"expected a UnitLine, got {line!r}") from None
+
+
 def _ranges(field: str, ranges: Ranges) -> list[inventory_pb2.UnitRange]:
-    return [_range(f"{field}[{number}]", entry) for number, entry in enumerate(ranges)]
+    return [_range(f"{field}[{number}]", entry) for number, entry in enumerate(elements(field, ranges))]
 
 
 def _range(field: str, entry: UnitRange | tuple[int, int]) -> inventory_pb2.UnitRange:

@@ -8,7 +8,7 @@ from operator import index
 from typing import Any, Final
 
 from lastunit.v1 import inventory_pb2
-from lastunit_client.arguments import integer, utf8
+from lastunit_client.arguments import elements, integer, utf8
 from lastunit_client.errors import InvalidRequestError
 from lastunit_client.fencing import FencingToken
 from lastunit_client.models import Line, Lines
@@ -102,7 +102,7 @@ def _lines(tag: bytes, lines: Lines) -> bytes:
     if isinstance(lines, (dict, Mapping)):
         return b"".join([_line(tag, at, sku, quantity) for at, (sku, quantity) in enumerate(lines.items())])
     encoded: list[bytes] = []
-    for at, entry in enumerate(lines):
+    for at, entry in enumerate(elements("lines", lines)):
         try:
             sku, quantity = (entry.sku, entry.quantity) if isinstance(entry, Line) else entry
         except (TypeError, ValueError):

@@ -1,6 +1,7 @@
 """Queries: reads on any node, pages, and questions about one node."""
 
 import asyncio
+from collections.abc import Awaitable
 
 import pytest
 from grpc import StatusCode
@@ -10,6 +11,7 @@ from lastunit_client import (
     AsyncInventoryClient,
     ClientClosedError,
     DeadlineError,
+    InvalidRequestError,
     NotFoundError,
     NotPossibleError,
     ReservationState,
@@ -118,6 +120,24 @@ async def test_whether_leadership_may_move_after_an_error_is_what_the_node_says(
     with pytest.raises(DeadlineError) as caught:
         await client.transfer_leadership(nodes[0].endpoint)
     assert caught.value.definite is definite
+
+
+async def test_arguments_that_cannot_be_sent_are_refused_as_those_of_commands_are(
+    client: AsyncInventoryClient, nodes: Nodes
+) -> None:
+    refused: list[tuple[str, Awaitable[object]]] = [
+        ("sku", client.get_stock("\ud800")),
+        ("min_index", client.get_reservation("r1", min_index=-1)),
+        ("page_size", anext(client.list_stock(page_size=1 << 40))),
+        ("state", anext(client.list_reservations(state="HELD"))),  # type: ignore[arg-type]
+        ("hash_at_index", client.status(nodes[0].endpoint, hash_at_index=-1)),
+        ("endpoint", client.status(None)),  # type: ignore[arg-type]
+        ("node", client.transfer_leadership(nodes[0].endpoint, node=7)),  # type: ignore[arg-type]
+    ]
+    for field, query in refused:
+        with pytest.raises(InvalidRequestError) as caught:
+            await query
+        assert caught.value.field == field
 
 
 async def test_without_an_answer_leadership_may_move_and_a_status_is_harmless(

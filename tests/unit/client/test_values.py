@@ -25,6 +25,7 @@ from lastunit_client import (
     commands,
     fencing,
     orders,
+    queries,
 )
 from lastunit_client.ids import new_id
 
@@ -116,6 +117,8 @@ MALFORMED: list[tuple[str, Callable[[], object]]] = [
     ("lines[0]", lambda: orders.place_order("r1", {"VASE": -(1 << 63) - 1})),
     ("lines[0]", lambda: orders.place_order("r1", {"VASE": 1.0})),  # type: ignore[arg-type]
     ("lines[0]", lambda: orders.place_order("r1", {"\ud800": 1})),
+    ("lines", lambda: orders.place_order("r1", None)),  # type: ignore[arg-type]
+    ("lines", lambda: orders.place_order("r1", 5)),  # type: ignore[arg-type]
     ("receipt_id", lambda: orders.receive_stock(None, {"VASE": 1})),
     ("hold_ticks", lambda: orders.reserve("r1", {"VASE": 1}, "soon")),
     ("hold_ticks", lambda: orders.reserve("r1", {"VASE": 1}, 1 << 63)),
@@ -127,7 +130,20 @@ MALFORMED: list[tuple[str, Callable[[], object]]] = [
     ("quantity", lambda: commands.adjust_stock("a", "VASE", quantity=None, ranges=None, reason="")),
     ("quantity", lambda: commands.adjust_stock("a", "VASE", quantity=1, ranges=[(1, 1)], reason="")),
     ("ranges[0]", lambda: commands.adjust_stock("a", "VASE", quantity=None, ranges=[(1,)], reason="")),  # type: ignore[list-item]
+    ("ranges", lambda: commands.adjust_stock("a", "VASE", quantity=None, ranges=5, reason="")),  # type: ignore[arg-type]
+    ("lines", lambda: commands.return_units("x", "r1", None)),  # type: ignore[arg-type]
+    ("lines[0]", lambda: commands.return_units("x", "r1", ["VASE"])),  # type: ignore[list-item]
+    ("lines[0].ranges", lambda: commands.return_units("x", "r1", {"VASE": None})),  # type: ignore[arg-type]
     ("lines[0].ranges[0]", lambda: commands.return_units("x", "r1", {"VASE": [3]})),  # type: ignore[arg-type]
+    ("sku", lambda: queries.get_stock("\ud800", False, 0)),
+    ("sku", lambda: queries.get_stock(None, False, 0)),
+    ("min_index", lambda: queries.get_stock("VASE", False, -1)),
+    ("min_index", lambda: queries.get_reservation("r1", True, 1 << 64)),
+    ("reservation_id", lambda: queries.get_reservation(b"r1", False, 0)),
+    ("page_size", lambda: queries.list_stock(1 << 31, False, 0)),
+    ("page_size", lambda: queries.list_reservations(None, "all", False, 0)),
+    ("state", lambda: queries.list_reservations("HELD", 100, False, 0)),
+    ("hash_at_index", lambda: queries.get_status(-1)),
 ]
 
 
