@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Final, TypeAlias
 
 from google.protobuf.duration_pb2 import Duration
@@ -65,23 +66,25 @@ class Batch:
 
     pending: tuple[Pending, ...]
 
-    def ends(self) -> tuple[float, float]:
-        """When the first and when the last of its attempts is given up, in loop time."""
-        ends = [pending.ends_at for pending in self.pending]
-        return min(ends), max(ends)
+    def request(self, sequence: int, now: float, attempt_timeout: float) -> tuple[bytes, float, float]:
+        """The message, and when the first and when the last of its attempts is given up, in loop time.
 
-    def request(self, sequence: int, now: float, attempt_timeout: float) -> bytes:
-        """The message. From here on its commands may be applied, and the node has so long to answer them."""
+        From here on its commands may be applied, and the node has `attempt_timeout` seconds to answer them.
+        """
         commands = list[tuple[bytes, bytes]]()
         milliseconds, timeout = 0, b""
+        first_end, last_end = inf, now
         for pending in self.pending:
+            ends_at = attempt_end(now, pending.deadline, attempt_timeout)
             pending.sent = True
-            pending.ends_at = attempt_end(now, pending.deadline, attempt_timeout)
-            left = _node_milliseconds(pending.ends_at - now)
+            pending.ends_at = ends_at
+            first_end = min(first_end, ends_at)
+            last_end = max(last_end, ends_at)
+            left = _node_milliseconds(ends_at - now)
             if left != milliseconds:  # mostly that of the command before
                 milliseconds, timeout = left, _timeout(left)
             commands.append((pending.command, timeout))
-        return execute_request(sequence, commands)
+        return execute_request(sequence, commands), first_end, last_end
 
     def settle(self, results: list[bytes]) -> None:
         """Give each command its part of the answer, some now and the others soon: none is lost if the stream ends.

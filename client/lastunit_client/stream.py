@@ -60,12 +60,11 @@ class ExecuteStream:
     def execute(self, command: bytes, now: float, deadline: float) -> "asyncio.Future[Answer]":
         """The answer to an encoded command of a call that ends then (loop time). Not once the stream `ended`."""
         answer: asyncio.Future[Answer] = self._loop.create_future()
-        pending = Pending(command, deadline, answer)
-        self._queue.put(pending)
+        self._queue.put(Pending(command, deadline, answer))
         if len(self._queue) == 1:  # with more, it is awake, or will be when a message is answered
             self._wake.set()
             self._owes_since(now)
-        self._deadlines.watch(self._ends_at(pending))
+        self._deadlines.watch(attempt_end(self._silent_since, deadline, self._attempt_timeout))
         return answer
 
     async def close(self) -> None:
@@ -138,8 +137,7 @@ class ExecuteStream:
         if not batch.pending:
             return
         sequence = next(self._sequences)
-        request = batch.request(sequence, now, self._attempt_timeout)
-        first_end, last_end = batch.ends()
+        request, first_end, last_end = batch.request(sequence, now, self._attempt_timeout)
         self._owes_since(now)
         self._in_flight[sequence] = batch, SilenceTimer(last_end + _GRACE_SECONDS, partial(self._finish, SILENT))
         self._deadlines.watch(first_end)

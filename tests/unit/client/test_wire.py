@@ -81,10 +81,12 @@ def test_a_message_is_what_protobuf_makes_of_its_commands(sequence: int, waiting
         tuple(Pending(orders.place_order(name, {"VASE": 1}), left, loop.create_future()) for name, left in waiting)
     )
     loop.close()
-    message = inventory_pb2.ExecuteRequest.FromString(batch.request(sequence, 0.0, 1e5))
+    request, first_end, last_end = batch.request(sequence, 0.0, 1e5)
+    message = inventory_pb2.ExecuteRequest.FromString(request)
     assert message.sequence == sequence
     assert [command.place_order.reservation_id for command in message.commands] == [name for name, _ in waiting]
     lefts = [attempt_end(0.0, left, 1e5) for _, left in waiting]
+    assert not lefts or (first_end, last_end) == (min(lefts), max(lefts))
     for command, left in zip(message.commands, lefts, strict=True):
         assert min(0.001, left) <= command.timeout.ToNanoseconds() / 1e9 <= max(0.001, left)
         assert left - command.timeout.ToNanoseconds() / 1e9 < 0.102  # a tenth of a second, and what is rounded down
