@@ -1,4 +1,4 @@
-"""Exit statuses of `lastunit`, and the error of the local cluster.
+"""Exit statuses of `lastunit`, and its own errors.
 
 A program can act on the status alone: 3 is the one after which it must ask again under the same id.
 """
@@ -7,13 +7,16 @@ from enum import IntEnum
 
 
 class ExitStatus(IntEnum):
-    """What an exit status means. 130 is Ctrl-C, as everywhere."""
+    """What an exit status means."""
 
     ACCEPTED = 0  # done
     REFUSED = 1  # a definite no: out of stock, not found, already running
     USAGE = 2  # a wrong argument, a bad cluster.yml, a malformed request: nothing was tried
     INDEFINITE = 3  # no answer, and it may have been applied: repeat it under the same id
     FAILED = 4  # no answer, and it was certainly not applied; or a node did not start or stop
+    BUG = 70  # something that nobody foresaw; a change may have been applied
+    STOPPED = 130  # Ctrl-C, as everywhere, or SIGTERM
+    UNREAD = 141  # whoever read standard output went away, as of a program that SIGPIPE ended
 
 
 class LocalClusterError(Exception):
@@ -26,3 +29,24 @@ class NodeFaultError(LocalClusterError):
     def __init__(self, message: str, log_tail: str) -> None:
         super().__init__(message)
         self.log_tail = log_tail
+
+
+class StoppedError(Exception):
+    """Ctrl-C or SIGTERM came; the message says what is left."""
+
+
+class UnwrittenError(Exception):
+    """The answer is there, and standard output does not take it."""
+
+    def __init__(self, problem: Exception) -> None:
+        super().__init__(f"the answer could not be written: {getattr(problem, 'strerror', None) or problem}")
+        self.is_unread = isinstance(problem, BrokenPipeError)
+
+
+class UntoldError(Exception):
+    """A change was asked for, and its answer was not told, for a reason that says nothing about the change."""
+
+    def __init__(self, problem: BaseException, request_id: str) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+        self.request_id = request_id

@@ -1,13 +1,23 @@
 """Commands and queries of the API, through the client library: a refusal is an answer, with exit status 1."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lastunit_client import CommandResult, FencingToken, InventoryClient, Line, ReservationState, UnitLine
+from lastunit_client import (
+    CommandResult,
+    FencingToken,
+    InventoryClient,
+    LastUnitError,
+    Line,
+    ReservationState,
+    UnitLine,
+)
 from lastunit_node.cli import output, rendering
-from lastunit_node.cli.errors import ExitStatus
+from lastunit_node.cli.errors import ExitStatus, UntoldError
 from lastunit_node.cli.options import (
     DEFAULT_CONFIG,
     DEFAULT_TIMEOUT_S,
@@ -26,7 +36,7 @@ from lastunit_node.cli.options import (
     parse_token,
     parse_unit_line,
 )
-from lastunit_node.config import load_cluster
+from lastunit_node.config import ConfigError, load_cluster
 
 app = typer.Typer()
 STOCK = "Stock"
@@ -36,6 +46,17 @@ RESERVATIONS = "Reservations"
 def connect(config: Path, timeout: float) -> InventoryClient:
     """A client of the cluster that a cluster file describes."""
     return InventoryClient(load_cluster(config).endpoints(), timeout=timeout)
+
+
+@contextmanager
+def asking(request_id: str) -> Iterator[None]:
+    """While a change is asked for and its answer printed: whatever ends this says under which id to repeat it."""
+    try:
+        yield
+    except (ConfigError, LastUnitError):
+        raise  # they know whether it may have been applied
+    except (Exception, KeyboardInterrupt) as problem:
+        raise UntoldError(problem, request_id) from problem
 
 
 def answer(result: CommandResult, as_json: bool) -> ExitStatus:
@@ -51,13 +72,13 @@ def answer(result: CommandResult, as_json: bool) -> ExitStatus:
 def receive(
     lines: LinesArgument,
     *,
-    receipt_id: IdOption = None,
+    receipt_id: IdOption,
     config: ConfigOption = DEFAULT_CONFIG,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     as_json: JsonOption = False,
 ) -> ExitStatus:
     """Add new units to stock: `lastunit receive vase=10`."""
-    with connect(config, timeout) as client:
+    with asking(receipt_id), connect(config, timeout) as client:
         return answer(client.receive_stock(lines, receipt_id=receipt_id), as_json)
 
 
@@ -68,14 +89,14 @@ def adjust(
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
     quantity: Annotated[int | None, typer.Option(help="So many units, lowest numbers first.")] = None,
     units: Annotated[str | None, typer.Option(metavar="UNITS", help="These units, e.g. 1-3,7.")] = None,
-    adjustment_id: IdOption = None,
+    adjustment_id: IdOption,
     config: ConfigOption = DEFAULT_CONFIG,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     as_json: JsonOption = False,
 ) -> ExitStatus:
     """Remove damaged or lost units from available: `lastunit adjust vase --quantity 1 --reason broken`."""
     ranges = None if units is None else parse_ranges(units)
-    with connect(config, timeout) as client:
+    with asking(adjustment_id), connect(config, timeout) as client:
         result = client.adjust_stock(sku, reason=reason, quantity=quantity, ranges=ranges, adjustment_id=adjustment_id)
         return answer(result, as_json)
 
@@ -107,13 +128,13 @@ def stock(
 def order(
     lines: LinesArgument,
     *,
-    reservation_id: IdOption = None,
+    reservation_id: IdOption,
     config: ConfigOption = DEFAULT_CONFIG,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     as_json: JsonOption = False,
 ) -> ExitStatus:
     """Reserve and confirm in one step: `lastunit order vase=1 mug=2 --id my-1`."""
-    with connect(config, timeout) as client:
+    with asking(reservation_id), connect(config, timeout) as client:
         return answer(client.place_order(lines, reservation_id=reservation_id), as_json)
 
 
@@ -121,14 +142,14 @@ def order(
 def reserve(
     lines: LinesArgument,
     *,
-    reservation_id: IdOption = None,
+    reservation_id: IdOption,
     hold_ticks: Annotated[int, typer.Option(min=0, help="How long to hold; 0 for the cluster's default.")] = 0,
     config: ConfigOption = DEFAULT_CONFIG,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     as_json: JsonOption = False,
 ) -> ExitStatus:
     """Hold units for a later confirm; prints the fencing token that confirm needs."""
-    with connect(config, timeout) as client:
+    with asking(reservation_id), connect(config, timeout) as client:
         return answer(client.reserve(lines, reservation_id=reservation_id, hold_ticks=hold_ticks), as_json)
 
 
@@ -146,7 +167,7 @@ def confirm(
     as_json: JsonOption = False,
 ) -> ExitStatus:
     """Sell what is held: `lastunit confirm my-1 2.14.0`."""
-    with connect(config, timeout) as client:
+    with asking(reservation_id), connect(config, timeout) as client:
         return answer(client.confirm(reservation_id, token, lines or None), as_json)
 
 
@@ -163,7 +184,7 @@ def release(
     as_json: JsonOption = False,
 ) -> ExitStatus:
     """Free what is held; without a token, cancel for good an id that was given up."""
-    with connect(config, timeout) as client:
+    with asking(reservation_id), connect(config, timeout) as client:
         return answer(client.release(reservation_id, token), as_json)
 
 
@@ -178,7 +199,7 @@ def extend(
     as_json: JsonOption = False,
 ) -> ExitStatus:
     """Move a hold's expiry later, never earlier: `lastunit extend my-1 2.14.0 9000`."""
-    with connect(config, timeout) as client:
+    with asking(reservation_id), connect(config, timeout) as client:
         return answer(client.extend_hold(reservation_id, token, until_tick), as_json)
 
 
@@ -189,13 +210,13 @@ def return_units(
         list[UnitLine], typer.Argument(parser=parse_unit_line, metavar="SKU=UNITS...", help="E.g. vase=1-3,7.")
     ],
     *,
-    return_id: IdOption = None,
+    return_id: IdOption,
     config: ConfigOption = DEFAULT_CONFIG,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     as_json: JsonOption = False,
 ) -> ExitStatus:
     """Put sold units back to available: `lastunit return my-1 vase=3`."""
-    with connect(config, timeout) as client:
+    with asking(return_id), connect(config, timeout) as client:
         return answer(client.return_units(reservation_id, units, return_id=return_id), as_json)
 
 

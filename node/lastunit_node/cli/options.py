@@ -8,6 +8,7 @@ from typing import Annotated, Final, TypeAlias
 import typer
 
 from lastunit_client import FencingToken, Line, UnitLine, UnitRange
+from lastunit_client.ids import new_id
 
 DEFAULT_CONFIG: Final = Path("cluster.yml")
 DEFAULT_TIMEOUT_S: Final = 10.0  # longer than a failover
@@ -63,8 +64,13 @@ TimeoutOption: TypeAlias = Annotated[
     float, typer.Option(min=0.001, metavar="SECONDS", help="Give up after so long without an answer.")
 ]
 IdOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--id", help="Your id. The same id again gives the first answer again. Made up when left out."),
+    str,
+    typer.Option(
+        "--id",
+        default_factory=new_id,
+        show_default=False,
+        help="Your id. The same id again gives the first answer again. Made up when left out.",
+    ),
 ]
 StaleOption: TypeAlias = Annotated[
     bool, typer.Option("--stale", help="Take what one node has applied; answers without a quorum.")

@@ -1,21 +1,26 @@
 """What `lastunit` prints: tables for people, one JSON object for programs, complaints on stderr.
 
-Nothing but the answer goes to stdout, and with --json nothing but the object.
+Nothing but the answer goes to stdout, and with --json nothing but the object. An answer that stdout does not take is an
+UnwrittenError; a complaint that stderr does not take is lost.
 """
 
+import contextlib
 import json
+import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from enum import Enum, StrEnum
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 from lastunit_client import FencingToken
+from lastunit_node.cli.errors import UnwrittenError
 
 WIDE: Final = 200  # columns for a table that no terminal bounds
 
@@ -25,22 +30,66 @@ def stdout() -> Console:
     return Console() if Console().is_terminal else Console(width=WIDE)
 
 
+def show(*parts: RenderableType) -> None:
+    """Onto stdout."""
+    with _answering():
+        _put(sys.stdout, _rendered(stdout(), parts))
+
+
+def write(text: str) -> None:
+    """Onto stdout."""
+    with _answering():
+        _put(sys.stdout, text)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, UnicodeError) as problem:
+        raise UnwrittenError(problem) from None
+
+
+def _rendered(console: Console, parts: Iterable[RenderableType]) -> str:
+    with console.capture() as captured:
+        for part in parts:
+            console.print(part)
+    return captured.get()
+
+
+def _put(stream: TextIO | None, text: str) -> None:
+    """All of it, now; what the stream does not take is forgotten, so that it cannot fail again at exit."""
+    if stream is None:  # closed by who started this program
+        raise OSError("it is closed")
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        raise
+
+
 def complain(message: str) -> None:
     """One line on stderr."""
     line = " ".join(message.split())
-    Console(stderr=True, soft_wrap=True).print(Text.assemble(("lastunit: ", "red"), line))
+    _complain(Text.assemble(("lastunit: ", "red"), line))
 
 
 def quote(text: str) -> None:
     """Lines of somebody else's on stderr, indented."""
-    console = Console(stderr=True, soft_wrap=True)
-    for line in text.splitlines():
-        console.print(Text(f"  | {line}", "dim"))
+    _complain(*(Text(f"  | {line}", "dim") for line in text.splitlines()))
+
+
+def _complain(*lines: Text) -> None:
+    with contextlib.suppress(OSError, UnicodeError):
+        _put(sys.stderr, _rendered(Console(stderr=True, soft_wrap=True), lines))
 
 
 def say(text: str) -> None:
     """One line on stdout."""
-    Console(soft_wrap=True).print(Text(text))
+    write(f"{text}\n")
 
 
 @contextmanager
@@ -73,7 +122,7 @@ def as_json(value: object) -> Any:
 
 def print_json(value: object) -> None:
     """One JSON object on stdout."""
-    print(json.dumps(as_json(value), indent=2))
+    write(json.dumps(as_json(value), indent=2) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -85,7 +134,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in body:
         table.add_row(*map(cell, row))
-    stdout().print(table)
+    show(table)
 
 
 def print_facts(title: str, facts: Iterable[tuple[str, object]], style: str = "bold") -> None:
@@ -94,10 +143,7 @@ def print_facts(title: str, facts: Iterable[tuple[str, object]], style: str = "b
     for name, value in facts:
         if value not in (None, "", ()):
             grid.add_row(f"  {name}", cell(value))
-    console = stdout()
-    console.print(Text(title, style))
-    if grid.row_count:
-        console.print(grid)
+    show(Text(title, style), *([grid] if grid.row_count else []))
 
 
 def cell(value: object) -> Text:

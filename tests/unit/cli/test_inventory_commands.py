@@ -1,6 +1,7 @@
 """Every command of the API: what is asked of the client, what is printed, and the exit status."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
             "adjust vase --quantity 1 --reason broken",
             "adjust_stock",
             ("vase",),
-            {"reason": "broken", "quantity": 1, "ranges": None, "adjustment_id": None},
+            {"reason": "broken", "quantity": 1, "ranges": None, "adjustment_id": "drawn"},
         ),
         (
             "adjust vase --units 1-3,7 --reason lost --id a1",
@@ -70,8 +71,13 @@ def client(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
             },
         ),
         ("order vase=1 --id my-1", "place_order", ([Line("vase", 1)],), {"reservation_id": "my-1"}),
-        ("reserve vase=1", "reserve", ([Line("vase", 1)],), {"reservation_id": None, "hold_ticks": 0}),
-        ("reserve vase=1 --hold-ticks 9", "reserve", ([Line("vase", 1)],), {"reservation_id": None, "hold_ticks": 9}),
+        ("reserve vase=1", "reserve", ([Line("vase", 1)],), {"reservation_id": "drawn", "hold_ticks": 0}),
+        (
+            "reserve vase=1 --hold-ticks 9",
+            "reserve",
+            ([Line("vase", 1)],),
+            {"reservation_id": "drawn", "hold_ticks": 9},
+        ),
         ("confirm my-1 2.14.0", "confirm", ("my-1", TOKEN, None), {}),
         ("confirm my-1 2.14.0 vase=1", "confirm", ("my-1", TOKEN, [Line("vase", 1)]), {}),
         ("release my-1 2.14.0", "release", ("my-1", TOKEN), {}),
@@ -90,7 +96,9 @@ def test_what_a_command_asks(
 ) -> None:
     getattr(client, method).return_value = result(Outcome.CONFIRMED)
     assert lastunit(*words.split()) == 0
-    getattr(client, method).assert_called_once_with(*positional, **keywords)
+    asked = getattr(client, method).call_args
+    drawn = {key: "drawn" if re.fullmatch("[0-9a-f]{32}", str(value)) else value for key, value in asked.kwargs.items()}
+    assert (asked.args, drawn) == (positional, keywords)
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
@@ -154,11 +162,16 @@ def test_no_answer(
     hint: str,
 ) -> None:
     client.place_order.side_effect = error
-    assert lastunit("order", "vase=1", "--json") == status
+    assert lastunit("order", "vase=1") == status
     printed = capsys.readouterr()
     assert printed.out == ""
     assert len(printed.err.splitlines()) == 1
     assert hint in printed.err
+    assert lastunit("order", "vase=1", "--json") == status
+    told = json.loads(capsys.readouterr().out)
+    assert hint in told["message"]
+    assert told["definite"] == (status != 3)
+    assert told.get("id") == error.request_id
 
 
 @pytest.mark.parametrize(

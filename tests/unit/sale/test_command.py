@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from lastunit_node.cli.errors import ExitStatus
+from lastunit_node.cli.main import run
 from lastunit_node.cli.sale import command
 from lastunit_node.cli.sale.plan import Options
 from lastunit_node.cli.sale.run import SaleResult
@@ -80,7 +81,9 @@ def test_a_sale_that_went_wrong(monkeypatch: pytest.MonkeyPatch, status: ExitSta
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_it_after_it_cleaned_up(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+def test_a_signal_stops_it_after_it_cleaned_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
     cleaned_up = []
 
     async def hold_sale(options: Options, show: Show) -> SaleResult:
@@ -94,8 +97,7 @@ def test_a_signal_stops_it_after_it_cleaned_up(monkeypatch: pytest.MonkeyPatch, 
         raise AssertionError("was not stopped")
 
     monkeypatch.setattr(command, "hold_sale", hold_sale)
-    result = CliRunner().invoke(app, ["--json"])
 
-    assert result.exit_code == 130
-    assert result.stdout == ""
+    assert run(["sale", "--json"]) == 130
+    assert json.loads(capsys.readouterr().out)["message"] == "stopped; nothing is left of the cluster"
     assert cleaned_up == [True]

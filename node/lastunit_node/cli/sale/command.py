@@ -5,13 +5,14 @@ stopped. With --json one object on standard output and nothing else.
 """
 
 import asyncio
-import json as jsonlib
 import random
 import signal
 from typing import Annotated, Final
 
 import typer
 
+from lastunit_node.cli import output
+from lastunit_node.cli.errors import StoppedError
 from lastunit_node.cli.sale.plan import Options
 from lastunit_node.cli.sale.run import SaleResult, hold_sale
 from lastunit_node.cli.sale.show import Show, open_console
@@ -21,7 +22,6 @@ MOST_UNITS: Final = 1_000_000
 MOST_ORDERS: Final = 2_000
 MOST_KILLS: Final = 20
 LARGEST_SEED: Final = 999_999
-STOPPED: Final = 130
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -41,7 +41,7 @@ def sale(
         seed = random.SystemRandom().randint(0, LARGEST_SEED)
     result = _run(Options(units, orders, nodes, kills, seed), json)
     if json:
-        typer.echo(jsonlib.dumps(result.report, indent=2))
+        output.print_json(result.report)
     raise typer.Exit(result.status)
 
 
@@ -49,8 +49,7 @@ def _run(options: Options, json: bool) -> SaleResult:
     try:
         return asyncio.run(_until_stopped(options, Show(open_console(json))))
     except asyncio.CancelledError:
-        typer.echo("stopped; nothing is left of the cluster", err=True)
-        raise typer.Exit(STOPPED) from None
+        raise StoppedError("stopped; nothing is left of the cluster") from None
 
 
 async def _until_stopped(options: Options, show: Show) -> SaleResult:
