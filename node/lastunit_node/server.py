@@ -20,7 +20,7 @@ from lastunit_node import __version__, sqlite
 from lastunit_node.catchup import ArrivedCopy, CatchUp, install
 from lastunit_node.config import ClusterConfig
 from lastunit_node.damage import explain, has_disk_failed
-from lastunit_node.datadir import DataDirectory
+from lastunit_node.datadir import DataDirectory, DirectoryLost
 from lastunit_node.frontend import FrontEnd
 from lastunit_node.frontend.catchup import StateFiles
 from lastunit_node.frontend.errors import CallError
@@ -37,6 +37,7 @@ _log = structlog.get_logger()
 DRAIN_SECONDS: Final = 5.0
 HAND_OVER_SECONDS: Final = 3.0
 STOP_SECONDS: Final = 12.0
+LOOK_SECONDS: Final = 1.0  # between looks at the data directory: it may be deleted under a node that runs
 FATAL_EXIT: Final = 70  # EX_SOFTWARE
 SWITCH_INTERVAL: Final = 0.0005  # Python's default of 5 ms sits between the Raft thread and the event loop
 COLLECTIONS: Final = (2_000, 10, 1_000)  # thresholds of Python's garbage collector, see quieten_collector()
@@ -45,7 +46,7 @@ COLLECTIONS: Final = (2_000, 10, 1_000)  # thresholds of Python's garbage collec
 def die(problem: BaseException, directory: Path) -> None:
     """End the process now: it must not answer, vote or acknowledge any more. The log's last line says why."""
     try:
-        if not has_disk_failed(problem):
+        if not (has_disk_failed(problem) or isinstance(problem, DirectoryLost)):
             _log.error("this stops the node", exc_info=problem)
         _log.critical("the node stops", kind=type(problem).__name__, problem=explain(problem, directory))
     finally:
@@ -111,8 +112,10 @@ class Server:
         replica.start()
         _log.info("serving", grpc=str(self._config.node(self._node).grpc), version=__version__)
         warning = asyncio.create_task(self._warn_about_parameters(replica))
+        watching = asyncio.create_task(self._watch_directory())
         copy = await self._copy_or_stop(replica, stop)
         warning.cancel()
+        watching.cancel()
         await self._stop(replica, front_end)
         if copy is not None:
             install(self._directory, copy, replica.status().applied_index)
@@ -120,6 +123,15 @@ class Server:
 
     def _die(self, problem: BaseException) -> None:
         die(problem, self._config.node_dir(self._node))
+
+    async def _watch_directory(self) -> None:
+        """End the process once its files are no longer those at their path: nobody would find them again."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                self._directory.require_in_place()
+            except (DirectoryLost, OSError) as problem:
+                self._die(problem)
 
     async def _copy_or_stop(self, replica: ThreadedReplica, stop: asyncio.Event) -> ArrivedCopy | None:
         """Wait for a signal, and meanwhile for a copy, should this node come to need one."""

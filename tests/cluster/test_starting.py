@@ -5,14 +5,17 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from support.real_cluster import write_config
 
 from lastunit_node.cli.errors import LocalClusterError
 from lastunit_node.cli.local_cluster import LocalCluster
+from lastunit_node.cli.processes import ProcessState, is_dead, wait_until
 from lastunit_node.config import load_cluster
 from lastunit_node.statemachine.hashing import state_crc
 
@@ -121,6 +124,34 @@ def test_up_refuses_when_one_directory_is_missing_among_others(cluster: LocalClu
     with pytest.raises(LocalClusterError, match="n2"):
         cluster.up()
     assert not cluster.config.node_dir("n2").exists(), "a lost node is not taken for a new one"
+
+
+def test_a_node_is_found_by_its_lock(cluster: LocalCluster) -> None:
+    cluster.up()
+    try:
+        (cluster.config.node_dir("n1") / "node.pid").unlink()
+        assert set(cluster.running()) == set(cluster.nodes)
+        cluster.kill("n1")
+        assert cluster.state("n1") is ProcessState.DOWN
+    finally:
+        cluster.down()
+
+
+@pytest.mark.parametrize("lose", [shutil.rmtree, lambda folder: folder.rename(folder.with_name("moved"))])
+def test_a_node_whose_directory_is_lost_stops_and_rejoins(cluster: LocalCluster, lose: Callable[[Path], None]) -> None:
+    cluster.up()
+    try:
+        process = psutil.Process(cluster.running()["n2"])
+        with (cluster.config.node_dir("n2") / "node.log").open("rb") as log:
+            lose(cluster.config.node_dir("n2"))
+            assert wait_until(lambda: is_dead(process), 10)
+            last_line = log.read().decode().splitlines()[-1]
+        assert "was deleted or moved while this node ran" in last_line
+        assert cluster.rejoin("n2").endswith("counts once the leader admits it")
+        cluster.start("n2")
+        cluster.wait_admitted("n2", 30)
+    finally:
+        cluster.down()
 
 
 def test_a_running_nodes_directory_is_locked(cluster: LocalCluster) -> None:

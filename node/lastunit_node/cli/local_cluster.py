@@ -1,10 +1,11 @@
 """The cluster of one cluster file, run on this machine: a library for the CLI, the sale and the tests.
 
 Every method blocks and is bounded in time; a coroutine calls them through asyncio.to_thread. Nodes outlive the program
-that starts them; any later LocalCluster on the same file finds them again by their PID files. Whatever cannot be done
-is a LocalClusterError, whose message is one line that says what to do.
+that starts them; any later LocalCluster on the same file finds them again by their PIDs on disk. Whatever cannot be
+done is a LocalClusterError, whose message is one line that says what to do.
 """
 
+import contextlib
 import os
 import socket
 import sys
@@ -12,6 +13,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
+
+import psutil
 
 from lastunit_node.cli import probes
 from lastunit_node.cli.data_directories import DataDirectories
@@ -46,6 +49,15 @@ def is_free(address: Address) -> bool:
         except OSError:
             return False
         return True
+
+
+def owner_of(address: Address) -> str:
+    """` (PID 7, nginx)` of the process that listens on an address; empty when it is not to be seen."""
+    with contextlib.suppress(psutil.Error, OSError):
+        for each in psutil.net_connections("tcp4"):
+            if each.pid and each.status == psutil.CONN_LISTEN and each.laddr[1:] == address[1:]:
+                return f" (PID {each.pid}, {psutil.Process(each.pid).name()})"
+    return ""
 
 
 class LocalCluster:
@@ -112,7 +124,7 @@ class LocalCluster:
         self.data.erase()
 
     def require_stopped(self) -> None:
-        """LocalClusterError when a node runs: known by its PID file, or by the lock it holds."""
+        """LocalClusterError when a node runs: known by its PID, or by the lock it holds."""
         running = [node for node in self.nodes if self.state(node) is not ProcessState.DOWN or self.data.in_use(node)]
         if running:
             raise LocalClusterError(
@@ -135,6 +147,7 @@ class LocalCluster:
         """Give a node that is down an empty directory, to catch up from the others; one line about what was done."""
         if self.state(node) is not ProcessState.DOWN or self.data.in_use(node):
             raise LocalClusterError(f"{node} runs; stop it first, with `lastunit kill {node}`, should its data be bad")
+        self._require_free_ports(node)
         return self.data.rejoin(node)
 
     def wait_admitted(self, node: str, timeout_s: float) -> None:
@@ -152,8 +165,8 @@ class LocalCluster:
         for key, address in (("grpc", addresses.grpc), ("raft", addresses.raft)):
             if not is_free(address):
                 raise LocalClusterError(
-                    f"the {key} address of {node}, {address}, is taken by another process: stop that, "
-                    f"or give {node} another port in {self.config.path}"
+                    f"the {key} address of {node}, {address}, is taken by another process{owner_of(address)}: "
+                    f"stop that, or give {node} another port in {self.config.path}"
                 )
 
     def stop(self, node: str, timeout_s: float = STOP_LIMIT_S) -> bool:

@@ -1,7 +1,8 @@
 """One node's process on this machine: started in the background, found again by its PID file, signalled with care.
 
 A PID alone may by now belong to another program. The PID file therefore also says when the process started, and no
-signal leaves before both match. Nothing here knows what a cluster is.
+signal leaves before both match. Where there is no such file, the lock file that a node holds says its PID too, and that
+process must have the file open. Nothing here knows what a cluster is.
 """
 
 import json
@@ -60,6 +61,15 @@ def is_dead(process: psutil.Process) -> bool:
     return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
 
 
+def holder_of(lock: Path) -> psutil.Process | None:
+    """The process that a lock file names, if it has that file open."""
+    try:
+        process = psutil.Process(int(lock.read_text(encoding="ascii")))
+        return process if any(lock.samefile(opened.path) for opened in process.open_files()) else None
+    except (OSError, ValueError, psutil.Error):
+        return None
+
+
 def reap_children() -> None:
     """Take leave of those of our children that have ended, so that no zombie is left of them."""
     for pid, child in list(_children.items()):
@@ -74,12 +84,13 @@ class NodeProcess:
         self.name = name
         self.pid_file = folder / "node.pid"
         self.log_file = folder / "node.log"
+        self._lock_file = folder / "LOCK"
         self._command = list(command)
         self._log_start = 0  # where the last start's part of the log begins
 
     def find(self) -> psutil.Process | None:
-        """The living process that the PID file means, if there is one."""
-        process = self._recorded()
+        """The living process that the PID file means, or else the lock file, if there is one."""
+        process = self._recorded() or holder_of(self._lock_file)
         if process is None:
             reap_children()
         return process
@@ -129,8 +140,13 @@ class NodeProcess:
                 env=environment,
                 process_group=0,
             )
+        try:
+            self._write_pid_file(child.pid)
+        except BaseException:
+            child.kill()  # nobody would find it
+            child.wait()
+            raise
         _children[child.pid] = child
-        self._write_pid_file(child.pid)
         return child.pid
 
     def _write_pid_file(self, pid: int) -> None:

@@ -1,5 +1,6 @@
 """The local cluster as a library, on fake nodes: started together, stopped together, and cleaned up after a failure."""
 
+import os
 import signal
 import socket
 from functools import partial
@@ -89,7 +90,10 @@ def test_a_stranger_on_a_nodes_port_is_not_taken_for_the_node(cluster: LocalClus
     for address in (cluster.config.node("n2").grpc, cluster.config.node("n2").raft):
         with socket.create_server(address):
             for action in (cluster.up, partial(cluster.up, fresh=True), partial(cluster.start, "n2")):
-                with pytest.raises(LocalClusterError, match=rf"address of n2, {address}, is taken by another process"):
+                with pytest.raises(
+                    LocalClusterError,
+                    match=rf"address of n2, {address}, is taken by another process \(PID {os.getpid()}, ",
+                ):
                     action()
     assert states(cluster) == ["down"] * 3
     assert cluster.data.exist(), "nothing was erased"

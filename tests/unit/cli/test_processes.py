@@ -137,6 +137,33 @@ def test_a_damaged_pid_file(process: NodeProcess, content: str) -> None:
     assert process.state is ProcessState.DOWN
 
 
+def test_no_process_is_left_when_its_pid_cannot_be_written(process: NodeProcess) -> None:
+    """As on a full disk: nobody would find it again."""
+    process.pid_file.with_suffix(".pid.new").mkdir()
+    with pytest.raises(IsADirectoryError):
+        process.start()
+    assert "signal.pause" not in str([child.cmdline() for child in psutil.Process().children()])
+
+
+HOLD_LOCK = "import os, signal; lock = open('LOCK', 'w'); print(os.getpid(), file=lock, flush=True); signal.pause()"
+
+
+def test_without_a_pid_file_the_lock_file_says_who_it_is(
+    process: NodeProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    holding = make(tmp_path, HOLD_LOCK)
+    pid = holding.start()
+    lock = tmp_path / "LOCK"
+    assert wait_until(lambda: lock.is_file() and bool(lock.read_text()), 10)
+    holding.pid_file.unlink()
+    assert (process.state, process.pid) == (ProcessState.RUNNING, pid)
+    process.kill()
+    assert process.state is ProcessState.DOWN
+    lock.write_text(f"{os.getpid()}\n")
+    assert process.state is ProcessState.DOWN, "we do not have it open"
+
+
 def test_a_start_time_does_not_move_with_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     before = started_since_boot(psutil.Process())
     boot = psutil.boot_time()
