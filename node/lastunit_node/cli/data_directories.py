@@ -48,10 +48,23 @@ class DataDirectories:
         self._config = config
         self._program = program
 
+    @contextmanager
+    def usable(self) -> Iterator[None]:
+        """While something is done there: what the operating system refuses is a LocalClusterError."""
+        try:
+            yield
+        except OSError as problem:
+            place = f" ({problem.filename})" if problem.filename else ""
+            raise LocalClusterError(
+                f"data_dir {self._config.data_dir}: {problem.strerror}{place}; make it writable, or set another in "
+                f"{self._config.path}"
+            ) from problem
+
     def has_data(self, node: str) -> bool:
         """Whether a node's directory holds anything but logs."""
         folder = self._config.node_dir(node)
-        return folder.is_dir() and any(not matches(path, LOG_FILES) for path in folder.iterdir())
+        with self.usable():
+            return folder.is_dir() and any(not matches(path, LOG_FILES) for path in folder.iterdir())
 
     def exist(self) -> bool:
         """True when every node has data, False when none has. LocalClusterError when some do and some do not."""
@@ -70,7 +83,8 @@ class DataDirectories:
 
     def in_use(self, node: str) -> bool:
         """Whether a process, known to us or not, holds a node's directory."""
-        return is_locked(self._config.node_dir(node) / "LOCK")
+        with self.usable():
+            return is_locked(self._config.node_dir(node) / "LOCK")
 
     def format(self) -> None:
         """Make the directories of a new cluster. LocalClusterError when a node has data."""
@@ -95,7 +109,8 @@ class DataDirectories:
         return self._run("rejoin", node)
 
     def _format_node(self, node: str, cluster_id: str) -> None:
-        self._config.node_dir(node).mkdir(parents=True, exist_ok=True)
+        with self.usable():
+            self._config.node_dir(node).mkdir(parents=True, exist_ok=True)
         self._run("format", node, "--cluster-id", cluster_id)
 
     def _run(self, verb: str, node: str, *options: str) -> str:
@@ -110,11 +125,12 @@ class DataDirectories:
     def erase(self) -> None:
         """Delete all directories, the logs with them. LocalClusterError, and nothing deleted, when one is not ours."""
         folders = [self._config.node_dir(node) for node in self._config.nodes]
-        present = [folder for folder in folders if folder.is_dir()]
-        for folder in present:
-            self._require_ours(folder)
-        for folder in present:
-            shutil.rmtree(folder)
+        with self.usable():
+            present = [folder for folder in folders if folder.is_dir()]
+            for folder in present:
+                self._require_ours(folder)
+            for folder in present:
+                shutil.rmtree(folder)
 
     def _require_ours(self, folder: Path) -> None:
         strange = [path.name for path in folder.iterdir() if not matches(path, LOG_FILES + DATA_FILES)]
@@ -135,8 +151,10 @@ class DataDirectories:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Keep other `lastunit` commands from starting or erasing nodes meanwhile; LocalClusterError when one does."""
-        self._config.data_dir.mkdir(parents=True, exist_ok=True)
-        with (self._config.data_dir / "CONTROL").open("ab") as lock:
+        with self.usable():
+            self._config.data_dir.mkdir(parents=True, exist_ok=True)
+            control = (self._config.data_dir / "CONTROL").open("ab")
+        with control as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -141,7 +141,8 @@ class LocalCluster:
             raise LocalClusterError(f"{node} has no data yet; start the cluster with `lastunit up`")
         if process.pid is None:
             self._require_free_ports(node)
-        return process.start({**os.environ, **(environment or {})})
+        with self.data.usable():
+            return process.start({**os.environ, **(environment or {})})
 
     def rejoin(self, node: str) -> str:
         """Give a node that is down an empty directory, to catch up from the others; one line about what was done."""

@@ -3,11 +3,15 @@
 import fcntl
 import json
 import shutil
+from functools import partial
 
 import pytest
 
 from lastunit_node.cli.errors import LocalClusterError
 from lastunit_node.cli.local_cluster import LocalCluster
+from lastunit_node.config import load_cluster
+
+from .conftest import FAKE_PROGRAM
 
 
 def identities(cluster: LocalCluster) -> list[dict[str, str]]:
@@ -108,6 +112,38 @@ def test_a_directory_in_use_is_not_deleted(cluster: LocalCluster) -> None:
         with pytest.raises(LocalClusterError, match="already running: n2"):
             cluster.erase()
     cluster.erase()
+
+
+@pytest.mark.parametrize("below", ["", "below"])
+def test_a_data_dir_that_is_a_file(cluster: LocalCluster, below: str) -> None:
+    path = cluster.config.path
+    bad = path.with_name("file")
+    bad.touch()
+    path.write_text(path.read_text().replace("data_dir: data", f"data_dir: file/{below}"))
+    same = LocalCluster(load_cluster(path), FAKE_PROGRAM)
+    for action in (same.up, partial(same.up, fresh=True)):
+        with pytest.raises(
+            LocalClusterError, match=r"data_dir .*file.*: .*; make it writable, or set another in .*yml"
+        ):
+            action()
+
+
+def test_a_node_directory_that_is_a_file(cluster: LocalCluster) -> None:
+    cluster.config.data_dir.mkdir()
+    cluster.config.node_dir("n2").touch()
+    for action in (cluster.up, cluster.format, partial(cluster.data.in_use, "n2")):
+        with pytest.raises(LocalClusterError, match=r"data_dir .*data: .* \(.*n2.*\); make it writable"):
+            action()
+
+
+def test_a_log_and_a_pid_that_cannot_be_written(cluster: LocalCluster) -> None:
+    cluster.format()
+    for name in ("node.log", "node.pid.new"):
+        (cluster.config.node_dir("n1") / name).mkdir()
+        with pytest.raises(LocalClusterError, match=rf"data_dir .*: Is a directory \(.*{name}\); make it writable"):
+            cluster.up()
+        (cluster.config.node_dir("n1") / name).rmdir()
+    assert not cluster.running()
 
 
 def test_two_commands_do_not_start_nodes_at_once(cluster: LocalCluster) -> None:
