@@ -248,7 +248,15 @@ class LocalCluster:
 
     def _fault(self, node: str, problem: str) -> NodeFaultError:
         process = self._process(node)
-        return NodeFaultError(f"{node} {problem}; its log is {process.log_file}", process.log_tail())
+        tail = process.log_tail()
+        hint = "" if tail.strip() else self._silence(process)
+        return NodeFaultError(f"{node} {problem}{hint}; its log is {process.log_file}", tail)
+
+    def _silence(self, process: NodeProcess) -> str:
+        """What else there is to say of a node that wrote nothing."""
+        status = "" if process.exit_status is None else f" with status {process.exit_status}"
+        free = psutil.disk_usage(str(self.config.data_dir)).free
+        return f"{status} and wrote nothing (free space there: {free >> 20} MiB)"
 
     def statuses(self, timeout_s: float = PROBE_LIMIT_S, hash_at_index: int = 0) -> dict[str, NodeStatus]:
         """How every node stands, asked at once. hash_at_index: wait for that index, and give the state hash at it."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import psutil
 
@@ -86,6 +86,7 @@ class NodeProcess:
         self.log_file = folder / "node.log"
         self._lock_file = folder / "LOCK"
         self._command = list(command)
+        self._child: subprocess.Popen[bytes] | None = None  # as last started from here
         self._log_start = 0  # where the last start's part of the log begins
 
     def find(self) -> psutil.Process | None:
@@ -132,7 +133,19 @@ class NodeProcess:
             raise ProcessError(f"{self.name} is running already (PID {pid})")
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
-            child = subprocess.Popen(
+            child = self._spawn(log, environment)
+        try:
+            self._write_pid_file(child.pid)
+        except BaseException:
+            child.kill()  # nobody would find it
+            child.wait()
+            raise
+        _children[child.pid] = self._child = child
+        return child.pid
+
+    def _spawn(self, log: BinaryIO, environment: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -140,14 +153,8 @@ class NodeProcess:
                 env=environment,
                 process_group=0,
             )
-        try:
-            self._write_pid_file(child.pid)
-        except BaseException:
-            child.kill()  # nobody would find it
-            child.wait()
-            raise
-        _children[child.pid] = child
-        return child.pid
+        except OSError as problem:
+            raise ProcessError(f"{self.name} cannot be started: {problem}") from problem
 
     def _write_pid_file(self, pid: int) -> None:
         try:
@@ -192,6 +199,11 @@ class NodeProcess:
     def wait_gone(self, timeout_s: float) -> bool:
         """Wait until it is down; False when it still runs after the time."""
         return wait_until(lambda: self.find() is None, timeout_s)
+
+    @property
+    def exit_status(self) -> int | None:
+        """With which status it ended, negative for a signal; None while it runs, or when it was started elsewhere."""
+        return self._child.poll() if self._child else None
 
     def _require(self, state: ProcessState) -> None:
         if not wait_until(lambda: self.state is state, SIGNAL_LIMIT_S):

@@ -77,6 +77,14 @@ def test_a_node_that_ends_at_once(cluster: LocalCluster) -> None:
     assert states(cluster) == ["down"] * 3, "what was started is stopped again"
 
 
+def test_a_node_that_ends_without_a_word(cluster: LocalCluster) -> None:
+    """As on a disk that has no room for its log."""
+    misbehave(cluster, "n2", "mute")
+    said = r"n2 ended before it served with status 7 and wrote nothing \(free space there: [0-9]+ MiB\); its log is "
+    with pytest.raises(NodeFaultError, match=said):
+        cluster.up()
+
+
 def test_a_node_that_never_serves(cluster: LocalCluster) -> None:
     misbehave(cluster, "n3", "silent")
     with pytest.raises(NodeFaultError, match=r"n3 does not serve after 2 s") as caught:
