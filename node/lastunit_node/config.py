@@ -176,7 +176,7 @@ class ClusterConfig(Strict):
         return [str(node.grpc) for node in self.nodes.values()]
 
     def effective(self) -> dict[str, Any]:
-        """Every key with the value in force, ready for JSON."""
+        """Every key with its value or default, ready for JSON."""
         return self.model_dump(mode="json")
 
     @classmethod

@@ -21,6 +21,12 @@ def local(config: Path) -> LocalCluster:
     return LocalCluster(load_cluster(config))
 
 
+def warn_of_overruled(cluster: LocalCluster) -> None:
+    """Name what was changed in the cluster file since the cluster was born: it changes nothing."""
+    for key, (written, agreed) in cluster.overruled().items():
+        output.complain(f"{cluster.config.path} says {key} {written}; the cluster was born with {agreed}, and keeps it")
+
+
 def show_status(cluster: LocalCluster, as_json: bool) -> ExitStatus:
     """Print how every node stands; REFUSED when none leads, so that a script can wait for one."""
     statuses = list(cluster.statuses().values())
@@ -55,6 +61,7 @@ def up(
     cluster = local(config)
     with output.progress("starting nodes") as line:
         cluster.up(timeout, fresh=fresh, on_progress=lambda serving, of: line.update(f"{serving} of {of} nodes serve"))
+    warn_of_overruled(cluster)
     return show_status(cluster, as_json)
 
 
@@ -97,6 +104,7 @@ def start(
         return show_node(cluster, node, f"runs (PID {pid}), and serves once a majority of the nodes does", as_json)
     with output.progress(f"waiting for {node}"):
         cluster.wait_serving(timeout, [node])
+    warn_of_overruled(cluster)
     return show_node(cluster, node, f"serves (PID {pid})", as_json)
 
 
@@ -199,12 +207,18 @@ def show_verdicts(cluster: LocalCluster, verdicts: list[NodeVerdict], as_json: b
 
 @app.command(name="config", rich_help_panel=PANEL)
 def show_config(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> ExitStatus:
-    """Check the cluster file, and print every key with the value in force."""
-    cluster = load_cluster(config)
+    """Check the cluster file, and print every key with its value, and what the cluster was born with instead.
+
+    The latter as far as a node answers; with --json as `agreed`, null when none does.
+    """
+    cluster = local(config)
+    file = cluster.config
     if as_json:
-        output.print_json(cluster.effective())
+        output.print_json({**file.effective(), "agreed": cluster.agreed()})
         return ExitStatus.ACCEPTED
-    nodes = {f"nodes.{name}": f"grpc {node.grpc}, raft {node.raft}" for name, node in cluster.nodes.items()}
-    facts = {key: value for key, value in cluster.effective().items() if key != "nodes"}
-    output.print_facts(str(cluster.path), [*facts.items(), *nodes.items()])
+    nodes = {f"nodes.{name}": f"grpc {node.grpc}, raft {node.raft}" for name, node in file.nodes.items()}
+    facts = {key: value for key, value in file.effective().items() if key != "nodes"}
+    for key, (written, agreed) in cluster.overruled().items():
+        facts[key] = f"{written}; in force is {agreed}, with which the cluster was born"
+    output.print_facts(str(file.path), [*facts.items(), *nodes.items()])
     return ExitStatus.ACCEPTED

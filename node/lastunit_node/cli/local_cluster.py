@@ -273,6 +273,22 @@ class LocalCluster:
             answer = probes.get_status(self.config.node(node).grpc, timeout_s, hash_at_index)
         return NodeStatus.of(node, state, pid, answer)
 
+    def agreed(self) -> dict[str, int] | None:
+        """The parameters that were agreed when the cluster was born; None when no node says them."""
+        for node in self.nodes:
+            answer = probes.get_status(self.config.node(node).grpc, PROBE_LIMIT_S)
+            if answer is not None and answer.HasField("parameters"):
+                return {
+                    field.name: getattr(answer.parameters, field.name) for field in answer.parameters.DESCRIPTOR.fields
+                }
+        return None
+
+    def overruled(self) -> dict[str, tuple[int, int]]:
+        """Keys of the cluster file whose value is not the agreed one: both values. Empty when no node answers."""
+        agreed = self.agreed() or {}
+        written = {key: getattr(self.config, key) for key in agreed}
+        return {key: (written[key], agreed[key]) for key in agreed if written[key] != agreed[key]}
+
     def statuses_at_one_index(self, timeout_s: float = AGREE_LIMIT_S) -> dict[str, NodeStatus]:
         """How every node stands, with its hashes at one index: the furthest that one had applied when this began."""
         furthest = max(status.applied_index or 0 for status in self.statuses().values())

@@ -24,12 +24,19 @@ from lastunit_node.config import ClusterConfig, load_cluster
 
 
 class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
-    """The first node leads, and hands over to the second only."""
+    """The first node leads, and hands over to the second only. It was born with ticks of 20 ms."""
 
     def __init__(self, config: ClusterConfig, node: str, mode: str) -> None:
         self._mode = mode
         self._leader = next(iter(config.nodes))
         self._node = node
+        self._agreed = cluster_pb2.Parameters(
+            tick_ms=20,
+            hold_ticks=config.hold_ticks,
+            hold_cap_ticks=config.hold_cap_ticks,
+            retention_ticks=config.retention_ticks,
+            sweep_size=config.sweep_size,
+        )
 
     def GetStatus(self, request: cluster_pb2.GetStatusRequest, context: Any) -> cluster_pb2.GetStatusResponse:
         return cluster_pb2.GetStatusResponse(
@@ -39,6 +46,7 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
             term=3,
             applied_index=7,
             has_quorum=True,
+            parameters=self._agreed,
             state_hash=cluster_pb2.StateHash(
                 index=request.hash_at_index or 7,
                 chain=(self._node.encode() if self._mode == "diverged" else b"\1" * 16),

@@ -74,11 +74,32 @@ def test_a_node_that_is_killed_on_the_way_down(
     assert "n1 did not stop within 1 s and was killed; nothing is lost" in capsys.readouterr().err
 
 
-def test_the_config_in_force(cluster: LocalCluster, lastunit: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_config(cluster: LocalCluster, lastunit: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert lastunit("config", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == cluster.config.effective()
+    assert json.loads(capsys.readouterr().out) == {**cluster.config.effective(), "agreed": None}
     assert lastunit("config") == 0
     assert "hold_cap_ticks" in capsys.readouterr().out
+
+
+def test_a_file_that_was_changed_after_the_cluster_was_born(
+    cluster: LocalCluster, lastunit: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lastunit("up") == 0
+    assert capsys.readouterr().err == ""
+    assert lastunit("down") == 0
+    path = cluster.config.path
+    path.write_text(path.read_text().replace("tick_ms: 20", "tick_ms: 50"))
+    assert lastunit("up") == 0
+    warning = "says tick_ms 50; the cluster was born with 20, and keeps it"
+    assert warning in capsys.readouterr().err
+    assert lastunit("kill", "n2") == 0
+    assert lastunit("start", "n2") == 0
+    assert warning in capsys.readouterr().err
+    assert lastunit("config") == 0
+    assert "50; in force is 20, with which the cluster was born" in capsys.readouterr().out
+    assert lastunit("config", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["tick_ms"], told["agreed"]["tick_ms"], told["agreed"]["sweep_size"]) == (50, 20, told["sweep_size"])
 
 
 def test_a_bad_cluster_file(cluster: LocalCluster, lastunit: Command, capsys: pytest.CaptureFixture[str]) -> None:
