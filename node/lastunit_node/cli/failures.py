@@ -114,7 +114,8 @@ def _call_failed(error: LastUnitError) -> Failure:
 
 def _usage(error: typer.TyperException) -> str:
     text = error.format_message().rstrip(".")
-    return f"{text}; see `lastunit --help`" if text else ""
+    context = getattr(error, "ctx", None)
+    return f"{text}; see `{context.command_path if context else 'lastunit'} --help`" if text else ""
 
 
 def _bug(error: BaseException) -> str:

@@ -3,10 +3,12 @@
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from lastunit_node.cli import cluster_commands, inventory_commands
+from lastunit_node import __version__
+from lastunit_node.cli import cluster_commands, inventory_commands, output
 from lastunit_node.cli.errors import ExitStatus
 from lastunit_node.cli.failures import failure_of, report
 from lastunit_node.cli.sale.command import sale
@@ -23,8 +25,19 @@ app.add_typer(inventory_commands.app)
 app.command(rich_help_panel="Demonstration")(sale)
 
 
+def show_version(wanted: bool) -> None:
+    """Print it, and end."""
+    if wanted:
+        output.say(f"lastunit {__version__}")
+        raise typer.Exit
+
+
 @app.callback(epilog=EPILOG)
-def lastunit() -> None:
+def lastunit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version, and exit.")
+    ] = False,
+) -> None:
     """An inventory service that sells the last unit exactly once: the local cluster, and every command on it."""
 
 

@@ -14,6 +14,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum, StrEnum
 from typing import Any, Final, TextIO
 
+from rich import box
 from rich.console import Console, RenderableType
 from rich.status import Status
 from rich.table import Table
@@ -128,7 +129,7 @@ def print_json(value: object) -> None:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table with a heading; numbers to the right, None as a dash."""
     body = list(rows)
-    table = Table(header_style="bold")
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for position, column in enumerate(columns):
         numeric = any(isinstance(row[position], int) for row in body)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")

@@ -69,28 +69,18 @@ def reservation_row(each: Reservation) -> tuple[object, ...]:
 
 
 def show_statuses(statuses: Iterable[NodeStatus]) -> None:
-    """How the nodes stand, one a row."""
-    columns = ("node", "pid", "process", "role", "leader", "term", "commit", "applied", "clock", "state hash")
+    """How the nodes stand, one a row, in 80 columns; --json has the rest."""
+    columns = ("node", "pid", "process", "role", "term", "applied", "clock", "state hash")
     output.print_table(columns, [status_row(each) for each in statuses])
 
 
 def status_row(each: NodeStatus) -> tuple[object, ...]:
     """One node's cells. A process that runs without an answer is starting, stuck or cut off."""
     silent = each.process is ProcessState.RUNNING and not each.answers
-    process = "running, no answer" if silent else each.process
-    role = f"{each.role}, not admitted" if each.is_admitted is False else each.role
-    return (
-        each.node,
-        each.pid,
-        process,
-        role,
-        each.leader,
-        each.term,
-        each.commit_index,
-        each.applied_index,
-        each.clock,
-        hash_text(each),
-    )
+    process = "no answer" if silent else each.process
+    role = "not admitted" if each.is_admitted is False else each.role
+    digest = each.digest[:HASH_DIGITS] if each.digest else None
+    return each.node, each.pid, process, role, each.term, each.applied_index, each.clock, digest
 
 
 def show_verdicts(verdicts: Iterable[NodeVerdict]) -> None:
@@ -104,8 +94,3 @@ def verdict_row(each: NodeVerdict) -> tuple[object, ...]:
     scan = each.scan
     kept, scanned, chain = (text and text[:HASH_DIGITS] for text in (scan.kept, scan.scanned, each.chain))
     return each.node, scan.rows, scan.index, kept, scanned, each.compared_index, chain, each.finding
-
-
-def hash_text(each: NodeStatus) -> str | None:
-    """The start of the digest, and the index it belongs to: equal indexes must show equal digests."""
-    return f"{each.digest[:HASH_DIGITS]} @ {each.hash_index}" if each.digest else None

@@ -13,6 +13,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from lastunit_client import CommandResult, FencingToken, InventoryClient, Outcome, StockLevel
+from lastunit_node import __version__
 from lastunit_node.cli import inventory_commands
 from lastunit_node.cli.main import main, run
 
@@ -172,3 +173,20 @@ def test_errors_for_programs(
     told = json.loads(printed.out)
     assert told == {"error": reason, "message": told["message"], "definite": True}
     assert printed.err == f"lastunit: {told['message']}\n"
+
+
+def test_help_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 2
+    printed = capsys.readouterr()
+    assert "Usage: lastunit" in printed.out
+    assert printed.err == ""
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"lastunit {__version__}\n"
+
+
+def test_wrong_usage_names_the_help_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["order", "vase"]) == 2
+    assert capsys.readouterr().err.endswith("see `lastunit order --help`\n")

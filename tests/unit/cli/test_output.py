@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from rich.console import Console
 
 from lastunit_client import CommandResult, FencingToken, Outcome, Shortage, StateHash, UnitLine, UnitRange
 from lastunit_node.cli import output, rendering
+from lastunit_node.cli.node_status import NodeStatus
 from lastunit_node.cli.processes import ProcessState
 
 RESULT = CommandResult(
@@ -37,6 +39,27 @@ def test_a_result_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     for words in ("ORDER_PLACED (answered before)", "mug 4, vase 1-3,7", "2.14.0", "vase: 3 wanted, 1 available"):
         assert words in printed
     assert "expires" not in printed, "facts that say nothing are left out"
+
+
+def test_a_status_fits_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """After a year of ticks, with a pid as large as they get, and the longest words."""
+    monkeypatch.setattr(output, "stdout", lambda: Console(width=80))
+    catching_up = NodeStatus(
+        node="n1",
+        process=ProcessState.RUNNING,
+        pid=4_194_304,
+        role="follower",
+        term=1_234,
+        applied_index=123_456_789,
+        clock=315_360_000,
+        is_admitted=False,
+        digest="c" * 32,
+    )
+    rendering.show_statuses([catching_up, NodeStatus("n2", ProcessState.RUNNING, 4_194_304)])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == ["node", "pid", "process", "role", "term", "applied", "clock", "state", "hash"]
+    assert lines[2] == ["n1", "4194304", "running", "not", "admitted", "1234", "123456789", "315360000", "cccccccc"]
+    assert lines[3] == ["n2", "4194304", "no", "answer", "-", "-", "-", "-", "-"]
 
 
 def test_ids_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
