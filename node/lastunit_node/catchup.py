@@ -2,8 +2,8 @@
 
 The replica says when: the leader's log starts after this node's ends. A copy is streamed to a new file beside the old
 state, verified, and made durable; then, with the replica stopped, one journal transaction names the new file and sets
-the sentinel (pysyncobj.md, rule 4, Install). A crash at any moment leaves either the old state with the old journal
-or the new one with the new; leftovers are removed at the next start.
+the sentinel (docs/raft-rules.md, rule 4, Install). A crash at any moment leaves either the old state with the old
+journal or the new one with the new; leftovers are removed at the next start.
 """
 
 import asyncio

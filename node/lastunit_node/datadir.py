@@ -8,7 +8,7 @@
 
 A directory is made by format_directory: for every node when the cluster is born, and later by rejoin.py in the place
 of a lost one. A node never makes one for itself: a directory that is empty or lacks a file is a lost disk, and a lost
-disk must not vote as if it were new (pysyncobj.md, rule 9).
+disk must not vote as if it were new (docs/raft-rules.md, rule 9).
 """
 
 import fcntl

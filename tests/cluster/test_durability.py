@@ -72,7 +72,7 @@ async def assert_everywhere(cluster: LocalCluster, acknowledged: set[str]) -> No
 
 
 async def test_a_node_that_was_left_behind_catches_up_within_five_seconds(make_cluster: MakeCluster) -> None:
-    """First row of pysyncobj.md: an uncommitted entry on the old leader, 200 kB committed by the others, a restart."""
+    """A rejoining node: an uncommitted entry on the old leader, 200 kB committed by the others, a restart."""
     cluster = await asyncio.to_thread(make_cluster)
     async with client(cluster) as seller:
         await seller.receive_stock({"vase": 1_000_000}, receipt_id="delivery")

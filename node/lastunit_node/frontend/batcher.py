@@ -5,8 +5,8 @@ loop takes in one call at a time, while many that were just answered are about t
 when as many calls are here as were when the last one was answered, or when the loop has turned so often that they would
 have come in by then: TURNS, and TURNS_A_CALL for each. Whoever is alone waits for nobody.
 
-One batch is under way (rule 7 in pysyncobj.md): a second beside it made entries smaller, and the nodes busier with each
-other than with orders. A batch whose attempt failed is proposed again, with back-off, a fresh nonce and its first
+One batch is under way (docs/raft-rules.md, rule 7): a second beside it made entries smaller, and the nodes busier with
+each other than with orders. A batch whose attempt failed is proposed again, with back-off, a fresh nonce and its first
 stamp, until it is applied or nobody waits for it any more; ids make that safe. Its commands stay together, because the
 stamp is the entry's. What the state machine postponed, because it was too much for one entry, waits for another one.
 

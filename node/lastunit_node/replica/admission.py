@@ -1,4 +1,4 @@
-"""Whose word counts (pysyncobj.md, rule 9): a node that lost its disk must not be taken for what it was.
+"""Whose word counts (docs/raft-rules.md, rule 9): a node that lost its disk must not be taken for what it was.
 
 A wiped node has forgotten votes and acknowledgements that others rely on. So each disk has a random id, its instance,
 and the log says which instance of a node counts: Admit, proposed by the leader and committed without the newcomer. A

@@ -1,4 +1,4 @@
-"""When the journal forgets its oldest entries (pysyncobj.md, rule 4, Trim).
+"""When the journal forgets its oldest entries (docs/raft-rules.md, rule 4, Trim).
 
 Only entries that a durable state has applied, in small pieces, so that no turn stalls. A margin stays for followers
 that are close behind, a larger one for those a leader knows to be slow; both are bounded. Whoever falls behind the

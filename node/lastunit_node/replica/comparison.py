@@ -50,7 +50,7 @@ class Comparison:
         self._asked: list[int] = []  # indexes that the leader asked for, and this node has not applied
 
     def step(self) -> None:
-        """Once a turn, after the state was committed."""
+        """Once a turn, after entries were applied."""
         if self._raft.role == LEADER:
             self._lead()
         else:

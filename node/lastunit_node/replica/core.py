@@ -1,7 +1,8 @@
 """A replica without threads and sockets of its own making: journal, state machine and Raft, joined, turn by turn.
 
-Startup holds the state against the journal (pysyncobj.md, rule 4): the state must lie within the journal and agree
-with it on the term of its applied index; what follows is replayed. Anything else is a refusal to start that says why.
+Startup holds the state against the journal (docs/raft-rules.md, rule 4): the state must lie within the journal and
+agree with it on the term of its applied index; what follows is replayed. Anything else is a refusal to start that says
+why.
 """
 
 from collections.abc import Callable, Collection
@@ -104,7 +105,7 @@ class RecordingMachine:
 
 
 class ReplicaCore:
-    """One node: propose() from any thread, everything else from the thread that calls turn()."""
+    """One node. Any thread: propose, wake, want, hash_at; the rest from the thread that calls turn()."""
 
     def __init__(
         self,
@@ -155,7 +156,7 @@ class ReplicaCore:
         self._before_poll()
 
     def turn(self, timeout: float = timing.POLL) -> None:
-        """One turn of Raft, after this leader's own proposals: admissions, the cluster's parameters, ticks."""
+        """One turn of Raft, after a leader's own proposals: admissions, parameters, empty entries to sweep, ticks."""
         if self._raft.leads:
             self._propose_as_leader()
         self._raft.turn(timeout)

@@ -1,6 +1,6 @@
 """The follower's half of replication: take the leader's entries, prove what is held, answer every message.
 
-etcd's rules (pysyncobj.md, rule 2): the matching prefix is left alone, the log is cut only at a real conflict, a
+etcd's rules (docs/raft-rules.md, rule 2): the matching prefix is left alone, the log is cut only at a real conflict, a
 conflict at or below the commit index stops the node, success names what *this* message proved, and no more than that
 is committed. Answers leave after one sync for all messages of a turn.
 """

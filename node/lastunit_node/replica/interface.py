@@ -94,7 +94,7 @@ class Replica(Protocol):
         """Propose one entry, wherever the leader is; wait until it is applied on this node.
 
         One attempt: raises ProposalFailed within about two election timeouts. A snapshot() sees the returned index
-        after wait_applied(). A bounded number of calls may be in flight (the batcher keeps to two); they reach the
+        after wait_applied(). A bounded number of calls may be in flight (the batcher has one under way); they reach the
         leader in the order of the calls.
         """
         ...

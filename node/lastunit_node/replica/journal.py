@@ -7,7 +7,7 @@ acknowledge, vote or apply. Every row carries a CRC, checked when the journal is
 its -wal is scanned before SQLite opens it (wal/scan.py); damage raises JournalDamaged and is never served.
 
 The journal is never empty. Its first entry is a sentinel that stands for everything before it: (index, term) only.
-The commit index is not kept here at all (pysyncobj.md, rule 4). What may be trimmed is compaction.py's business.
+The commit index is not kept here at all (docs/raft-rules.md, rule 4). What may be trimmed is compaction.py's business.
 """
 
 import secrets

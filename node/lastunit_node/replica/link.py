@@ -1,4 +1,4 @@
-"""The raft link: PySyncObj's Transport over framed TCP of our own (pysyncobj.md: the stock port unpickles).
+"""The raft link: PySyncObj's Transport over framed TCP of our own (the stock port unpickles).
 
 Of two nodes the one with the greater name dials. Both say hello first (hello.py). Nobody is a peer before its hello
 fits; a stranger is cut off, and at most MAX_STRANGERS are heard at a time. A second connection of a peer closes the

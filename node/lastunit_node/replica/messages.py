@@ -2,7 +2,7 @@
 
 Everything is a flat dict of integers, strings, bytes and lists, with the type's name under "type". Every answer carries
 the term it was given in and echoes what it answers, so that a late one, or one from a connection that has been
-replaced, cannot be taken for another (pysyncobj.md, rules 2 and 3).
+replaced, cannot be taken for another (docs/raft-rules.md, rules 2 and 3).
 
 append            leader -> follower  term, prev_index, prev_term, entries, commit_index, log_start (0; or, with neither
                                       entries nor commit index: the follower lacks what the leader's log starts after),

@@ -1,4 +1,4 @@
-"""What a leader knows about one follower, and when it may send: etcd's progress (pysyncobj.md, rule 2). Pure.
+"""What a leader knows about one follower, and when it may send: etcd's progress (docs/raft-rules.md, rule 2). Pure.
 
 probe: the follower's log is not known; one message is in flight, sent again each heartbeat.
 replicate: an append succeeded; messages are pipelined, so many in flight.
@@ -51,7 +51,7 @@ class Progress:
         """The commit index for the next message.
 
         At once where a caller waits for it. Elsewhere not with every message, so that the follower applies many
-        entries in one go, and seldom while the leader waits for its acknowledgement.
+        entries in one go.
         """
         is_due = now - self.news_sent >= timing.COMMIT_NEWS
         return commit if self.probing or is_due or self.is_awaiting(commit) else self.commit_sent

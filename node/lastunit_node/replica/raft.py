@@ -1,7 +1,7 @@
 """Raft for one node: PySyncObj's core with its edges replaced, driven turn by turn.
 
-One turn, in this order (pysyncobj.md, rule 5): election; commit (the leader counts itself); journal synced up to the
-commit index; apply; take proposals, add, send; then this module's end of turn: journal synced, results handed over;
+One turn, in this order (docs/raft-rules.md, rule 5): election; commit (the leader counts itself); journal synced up to
+the commit index; apply; take proposals, add, send; then this module's end of turn: journal synced, results handed over;
 poll; and last, one sync for every append received, and their acknowledgements. The poll goes on, for the rest of its
 time, when all it brought is the last acknowledgement of what is committed and applied already.
 

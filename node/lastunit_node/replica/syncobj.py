@@ -162,7 +162,7 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
             self.send_appends()
 
     def _SyncObj__tryLogCompaction(self) -> None:  # noqa: N802
-        """No dump file, ever (pysyncobj.md, rule 4)."""
+        """No dump file, ever (docs/raft-rules.md, rule 4)."""
 
     # State.
 

@@ -1,4 +1,4 @@
-"""When the leader proposes the next Tick (pysyncobj.md, rule 10). Pure: it is given the time.
+"""When the leader proposes the next Tick (docs/raft-rules.md, rule 10). Pure: it is given the time.
 
 One Tick an interval after the latest of: the clock's last change, this leader's no-op applied, its last proposal. Late
 timers never burst, and a new leader waits one full interval; so a leader change pauses the clock and never shortens a

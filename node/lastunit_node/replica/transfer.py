@@ -1,7 +1,7 @@
 """Handing leadership over: hold proposals, let the target catch up, tell it to stand.
 
 Under load a follower is never level with a leader that keeps adding entries, so the leader takes no proposals until the
-transfer is through or has failed (pysyncobj.md, rule 8). Queued proposals wait that long, at most.
+transfer is through or has failed (docs/raft-rules.md, rule 8). Queued proposals wait that long, at most.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Admit: which disk of a node counts (pysyncobj.md, rule 9). Proposed by leaders on their own."""
+"""Admit: which disk of a node counts (docs/raft-rules.md, rule 9). Proposed by leaders on their own."""
 
 from lastunit_node.statemachine.commands import Admit
 from lastunit_node.statemachine.results import Outcome, Position, Result

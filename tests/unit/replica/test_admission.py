@@ -1,4 +1,4 @@
-"""A node that lost its disk is not taken for what it was: on the real core in virtual time (pysyncobj.md, rule 9)."""
+"""A node that lost its disk is not taken for what it was (docs/raft-rules.md, rule 9); the real core, virtual time."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The hazards of stock PySyncObj (../shared/pysyncobj.md), one test each, on the real core in virtual time."""
+"""The hazards of stock PySyncObj (ARCHITECTURE.md has the table), one test each, on the real core in virtual time."""
 
 from collections.abc import Callable
 from typing import Any
