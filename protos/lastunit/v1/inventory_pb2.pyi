@@ -384,7 +384,9 @@ class CommandResult(message.Message):
     outcome: Outcome.ValueType
     """The answer in one word."""
     replayed: builtins.bool
-    """True when this id was answered before: everything but `reservation` is the first answer again."""
+    """True when this id was answered before: everything but `applied_index` and `reservation` is the first answer
+    again.
+    """
     result_index: builtins.int
     """Log index of the entry that created the answer."""
     applied_index: builtins.int

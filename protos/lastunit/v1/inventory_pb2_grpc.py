@@ -107,7 +107,8 @@ class InventoryServiceServicer(object):
     """
 
     def PlaceOrder(self, request, context):
-        """Reserves and confirms in one step. Outcomes: ORDER_PLACED, OUT_OF_STOCK, UNKNOWN_SKU, ID_REUSED, TOO_LATE.
+        """Reserves and confirms in one step. Outcomes: ORDER_PLACED, OUT_OF_STOCK, UNKNOWN_SKU, ID_REUSED, ALREADY_RELEASED,
+        TOO_LATE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

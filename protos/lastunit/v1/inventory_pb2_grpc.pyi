@@ -40,7 +40,9 @@ class InventoryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> InventoryServiceAsyncStub: ...
     PlaceOrder: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.PlaceOrderRequest, _inventory_pb2.PlaceOrderResponse]
-    """Reserves and confirms in one step. Outcomes: ORDER_PLACED, OUT_OF_STOCK, UNKNOWN_SKU, ID_REUSED, TOO_LATE."""
+    """Reserves and confirms in one step. Outcomes: ORDER_PLACED, OUT_OF_STOCK, UNKNOWN_SKU, ID_REUSED, ALREADY_RELEASED,
+    TOO_LATE.
+    """
     Reserve: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.ReserveRequest, _inventory_pb2.ReserveResponse]
     """Holds units for later confirmation. Outcomes: RESERVED, OUT_OF_STOCK, UNKNOWN_SKU, ID_REUSED, ALREADY_RELEASED,
     TOO_LATE.
@@ -82,7 +84,9 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PlaceOrder: _aio.UnaryUnaryMultiCallable[_inventory_pb2.PlaceOrderRequest, _inventory_pb2.PlaceOrderResponse]  # type: ignore[assignment]
-    """Reserves and confirms in one step. Outcomes: ORDER_PLACED, OUT_OF_STOCK, UNKNOWN_SKU, ID_REUSED, TOO_LATE."""
+    """Reserves and confirms in one step. Outcomes: ORDER_PLACED, OUT_OF_STOCK, UNKNOWN_SKU, ID_REUSED, ALREADY_RELEASED,
+    TOO_LATE.
+    """
     Reserve: _aio.UnaryUnaryMultiCallable[_inventory_pb2.ReserveRequest, _inventory_pb2.ReserveResponse]  # type: ignore[assignment]
     """Holds units for later confirmation. Outcomes: RESERVED, OUT_OF_STOCK, UNKNOWN_SKU, ID_REUSED, ALREADY_RELEASED,
     TOO_LATE.
@@ -127,7 +131,9 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.PlaceOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.PlaceOrderResponse, _abc.Awaitable[_inventory_pb2.PlaceOrderResponse]]:
-        """Reserves and confirms in one step. Outcomes: ORDER_PLACED, OUT_OF_STOCK, UNKNOWN_SKU, ID_REUSED, TOO_LATE."""
+        """Reserves and confirms in one step. Outcomes: ORDER_PLACED, OUT_OF_STOCK, UNKNOWN_SKU, ID_REUSED, ALREADY_RELEASED,
+        TOO_LATE.
+        """
 
     @_abc_1.abstractmethod
     def Reserve(
