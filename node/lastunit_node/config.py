@@ -31,6 +31,7 @@ from pydantic import (
 )
 
 from lastunit_node.config_errors import ConfigError, describe
+from lastunit_node.statemachine.limits import MAX_SWEEP_SIZE
 from lastunit_node.strict_yaml import read_mapping
 
 __all__ = ["Address", "ClusterConfig", "ConfigError", "NodeConfig", "load_cluster"]
@@ -115,7 +116,7 @@ class ClusterConfig(Strict):
     hold_ticks: Ticks = 6_000
     hold_cap_ticks: Ticks = 36_000
     retention_ticks: Ticks = 864_000
-    sweep_size: int = Field(default=100, ge=1, le=10_000)
+    sweep_size: int = Field(default=100, ge=1, le=MAX_SWEEP_SIZE)
     _path: Path = PrivateAttr(default=Path("cluster.yml"))
 
     def model_post_init(self, context: Mapping[str, Path] | None, /) -> None:

@@ -25,7 +25,7 @@ OURS = {
     "wide_scan": {"statemachine", "sqlite"},
     "cli": {"cli", "config", "lastunit", "lastunit_client"},
     "lastunit_client": {"lastunit_client", "lastunit"},
-    "config": {"config_errors", "strict_yaml"},
+    "config": {"config_errors", "strict_yaml", "statemachine.limits"},
 }
 # What a part may import of others', beside the standard library.
 THEIRS = {

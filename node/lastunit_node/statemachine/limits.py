@@ -12,7 +12,7 @@ MAX_RANGES: Final = 1_000  # named unit ranges in one command
 MAX_COMMANDS: Final = 4_096  # per message and per entry
 MAX_MESSAGE_BYTES: Final = 1 << 20  # a request, and the commands of an entry
 MAX_ENTRY_BYTES: Final = 2 * MAX_MESSAGE_BYTES  # a message that is allowed fits, whatever its encoding in the log
-MAX_SWEEP_SIZE: Final = 100_000  # holds expired per step
+MAX_SWEEP_SIZE: Final = 10_000  # holds expired per step
 MAX_UNIT: Final = 1 << 62  # any unit number on the wire
 MAX_TICK: Final = 1 << 62  # any tick, index or term on the wire
 
