@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from lastunit_client.errors import InvalidRequestError
 
-_INT64: Final = range(-(1 << 63), 1 << 63)
+INT64: Final = range(-(1 << 63), 1 << 63)
 
 
 def text(field: str, value: Any) -> str:
@@ -24,7 +24,7 @@ def utf8(field: str, value: Any) -> bytes:
     return encoded
 
 
-def integer(field: str, value: Any, allowed: range = _INT64) -> int:
+def integer(field: str, value: Any, allowed: range = INT64) -> int:
     """The value, if it is one of the integers that can be encoded."""
     if not isinstance(value, int) or value not in allowed:
         raise InvalidRequestError(

@@ -8,13 +8,12 @@ from operator import index
 from typing import Any, Final
 
 from lastunit.v1 import inventory_pb2
-from lastunit_client.arguments import elements, integer, utf8
+from lastunit_client.arguments import INT64, elements, integer, utf8
 from lastunit_client.errors import InvalidRequestError
 from lastunit_client.fencing import FencingToken
 from lastunit_client.models import Line, Lines
 from lastunit_client.wire import content, content_tag, number_tag, varint
 
-_INT64: Final = range(-(1 << 63), 1 << 63)
 _UINT64: Final = range(1 << 64)
 _UINT32: Final = range(1 << 32)
 
@@ -125,7 +124,7 @@ def _no_line(at: int, entry: Any) -> InvalidRequestError:
 
 
 def _int64(value: int) -> bytes:
-    return varint(value if 0 <= value < 128 else _in(_INT64, value))
+    return varint(value if 0 <= value < 128 else _in(INT64, value))
 
 
 def _token(token: FencingToken) -> bytes:

@@ -69,11 +69,8 @@ def discard_copy(path: Path) -> None:
 
 
 def _position(path: Path) -> tuple[int, int]:
-    connection = sqlite.connect(path, "ro")
-    try:
+    with closing(sqlite.connect(path, "ro")) as connection:
         index, term = sqlite.only_row(connection, "SELECT applied_index, applied_term FROM state")
-    finally:
-        connection.close()
     return index, term
 
 
@@ -112,11 +109,8 @@ def adopt_copy(path: Path, lasting: Path, info: CopyInfo, identity: Identity) ->
 
 def _sign(path: Path, identity: Identity) -> None:
     """Write the new owner's name over the old one's; the cluster must be the same."""
-    connection = sqlite.connect(path, "rw")
-    try:
+    with closing(sqlite.connect(path, "rw")) as connection:
         connection.execute("UPDATE identity SET node = ? WHERE cluster_id = ?", (identity.node, identity.cluster_id))
-    finally:
-        connection.close()
 
 
 def _check_position(machine: StateMachine, info: CopyInfo, path: Path) -> None:

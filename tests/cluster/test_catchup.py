@@ -13,8 +13,6 @@ from support.tampering_proxy import TamperingProxy, tampering_proxy
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.config import load_cluster
 
-Proxies = dict[str, TamperingProxy]  # by node
-
 
 @asynccontextmanager
 async def behind_proxies(

@@ -27,11 +27,6 @@ class Snapshot(Protocol):
         """Index of the last entry that this view contains."""
         ...
 
-    @property
-    def clock(self) -> int:
-        """The logical clock, in ticks."""
-        ...
-
     def stock(self, sku: str) -> StockLevel | None:
         """The level of one sku; None when it never had any units."""
         ...

@@ -76,7 +76,6 @@ class FakeSnapshot:
 
     def __init__(self, applied_index: int) -> None:
         self.applied_index = applied_index
-        self.clock = STATUS.clock
         self.levels: dict[str, StockLevel] = {}
         self.reservations: dict[str, Reservation] = {}
 

@@ -27,7 +27,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
 
     async def hold_sale(options: Options, show: Show) -> SaleResult:
         asked.append(options)
-        show.opening_seen = True  # type: ignore[attr-defined]
         return SaleResult({"ok": True}, ExitStatus.ACCEPTED)
 
     monkeypatch.setattr(command, "hold_sale", hold_sale)

@@ -95,7 +95,7 @@ def test_a_snapshot_stands_still_while_the_state_moves_on(tmp_path: Path) -> Non
         with read_snapshot(reader) as later:
             after: Snapshot = later
             assert before == (1, None)
-            assert (after.applied_index, after.clock) == (2, 0)
+            assert after.applied_index == 2
             assert after.stock("vase") is not None
 
 
