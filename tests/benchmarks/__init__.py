@@ -10,5 +10,6 @@ report     medians and spread: the table and build/bench/latest.json
 pictures   docs/*.svg, from that file
 __main__   the command line
 
-catchup and rejoin are benchmarks of their own: `make bench-catchup`, `make bench-rejoin`.
+Benchmarks of their own, each with its word: catchup, rejoin, costs, growth/ (`make bench-catchup`, `make bench-rejoin`,
+`make bench-costs`, `make bench-growth`).
 """
