@@ -97,6 +97,17 @@ def test_the_length_of_a_hold_is_part_of_its_body(shop: Shop) -> None:
     assert shop.reserve("r1", hold_ticks=3, vase=1).outcome is Outcome.ID_REUSED
 
 
+def test_orders_and_holds_of_as_many_units_have_bodies_of_their_own(shop: Shop) -> None:
+    """One after the other: the body of a sku's last order is kept for the next that is the same."""
+    shop.order("o1", vase=1)
+    shop.hold("r1", vase=1)
+    shop.hold("r2", hold_ticks=2, vase=1)
+
+    assert shop.reserve("r1", vase=1).outcome is Outcome.RESERVED
+    assert shop.reserve("r2", hold_ticks=2, vase=1).outcome is Outcome.RESERVED
+    assert shop.order("r1", vase=1).outcome is Outcome.ID_REUSED
+
+
 def test_out_of_stock_is_remembered_though_stock_comes(shop: Shop) -> None:
     first = shop.order("o1", vase=11)
     shop.receive("more", vase=10)

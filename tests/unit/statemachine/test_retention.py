@@ -156,10 +156,19 @@ def test_a_command_that_comes_too_late_does_nothing_and_is_not_remembered(shop: 
     assert shop.machine.digest == before
 
 
+def test_a_right_confirm_that_comes_too_late_sells_nothing(shop: Shop) -> None:
+    token = shop.hold("held", hold_ticks=9, vase=1)
+    shop.tick(2)
+
+    assert shop.do(Confirm("held", token, ()), valid_until_tick=1).outcome is Outcome.TOO_LATE
+    assert shop.level().held == 1
+
+
 def test_remembered_ids_are_looked_at_before_the_stamp(shop: Shop) -> None:
     first = shop.order("o1", vase=1)
     token = shop.hold("r1", vase=1)
     confirmed = shop.confirm("r1", token)
+    received = shop.receive("d9", vase=1)
     shop.tick(3)
 
     order = PlaceOrder("o1", (Line("vase", 1),))
@@ -169,6 +178,7 @@ def test_remembered_ids_are_looked_at_before_the_stamp(shop: Shop) -> None:
     assert shop.do(Confirm("r1", token, ()), valid_until_tick=1) == confirmed._replace(
         replayed=True, reservation=shop.reservation("r1")
     )
+    assert shop.do(ReceiveStock("d9", lines({"vase": 1})), valid_until_tick=1) == received._replace(replayed=True)
     assert shop.do(Release("r1", token), valid_until_tick=1).outcome is Outcome.TOO_LATE
 
 
