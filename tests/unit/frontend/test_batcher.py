@@ -123,6 +123,7 @@ class TestAttempts:
         replica.always = FailureReason.NO_LEADER
         error = await only_error(run(batcher, "a", seconds=LATER))
         assert (error.code, error.definite) == (grpc.StatusCode.DEADLINE_EXCEEDED, False)
+        assert error.reason == "DEADLINE", "and not the last attempt's, which was a definite one"
         assert "may have been applied" in error.message
 
     async def test_an_indefinite_reason_is_named(self, batcher: Batcher, replica: FakeReplica) -> None:

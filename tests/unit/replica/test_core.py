@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.raft_network import ListTransport, Network, VirtualTime
 
+from lastunit_node.replica import timing
 from lastunit_node.replica.core import ReplicaCore
 from lastunit_node.replica.journal import SqliteJournal, create_journal
 from lastunit_node.statemachine.codec import encode_entry
@@ -60,15 +61,16 @@ def test_results_are_given_away_before_the_turn_waits_for_messages(
 
 
 class Alone:
-    """In Raft's place: this node leads alone, and what it proposes is applied at the end of the turn."""
+    """In Raft's place: this node leads alone, and what it proposes is applied at the turn's end, unless stalled."""
 
     leads, term = True, 1
 
     def __init__(self, core: ReplicaCore) -> None:
         self._machine = core._machine
-        self._proposed: list[bytes] = []
-        self.journal = self  # nothing is in flight between two turns
+        self.proposed: list[bytes] = []  # and not applied
+        self.journal = self
         self.seconds = 0.0
+        self.stalled = False
 
     def now(self) -> float:
         """Seconds."""
@@ -79,7 +81,10 @@ class Alone:
         """Index of the last entry applied."""
         return self._machine.applied_index
 
-    last_index = last_applied
+    @property
+    def last_index(self) -> int:
+        """Index of the last entry of the log."""
+        return self.last_applied + len(self.proposed)
 
     def admissions_due(self) -> tuple[()]:
         """Nobody is to be admitted."""
@@ -87,34 +92,72 @@ class Alone:
 
     def propose(self, entry: bytes, _callback: object) -> None:
         """Take an entry."""
-        self._proposed.append(entry)
+        self.proposed.append(entry)
 
     def turn(self, _timeout: float) -> None:
         """Apply what was proposed."""
-        for entry in self._proposed:
-            self._machine.apply(self.last_applied + 1, self.term, entry)
-        self._proposed.clear()
+        while self.proposed and not self.stalled:
+            self._machine.apply(self.last_applied + 1, self.term, self.proposed.pop(0))
 
     def known_match_indexes(self) -> tuple[()]:
         """There are no followers."""
         return ()
 
 
-def test_due_holds_are_swept_without_waiting_for_ticks(tmp_path: Path) -> None:
-    """The clock stands until all are gone: at one step a tick, very many would stop it for minutes."""
-    with replica(tmp_path, [], sweep_size=1) as core:
+@contextmanager
+def alone(folder: Path) -> Iterator[tuple[ReplicaCore, Alone]]:
+    """A node that leads alone; a step of its sweeps has one hold."""
+    with replica(folder, [], sweep_size=1) as core:
         raft, core_raft = Alone(core), core._raft
         core._raft = raft  # type: ignore[assignment]
+        yield core, raft
+        core._raft = core_raft
+
+
+def hold(raft: Alone) -> None:
+    """Propose an entry with holds that are all due at one tick."""
+    orders = tuple(Reserve(f"r{number}", (Line("vase", 1),), 1) for number in range(HOLDS))
+    raft.propose(encode_entry(Entry(1, MAX_TICK, (ReceiveStock("delivery", (Line("vase", HOLDS),)), *orders))), None)
+
+
+def turn(core: ReplicaCore, raft: Alone) -> int:
+    """A turn, a little later; the clock after it."""
+    raft.seconds += TICK_MS / 1_000 / TURNS_A_TICK
+    core.turn()
+    return core._machine.clock
+
+
+def test_due_holds_are_swept_without_waiting_for_ticks(tmp_path: Path) -> None:
+    """The clock stands until all are gone: at one step a tick, very many would stop it for minutes."""
+    with alone(tmp_path) as (core, raft):
         core.turn()  # which configures the cluster
-        orders = tuple(Reserve(f"r{number}", (Line("vase", 1),), 1) for number in range(HOLDS))
-        raft.propose(
-            encode_entry(Entry(1, MAX_TICK, (ReceiveStock("delivery", (Line("vase", HOLDS),)), *orders))), None
-        )
+        hold(raft)
         clocks: list[int] = []
         while not clocks or clocks[-1] < 3:
-            raft.seconds += TICK_MS / 1_000 / TURNS_A_TICK
-            core.turn()
-            clocks.append(core._machine.clock)
-        core._raft = core_raft
+            clocks.append(turn(core, raft))
     assert clocks.count(2) <= HOLDS + 2 * TURNS_A_TICK  # not HOLDS * TURNS_A_TICK
     assert clocks.count(2) >= TURNS_A_TICK  # and no tick is early
+
+
+def test_entries_that_sweep_are_proposed_one_at_a_time(tmp_path: Path) -> None:
+    """However long one takes to be applied: the log would fill with them."""
+    with alone(tmp_path) as (core, raft):
+        core.turn()
+        hold(raft)
+        while not core._machine.left_due_holds:
+            turn(core, raft)
+        raft.stalled = True
+        for _ in range(10):
+            core.turn()
+        assert raft.proposed == [encode_entry(Entry(0, core._machine.clock, ()))]
+
+
+def test_the_parameters_are_proposed_again_only_after_a_while(tmp_path: Path) -> None:
+    with alone(tmp_path) as (core, raft):
+        raft.stalled = True
+        for _ in range(10):
+            core.turn()
+        assert len(raft.proposed) == 1
+        raft.seconds = timing.CONFIGURE_RETRY
+        core.turn()
+        assert len(raft.proposed) == 2

@@ -1,9 +1,13 @@
 """What a leader believes of a follower, answer by answer."""
 
+from collections.abc import Callable
+
 import pytest
+from support.raft_network import Network
 
 from lastunit_node.replica import progress as progress_module
 from lastunit_node.replica import timing
+from lastunit_node.replica.core import nobody_waits
 from lastunit_node.replica.progress import Progress
 
 
@@ -85,6 +89,7 @@ def test_what_is_in_flight_is_bounded_in_messages_and_bytes(monkeypatch: pytest.
     assert not progress.may_send_entries
     progress.succeeded(1, "disk")
     assert progress.may_send_entries
+    monkeypatch.setattr(progress_module, "MAX_IN_FLIGHT", 64)
     monkeypatch.setattr(progress_module, "MAX_IN_FLIGHT_BYTES", 25)
     progress.sent(4, 10, commit=0, now=0.0)
     assert not progress.may_send_entries
@@ -125,3 +130,21 @@ def test_entries_bring_a_newer_commit_index_only_now_and_then_where_nobody_waits
     assert progress.commit_to_tell(7, now=0.0) == 7
     progress.become_probe()
     assert progress.commit_to_tell(7, now=0.0) == 7, "the message that told it may be lost"
+
+
+def test_after_a_lost_connection_a_leader_goes_on_where_the_follower_is_known_to_be(
+    make_network: Callable[[int], Network],
+) -> None:
+    """Without a rejection first: what was under way on that connection is gone."""
+    network = make_network(3)
+    leader = network.elect()
+    network.run_until(network.level)
+    raft, follower = network.nodes[leader], next(node for node in network.addresses if node != leader)
+    known = raft.journal.last_index
+    raft.propose(b"lost", nobody_waits)
+    raft.turn(0.0)
+    network.isolate(follower)
+    network.heal()
+    raft.turn(0.0)
+    appends = [message for _, receiver, message in network.queue if receiver == follower]
+    assert [(message["type"], message["prev_index"]) for message in appends] == [("append", known)]
