@@ -57,11 +57,15 @@ async def test_a_stream_that_falls_silent_is_given_up(
 async def test_a_sender_that_is_still_making_the_copy_is_not_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catchup, "SILENCE_SECONDS", 0.2)
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
 
     async def slow() -> AsyncIterator[pb.CopyStateResponse]:
+        nonlocal now
         for _ in range(5):
-            await asyncio.sleep(0.05)
+            now += 0.9 * catchup.SILENCE_SECONDS
+            await asyncio.sleep(0)
             yield pb.CopyStateResponse()
         async for part in stream(b"abcdef"):
             yield part
