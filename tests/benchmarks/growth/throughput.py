@@ -1,10 +1,11 @@
 """The same load on both clusters, in turns, so that whatever else the machine does meets both."""
 
-import asyncio
 import statistics
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
+
+from support.real_cluster import assert_nodes_agree
 
 from benchmarks.growth.clusters import FEW_SKUS, any_of, hot
 from benchmarks.growth.load import NextSku, Waits, saturate
@@ -48,9 +49,9 @@ async def compare(
 async def one_round(
     empty: LocalCluster, on_empty: NextSku, loaded: LocalCluster, on_loaded: NextSku, seconds: float
 ) -> tuple[Waits, Waits]:
-    """One after the other."""
+    """One after the other, each beside a cluster whose followers have applied the rest."""
     first = await saturate(empty, on_empty, seconds)
-    await asyncio.sleep(0.5)  # for the followers to apply the rest
+    await assert_nodes_agree(empty)
     second = await saturate(loaded, on_loaded, seconds)
-    await asyncio.sleep(0.5)
+    await assert_nodes_agree(loaded)
     return first, second
