@@ -19,12 +19,13 @@ PROMISES = (
     "tests/property",
     "tests/unit/statemachine",
     "tests/unit/frontend",
+    "tests/unit/client",
     *[f"tests/unit/replica/test_{name}.py" for name in REPLICA],
 )
 
 
 @needs_compiled
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_compiled_code_passes_the_tests_of_its_sources() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *PROMISES]
     environment = os.environ | {"COMPILED": "1"}
