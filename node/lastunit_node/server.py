@@ -36,6 +36,7 @@ _log = structlog.get_logger()
 
 DRAIN_SECONDS: Final = 5.0
 HAND_OVER_SECONDS: Final = 3.0
+REFUSE_SECONDS: Final = 0.2  # longer than most callers wait before they call again
 STOP_SECONDS: Final = 12.0
 LOOK_SECONDS: Final = 1.0  # between looks at the data directory: it may be deleted under a node that runs
 FATAL_EXIT: Final = 70  # EX_SOFTWARE
@@ -164,7 +165,7 @@ class Server:
         asyncio.get_running_loop().call_later(STOP_SECONDS, os._exit, FATAL_EXIT)
         await front_end.drain(DRAIN_SECONDS)
         await self._hand_over(replica, front_end)
-        await front_end.stop()
+        await front_end.stop(REFUSE_SECONDS)
         await replica.stop()
         _log.info("stopped")
 

@@ -35,6 +35,7 @@ class Answering:
             try:
                 self._gate.enter()
             except CallError as error:
+                await asyncio.sleep(self._gate.hold)
                 await abort(self._context, error)
         return deadline_of(self._context)
 

@@ -33,7 +33,7 @@ OPTIONS: Final = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # else 5 minutes: who asks more often is cut off
 )
-STOP_SECONDS: Final = 0.5  # for the last responses to leave
+STOP_SECONDS: Final = 0.5  # for the last responses to leave, refusals that were held among them
 
 
 class CannotListenError(Exception):
@@ -71,7 +71,7 @@ class FrontEnd:
         self._health = Health(SERVICES, self._serves)
         self._server = grpc.aio.server(options=OPTIONS)
         info = NodeInfo(cluster_name, node_name, version, nodes)
-        reader = Reader(replica, self._batcher)
+        reader = Reader(replica, self._batcher, self._gate.closed)
         self._cluster = ClusterService(info, replica, reader, self._batcher)
         self._add_services(InventoryService(self._batcher, reader, self._gate), CatchUpService(files, replica))
 
@@ -102,11 +102,13 @@ class FrontEnd:
         """Hand leadership over while this node proposes nothing; the new leader's name. CallError when it fails."""
         return await self._cluster.transfer(target)
 
-    async def stop(self) -> None:
-        """Stop serving. Calls still under way are answered UNAVAILABLE."""
+    async def stop(self, refuse_seconds: float) -> None:
+        """Stop serving. Calls still under way are answered UNAVAILABLE, and so are those that come for so long."""
         self._gate.close()
         await self._health.stop()
         await self._batcher.stop()
+        self._gate.hold = refuse_seconds
+        await asyncio.sleep(refuse_seconds)
         await self._server.stop(STOP_SECONDS)
 
     def _serves(self) -> bool:

@@ -1,8 +1,9 @@
 """Queries: how fresh the state must be, and one snapshot to answer from.
 
 A linearizable read waits for an entry proposed after it arrived, and for its COMMIT, so it sees every command that
-was answered before; a stale one takes what is committed. Both can wait for an index (min_index). Value and index
-come from one snapshot, which is closed before anything is awaited.
+was answered before; a stale one takes what is committed. Both can wait for an index (min_index), which may never
+come: a node that stops does not wait for it. Value and index come from one snapshot, which is closed before anything is
+awaited.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from typing import Final, TypeVar
 
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.batcher import Batcher
-from lastunit_node.frontend.errors import deadline_exceeded, invalid_argument
+from lastunit_node.frontend.errors import deadline_exceeded, invalid_argument, stopping
 from lastunit_node.replica.interface import Replica
 from lastunit_node.statemachine.limits import MAX_TICK
 from lastunit_node.statemachine.queries import Snapshot
@@ -21,22 +22,39 @@ _STALE: Final = pb.READ_CONSISTENCY_STALE
 
 
 class Reader:
-    """Answers queries from the replica's state."""
+    """Answers queries from the replica's state. `closing` is set when the node drains."""
 
-    def __init__(self, replica: Replica, batcher: Batcher) -> None:
+    def __init__(self, replica: Replica, batcher: Batcher, closing: asyncio.Event) -> None:
         self._replica = replica
         self._batcher = batcher
+        self._closing = closing
 
     async def read(self, options: pb.ReadOptions, deadline: float, query: Callable[[Snapshot], T]) -> T:
         """What `query` finds in a snapshot as fresh as asked. deadline in loop time; CallError when it passes."""
         check_options(options)
-        barrier = 0 if options.consistency == _STALE else await self._batcher.barrier(deadline)
-        await self.applied(max(barrier, options.min_index), deadline)
+        if options.consistency != _STALE:
+            await self._committed(await self._batcher.barrier(deadline), deadline)
+        await self.applied(options.min_index, deadline)
         with self._replica.snapshot() as snapshot:
             return query(snapshot)
 
     async def applied(self, index: int, deadline: float) -> None:
-        """Wait until this node has applied `index`; CallError when the deadline passes first."""
+        """Wait until this node has applied `index`; CallError when the deadline passes first, or the node drains."""
+        if index <= self._replica.status().applied_index:
+            return
+        reaching = asyncio.create_task(self._committed(index, deadline))
+        closing = asyncio.create_task(self._closing.wait())
+        try:
+            await asyncio.wait((reaching, closing), return_when=asyncio.FIRST_COMPLETED)
+            if not reaching.done():
+                raise stopping(definite=True)
+            reaching.result()
+        finally:
+            reaching.cancel()
+            closing.cancel()
+
+    async def _committed(self, index: int, deadline: float) -> None:
+        """Wait until the state has this index; CallError when the deadline passes first."""
         if index <= self._replica.status().applied_index:
             return
         try:

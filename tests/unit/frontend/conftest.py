@@ -44,7 +44,7 @@ async def front_end(replica: FakeReplica) -> AsyncIterator[FrontEnd]:
     )
     await front_end.start()
     yield front_end
-    await front_end.stop()
+    await front_end.stop(0)
 
 
 @pytest.fixture

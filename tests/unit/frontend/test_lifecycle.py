@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import pytest
@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+from grpc_status import rpc_status
 
 from lastunit.v1 import cluster_pb2
 from lastunit.v1 import inventory_pb2 as pb
@@ -18,7 +19,7 @@ from lastunit_node.frontend import CannotListenError, FrontEnd
 from lastunit_node.frontend.frontend import SERVICES
 
 from .errors_of_calls import error_of, seen
-from .fakes import FILES, STATUS, FakeReplica
+from .fakes import FILES, STATUS, FakeReplica, until
 
 if TYPE_CHECKING:
     from lastunit.v1.cluster_pb2_grpc import ClusterServiceAsyncStub
@@ -39,6 +40,16 @@ def front_end_on(address: str, replica: FakeReplica) -> FrontEnd:
         nodes=("n1", "n2"),
         files=FILES,
     )
+
+
+async def first_unexplained(inventory: "InventoryServiceAsyncStub") -> grpc.StatusCode:
+    """Call without a pause; the first error's code that has no details."""
+    while True:
+        try:
+            await inventory.Release(RELEASE)
+        except grpc.aio.AioRpcError as error:
+            if rpc_status.from_call(cast("grpc.Call", error)) is None:
+                return error.code()
 
 
 @pytest.fixture
@@ -76,7 +87,7 @@ async def test_a_node_without_a_quorum_starts_not_serving(replica: FakeReplica) 
     async with grpc.aio.insecure_channel(f"127.0.0.1:{front_end.port}") as channel:
         response = await HealthStub(channel).Check(health_pb2.HealthCheckRequest())
     assert response.status == NOT_SERVING
-    await front_end.stop()
+    await front_end.stop(0)
 
 
 @pytest.mark.parametrize("service", ["", *SERVICES])
@@ -126,10 +137,36 @@ class TestDrain:
         under_way = asyncio.create_task(error_of(inventory.Release(RELEASE)))
         await replica.proposed(1)
         assert not await front_end.drain(0.01)
-        await front_end.stop()
+        await front_end.stop(0)
         error = await under_way
         assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE.value[0], "STOPPING")
         assert error.definite == "false"
+
+    async def test_whoever_calls_again_and_again_is_told_why_until_the_port_is_closed(
+        self, front_end: FrontEnd, inventory: "InventoryServiceAsyncStub"
+    ) -> None:
+        callers = asyncio.gather(*[first_unexplained(inventory) for _ in range(50)])
+        await inventory.Release(RELEASE)
+        await front_end.drain(10)
+        await front_end.stop(0.1)
+        assert set(await callers) == {grpc.StatusCode.UNAVAILABLE}  # gRPC's own: the connection is refused
+
+    @pytest.mark.parametrize("consistency", [pb.READ_CONSISTENCY_STALE, pb.READ_CONSISTENCY_LINEARIZABLE])
+    async def test_nothing_waits_for_an_index_that_may_never_come(
+        self,
+        front_end: FrontEnd,
+        inventory: "InventoryServiceAsyncStub",
+        cluster: "ClusterServiceAsyncStub",
+        replica: FakeReplica,
+        consistency: pb.ReadConsistency.ValueType,
+    ) -> None:
+        options = pb.ReadOptions(consistency=consistency, min_index=1_000)
+        read = asyncio.create_task(error_of(inventory.GetStock(pb.GetStockRequest(sku="a", options=options))))
+        status = asyncio.create_task(error_of(cluster.GetStatus(cluster_pb2.GetStatusRequest(hash_at_index=1_001))))
+        await until(lambda: set(replica.waited_for) == {1_000, 1_001})
+        assert await front_end.drain(10)
+        for error in (await read, await status):
+            assert (error.reason, error.definite) == ("STOPPING", "true")
 
     async def test_a_stream_answers_what_it_has_read_and_ends(
         self, front_end: FrontEnd, inventory: "InventoryServiceAsyncStub", replica: FakeReplica
@@ -166,7 +203,7 @@ class TestDrain:
         stream: Any = inventory.Execute()
         await stream.write(pb.ExecuteRequest(sequence=1, commands=[pb.Command(release=RELEASE), pb.Command()]))
         await replica.proposed(1)
-        stop = asyncio.create_task(front_end.stop())
+        stop = asyncio.create_task(front_end.stop(0))
         first, second = (await stream.read()).results
         assert (seen(first.error).reason, seen(first.error).definite) == ("STOPPING", "false")
         assert seen(second.error).reason == "INVALID_ARGUMENT"
