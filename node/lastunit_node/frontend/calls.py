@@ -13,6 +13,7 @@ from lastunit_node.frontend.errors import CallError, internal
 from lastunit_node.frontend.gate import Gate
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Unparsed = Any  # bytes: the request, to be read by who answers the call (methods.py)
 
 log = logging.getLogger(__name__)
 

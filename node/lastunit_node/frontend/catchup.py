@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 from lastunit.v1 import catchup_pb2 as pb
 from lastunit.v1 import catchup_pb2_grpc
 from lastunit_node.copies import CopyInfo, NoRoom, discard_copy, make_copy
-from lastunit_node.frontend.calls import Answering, Context
+from lastunit_node.frontend.calls import Answering, Context, Unparsed
 from lastunit_node.frontend.errors import copy_under_way, failed_precondition
+from lastunit_node.frontend.requests import parsed
 from lastunit_node.replica.interface import Replica
 
 CHUNK_BYTES: Final = 256 << 10
@@ -35,10 +36,10 @@ class CatchUpService(catchup_pb2_grpc.CatchUpServiceServicer):
         self._replica = replica
         self._under_way = asyncio.Lock()
 
-    async def CopyState(self, request: pb.CopyStateRequest, context: Context) -> AsyncIterator[pb.CopyStateResponse]:
+    async def CopyState(self, request: Unparsed, context: Context) -> AsyncIterator[pb.CopyStateResponse]:
         """See catchup.proto."""
         async with Answering(context):
-            self._check(request)
+            self._check(parsed(pb.CopyStateRequest, request))
             async with self._under_way:
                 making = asyncio.create_task(asyncio.to_thread(make_copy, self._files.state, self._files.outgoing))
                 hold = _Hold(self._replica)

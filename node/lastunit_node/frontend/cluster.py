@@ -10,7 +10,7 @@ from typing import Final
 from lastunit.v1 import cluster_pb2 as pb
 from lastunit.v1 import cluster_pb2_grpc
 from lastunit_node.frontend.batcher import Batcher
-from lastunit_node.frontend.calls import Answering, Context
+from lastunit_node.frontend.calls import Answering, Context, Unparsed
 from lastunit_node.frontend.errors import (
     data_loss,
     failed_precondition,
@@ -20,6 +20,7 @@ from lastunit_node.frontend.errors import (
     transfer_overdue,
 )
 from lastunit_node.frontend.reads import Reader, check_index
+from lastunit_node.frontend.requests import parsed
 from lastunit_node.frontend.responses import fill_parameters, fill_state_hash
 from lastunit_node.replica.interface import Replica, Role, ScanFailed, ScanUnderWay, TransferFailed
 
@@ -49,25 +50,26 @@ class ClusterService(cluster_pb2_grpc.ClusterServiceServicer):
         self._reader = reader
         self._batcher = batcher
 
-    async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
+    async def GetStatus(self, request: Unparsed, context: Context) -> pb.GetStatusResponse:
         """How this node stands; answers without a quorum, unless it has to wait for hash_at_index."""
         async with Answering(context) as deadline:
-            check_index("hash_at_index", request.hash_at_index)
-            await self._reader.applied(request.hash_at_index, deadline)
-            return self._status(request.hash_at_index)
+            hash_at_index = parsed(pb.GetStatusRequest, request).hash_at_index
+            check_index("hash_at_index", hash_at_index)
+            await self._reader.applied(hash_at_index, deadline)
+            return self._status(hash_at_index)
 
-    async def TransferLeadership(
-        self, request: pb.TransferLeadershipRequest, context: Context
-    ) -> pb.TransferLeadershipResponse:
+    async def TransferLeadership(self, request: Unparsed, context: Context) -> pb.TransferLeadershipResponse:
         """Hand leadership over; only on the leader."""
         async with Answering(context, changes=True) as deadline:
-            if request.node and request.node not in self._info.nodes:
+            target = parsed(pb.TransferLeadershipRequest, request).node
+            if target and target not in self._info.nodes:
                 raise invalid_argument("node", f"must be one of {', '.join(self._info.nodes)}, or empty")
-            return pb.TransferLeadershipResponse(leader=await self._transfer_until(deadline, request.node or None))
+            return pb.TransferLeadershipResponse(leader=await self._transfer_until(deadline, target or None))
 
-    async def ScanState(self, _request: pb.ScanStateRequest, context: Context) -> pb.ScanStateResponse:
+    async def ScanState(self, request: Unparsed, context: Context) -> pb.ScanStateResponse:
         """Recompute the digest from all rows; ends early when the caller goes, and else only with the rows."""
         async with Answering(context):
+            parsed(pb.ScanStateRequest, request)
             try:
                 scan = await self._replica.scan()
             except ScanUnderWay:

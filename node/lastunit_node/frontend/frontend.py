@@ -9,13 +9,13 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from lastunit.v1 import catchup_pb2_grpc, cluster_pb2, cluster_pb2_grpc, inventory_pb2, inventory_pb2_grpc
+from lastunit.v1 import catchup_pb2, catchup_pb2_grpc, cluster_pb2, cluster_pb2_grpc, inventory_pb2, inventory_pb2_grpc
 from lastunit_node.frontend.batcher import Batcher
 from lastunit_node.frontend.catchup import CatchUpService, StateFiles
 from lastunit_node.frontend.cluster import ClusterService, NodeInfo
 from lastunit_node.frontend.gate import Gate
 from lastunit_node.frontend.health import Health
-from lastunit_node.frontend.inventory import UNPARSED, InventoryService
+from lastunit_node.frontend.inventory import InventoryService
 from lastunit_node.frontend.methods import Methods
 from lastunit_node.frontend.reads import Reader
 from lastunit_node.replica.interface import Replica
@@ -25,6 +25,7 @@ SERVICES: Final = (
     inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"].full_name,
     cluster_pb2.DESCRIPTOR.services_by_name["ClusterService"].full_name,
 )
+UNPARSED: Final = (*SERVICES, catchup_pb2.DESCRIPTOR.services_by_name["CatchUpService"].full_name)  # read by us
 OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # a taken port is an error, not a port shared
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + (64 << 10)),  # so that slightly too much is named, not cut

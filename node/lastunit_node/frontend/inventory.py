@@ -2,38 +2,30 @@
 
 # ruff: noqa: N802 - the methods are named as in inventory.proto
 
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
 
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit.v1 import inventory_pb2_grpc
 from lastunit_node.frontend import unary
 from lastunit_node.frontend.batcher import Batcher
-from lastunit_node.frontend.calls import Answering, Context
+from lastunit_node.frontend.calls import Answering, Context, Unparsed
 from lastunit_node.frontend.errors import CallError
 from lastunit_node.frontend.execute import ExecuteStream
 from lastunit_node.frontend.gate import Gate
 from lastunit_node.frontend.listings import list_reservations, list_stock
 from lastunit_node.frontend.lookups import reservation_by_id, stock_by_sku
 from lastunit_node.frontend.reads import Reader
+from lastunit_node.frontend.requests import parsed
 from lastunit_node.frontend.unary import RequestReader
 from lastunit_node.frontend.wire import ResultWriter
+from lastunit_node.statemachine.queries import Snapshot
 
-Unparsed = Any  # bytes: the request, to be read here (methods.py)
 Written = Any  # bytes: the response, written already
-UNPARSED: Final = frozenset(  # methods that take their requests as bytes
-    {
-        "PlaceOrder",
-        "Reserve",
-        "Confirm",
-        "Release",
-        "ExtendHold",
-        "ReceiveStock",
-        "AdjustStock",
-        "ReturnUnits",
-        "Execute",
-    }
+QueryT = TypeVar(
+    "QueryT", pb.GetStockRequest, pb.ListStockRequest, pb.GetReservationRequest, pb.ListReservationsRequest
 )
+ResponseT = TypeVar("ResponseT")
 
 
 class InventoryService(inventory_pb2_grpc.InventoryServiceServicer):
@@ -76,30 +68,24 @@ class InventoryService(inventory_pb2_grpc.InventoryServiceServicer):
         """Put sold units back."""
         return await self._command(unary.RETURN_UNITS, request, context)
 
-    async def GetStock(self, request: pb.GetStockRequest, context: Context) -> pb.GetStockResponse:
+    async def GetStock(self, request: Unparsed, context: Context) -> pb.GetStockResponse:
         """One stock level."""
-        async with Answering(context, self._gate) as deadline:
-            return await self._reader.read(request.options, deadline, stock_by_sku(request))
+        return await self._query(pb.GetStockRequest, stock_by_sku, request, context)
 
-    async def ListStock(self, request: pb.ListStockRequest, context: Context) -> pb.ListStockResponse:
+    async def ListStock(self, request: Unparsed, context: Context) -> pb.ListStockResponse:
         """A page of stock levels."""
-        async with Answering(context, self._gate) as deadline:
-            return await self._reader.read(request.options, deadline, list_stock(request))
+        return await self._query(pb.ListStockRequest, list_stock, request, context)
 
-    async def GetReservation(self, request: pb.GetReservationRequest, context: Context) -> pb.GetReservationResponse:
+    async def GetReservation(self, request: Unparsed, context: Context) -> pb.GetReservationResponse:
         """One reservation."""
-        async with Answering(context, self._gate) as deadline:
-            return await self._reader.read(request.options, deadline, reservation_by_id(request))
+        return await self._query(pb.GetReservationRequest, reservation_by_id, request, context)
 
-    async def ListReservations(
-        self, request: pb.ListReservationsRequest, context: Context
-    ) -> pb.ListReservationsResponse:
+    async def ListReservations(self, request: Unparsed, context: Context) -> pb.ListReservationsResponse:
         """A page of reservations."""
-        async with Answering(context, self._gate) as deadline:
-            return await self._reader.read(request.options, deadline, list_reservations(request))
+        return await self._query(pb.ListReservationsRequest, list_reservations, request, context)
 
     async def Execute(self, request_iterator: AsyncIterator[bytes], context: Context) -> None:  # type: ignore[override]
-        """Many commands per message, many messages under way. Requests come as bytes (UNPARSED)."""
+        """Many commands per message, many messages under way."""
         async with Answering(context, self._gate, changes=True):
             await ExecuteStream(self._batcher, self._gate.closed, context.write).serve(request_iterator)
 
@@ -111,3 +97,15 @@ class InventoryService(inventory_pb2_grpc.InventoryServiceServicer):
             if isinstance(answer, CallError):
                 raise answer
             return ResultWriter(applied_index).field(answer).encode("latin-1")
+
+    async def _query(
+        self,
+        kind: type[QueryT],
+        query_of: Callable[[QueryT], Callable[[Snapshot], ResponseT]],
+        request: bytes,
+        context: Context,
+    ) -> ResponseT:
+        """Find what a request of this kind asks for, in a state as fresh as it asks for."""
+        async with Answering(context, self._gate) as deadline:
+            query = parsed(kind, request)
+            return await self._reader.read(query.options, deadline, query_of(query))

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.errors import CallError, invalid_argument
 from lastunit_node.frontend.orders import command_at, span_at
-from lastunit_node.frontend.requests import check_size, command_of, timeout_of
+from lastunit_node.frontend.requests import check_size, command_of, timeout_of, unreadable
 from lastunit_node.frontend.wire import ResultWriter, from_protobuf, tag, varint
 from lastunit_node.frontend.work import Answers
 from lastunit_node.statemachine.brief import Brief
@@ -40,7 +40,7 @@ class ExecuteMessage:
             end = self._take_all(data, start, now)
             rest = pb.ExecuteRequest.FromString(data[:start] + data[end:])
         except DecodeError:
-            raise invalid_argument("ExecuteRequest", "cannot be read: these bytes are no such message") from None
+            raise unreadable("ExecuteRequest") from None
         _check_count(self._taken + len(rest.commands))
         check_size("ExecuteRequest", self.size)
         self._sequence = rest.sequence

@@ -16,7 +16,8 @@ Serialize = Callable[[Any], bytes]
 class Methods(grpc.GenericRpcHandler):
     """Takes the services' methods, and finds them for a server.
 
-    A method may answer bytes: a response that is written already. Those in `unparsed` get their requests as bytes.
+    A method may answer bytes: a response that is written already. Those of services in `unparsed` get their requests as
+    bytes: where gRPC parses what is no such message, its caller gets UNKNOWN without details, and the log a traceback.
     """
 
     def __init__(self, unparsed: Container[str]) -> None:
@@ -30,7 +31,7 @@ class Methods(grpc.GenericRpcHandler):
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:
         """Take the methods of a service."""
         for method, handler in method_handlers.items():
-            parse = None if method in self._unparsed else handler.request_deserializer
+            parse = None if service_name in self._unparsed else handler.request_deserializer
             serialize = _unless_written(handler.response_serializer)
             served = handler._replace(request_deserializer=parse, response_serializer=serialize)
             self._handlers[f"/{service_name}/{method}"] = served

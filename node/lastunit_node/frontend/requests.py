@@ -1,4 +1,4 @@
-"""Requests of lastunit.v1 as commands of the state machine.
+"""Requests of lastunit.v1, from their bytes, and as commands of the state machine.
 
 Each function gives a checked command or raises CallError INVALID_ARGUMENT that names the proto field, relative to the
 command's own request ("lines[3].quantity"). What a field may hold is the state machine's to say (validation.py);
@@ -8,15 +8,31 @@ only what commands cannot express is checked here: a missing token, an empty one
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
+from google.protobuf.message import DecodeError, Message
+
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.deadlines import seconds_for
-from lastunit_node.frontend.errors import invalid_argument
+from lastunit_node.frontend.errors import CallError, invalid_argument
 from lastunit_node.statemachine import commands as cm
 from lastunit_node.statemachine.limits import MAX_MESSAGE_BYTES
 from lastunit_node.statemachine.validation import InvalidField, check_command
 
 RequestT = TypeVar("RequestT")
+MessageT = TypeVar("MessageT", bound=Message)
 Convert = Callable[[RequestT], cm.Command]
+
+
+def parsed(kind: type[MessageT], data: bytes) -> MessageT:
+    """The request of this kind that these bytes are; CallError otherwise."""
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise unreadable(kind.DESCRIPTOR.name) from None
+
+
+def unreadable(kind: str) -> CallError:
+    """What came is no message of this kind."""
+    return invalid_argument(kind, "cannot be read: these bytes are no such message")
 
 
 def checked(convert: Convert[RequestT], request: RequestT) -> cm.Command:

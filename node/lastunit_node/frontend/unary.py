@@ -2,11 +2,8 @@
 
 from typing import Any, Final
 
-from google.protobuf.message import DecodeError
-
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend import orders, requests
-from lastunit_node.frontend.errors import invalid_argument
 from lastunit_node.statemachine.brief import Brief
 from lastunit_node.statemachine.commands import Command
 
@@ -29,11 +26,7 @@ class RequestReader:
         if plain is not None:
             return plain
         requests.check_size(self._name, len(data))
-        try:
-            message = self._message.FromString(data)
-        except DecodeError:
-            raise invalid_argument(self._name, "cannot be read: these bytes are no such message") from None
-        return requests.checked(self._convert, message)
+        return requests.checked(self._convert, requests.parsed(self._message, data))
 
 
 PLACE_ORDER: Final = RequestReader(pb.PlaceOrderRequest, requests.place_order, orders.PLACE_ORDER)

@@ -56,7 +56,7 @@ def maker(monkeypatch: pytest.MonkeyPatch) -> Maker:
 def copying(replica: FakeReplica, folder: Path) -> AsyncIterator[pb.CopyStateResponse]:
     files = StateFiles("cluster-id", folder / "state.db", folder / "copy.db")
     request = pb.CopyStateRequest(cluster_id="cluster-id")
-    return CatchUpService(files, replica).CopyState(request, Context())  # type: ignore[arg-type]
+    return CatchUpService(files, replica).CopyState(request.SerializeToString(), Context())  # type: ignore[arg-type]
 
 
 async def test_signs_of_life_come_while_the_copy_is_made_and_the_log_is_kept(maker: Maker, tmp_path: Path) -> None:
