@@ -10,7 +10,7 @@ from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.errors import CallError, invalid_argument
 from lastunit_node.frontend.orders import command_at, span_at
 from lastunit_node.frontend.requests import check_size, command_of, timeout_of, unreadable
-from lastunit_node.frontend.wire import ResultWriter, from_protobuf, tag, varint
+from lastunit_node.frontend.wire import ResultWriter, field, from_protobuf, malformed, tag, varint
 from lastunit_node.frontend.work import Answers
 from lastunit_node.statemachine.brief import Brief
 from lastunit_node.statemachine.commands import Command
@@ -33,7 +33,7 @@ class ExecuteMessage:
         self.size = len(data)
         self.commands: list[Command | Brief] = []
         self.deadlines: list[float] = []
-        self._malformed: dict[int, CallError] = {}
+        self._malformed: dict[int, str] = {}  # their results, written
         header = _HEADER.match(data)
         start = header.end() if header else 0
         try:
@@ -70,7 +70,7 @@ class ExecuteMessage:
         try:
             command, timeout = command_of(message), timeout_of(message)
         except CallError as error:
-            self._malformed[self._taken] = error
+            self._malformed[self._taken] = field(_ERROR, malformed(error))
         else:
             self.commands.append(command)
             self.deadlines.append(now + timeout)
@@ -78,17 +78,16 @@ class ExecuteMessage:
     def response(self, answers: Answers) -> bytes:
         """An ExecuteResponse: the answers to `commands`, and the errors of the others, in the order of the request."""
         written = _Writer(answers.applied_index).written
-        parts = [f"{_SEQUENCE}{varint(self._sequence)}"]
-        for answer in self._in_order(answers.answers) if self._malformed else answers.answers:
-            result = written(answer)
-            parts.append(f"{_RESULTS}{varint(len(result))}{result}")
-        return "".join(parts).encode("latin-1")
+        results = [written(answer) for answer in answers.answers]
+        if self._malformed:
+            results = self._in_order(results)
+        parts = [f"{_RESULTS}{varint(len(result))}{result}" for result in results]
+        return f"{_SEQUENCE}{varint(self._sequence)}{''.join(parts)}".encode("latin-1")
 
-    def _in_order(self, answers: Sequence[Answer | CallError]) -> list[Answer | CallError]:
-        """All positions: the malformed ones, and between them these answers."""
-        answered = iter(answers)
-        positions = range(len(self.commands) + len(self._malformed))
-        return [self._malformed.get(position) or next(answered) for position in positions]
+    def _in_order(self, results: Sequence[str]) -> list[str]:
+        """All positions: the malformed ones, and between them these results."""
+        others = iter(results)
+        return [self._malformed.get(position) or next(others) for position in range(self._taken)]
 
 
 class _Writer:
@@ -109,7 +108,7 @@ class _Writer:
 
     def _status_of(self, error: CallError) -> str:
         if error is not self._error:
-            self._error, self._status = error, from_protobuf(_ERROR, error.status())
+            self._error, self._status = error, field(_ERROR, from_protobuf(error.status()))
         return self._status
 
 

@@ -1,12 +1,14 @@
 """What is written by hand is what protobuf would have written: a parser finds the same message."""
 
 import pytest
+from google.rpc.status_pb2 import Status
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lastunit.v1 import inventory_pb2 as pb
+from lastunit_node.frontend.errors import invalid_argument
 from lastunit_node.frontend.responses import PUBLIC, fill_reservation
-from lastunit_node.frontend.wire import ResultWriter, varint
+from lastunit_node.frontend.wire import ResultWriter, malformed, varint
 from lastunit_node.statemachine.commands import FencingToken, Line, UnitLine, UnitRange
 from lastunit_node.statemachine.results import (
     NO_TOKEN,
@@ -102,3 +104,9 @@ def test_all_commands_are_among_them() -> None:
 @given(st.integers(0, (1 << 64) - 1))
 def test_a_number_is_as_short_as_protobuf_writes_it(number: int) -> None:
     assert varint(number).encode("latin-1") == pb.ExecuteRequest(sequence=number).SerializeToString()[1:] or number == 0
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_so_does_what_is_wrong_with_a_command(field: str, problem: str) -> None:
+    error = invalid_argument(field, problem)
+    assert Status.FromString(malformed(error).encode("latin-1")) == error.status()
