@@ -96,6 +96,13 @@ def queue_full() -> CallError:
     return CallError(code, "QUEUE_FULL", message, True, retry_seconds=RETRY_SECONDS)
 
 
+def too_many_streams(most: int) -> CallError:
+    """This node has as many Execute streams as it takes."""
+    message = f"this node has {most} Execute streams already, as many as it takes; {NOT_APPLIED}, a little later"
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    return CallError(code, "TOO_MANY_STREAMS", message, True, retry_seconds=RETRY_SECONDS)
+
+
 def copy_under_way() -> CallError:
     """Another copy of the state is being made or sent."""
     code = grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -3,7 +3,10 @@
 A malformed command, a timeout or a full queue spoils only its positions. A message over the limits (4,096 commands,
 1 MiB) ends the stream with INVALID_ARGUMENT once the messages before it are answered: an error for each of its
 positions could be a hundred times its size. So do bytes that are no message. At most MAX_MESSAGES are under way per
-stream; then it is read no further until a response has been taken, which is HTTP/2's backpressure.
+stream; then it is read no further until a response has been taken, which is HTTP/2's backpressure. While callers leave
+more than MAX_UNSENT_BYTES of responses to this node's memory, one message is under way per stream: so those who read
+their answers go on. A node has MAX_STREAMS streams at most. (grpc.max_concurrent_streams does not help: with a limit of
+1,024, gRPC's server cut off hundreds of the 10,000 unary calls that 1,000 callers made on one channel.)
 
 A command whose timeout passed is not proposed (again), but its error travels in the message's response, which waits
 for the longest timeout; one that was applied in the meantime is answered after all.
@@ -17,32 +20,51 @@ from typing import Final
 import grpc
 
 from lastunit_node.frontend.batcher import Batcher
-from lastunit_node.frontend.errors import CallError, stopping
+from lastunit_node.frontend.errors import CallError, stopping, too_many_streams
 from lastunit_node.frontend.message import ExecuteMessage
 from lastunit_node.frontend.work import Answers
 
 MAX_MESSAGES: Final = 16  # under way per stream
+MAX_STREAMS: Final = 1_000  # on a node; each may leave it a response or two more than:
+MAX_UNSENT_BYTES: Final = 32 << 20
 
 Write = Callable[[bytes], Awaitable[None]]
+
+
+class Streams:
+    """What the streams of a node share: how many they are, and how many bytes of responses gRPC has not taken yet."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.unsent_bytes = 0
 
 
 class ExecuteStream:
     """One stream. `closing` is set when the node drains: then it is read no further."""
 
-    def __init__(self, batcher: Batcher, closing: asyncio.Event, write: Write) -> None:
+    def __init__(self, batcher: Batcher, closing: asyncio.Event, streams: Streams, write: Write) -> None:
         self._batcher = batcher
         self._closing = closing
+        self._streams = streams
         self._write = write
         self._writing = asyncio.Lock()  # gRPC takes one message at a time
-        self._room = asyncio.Semaphore(MAX_MESSAGES)
+        self._under_way = 0  # messages
+        self._ended = asyncio.Event()  # one of them did
 
     async def serve(self, requests: AsyncIterator[bytes]) -> None:
         """Answer every message; then CallError for one that is refused as a whole, or because the node drains.
 
-        The CallError is definite about all that came after the last answered message: it was not proposed.
+        The CallError is definite about all that came after the last answered message: it was not proposed. CallError at
+        once where there are too many streams.
         """
-        async with asyncio.TaskGroup() as answers:
-            refusal = await self._read_until_closing(requests, answers)
+        if self._streams.count >= MAX_STREAMS:
+            raise too_many_streams(MAX_STREAMS)
+        self._streams.count += 1
+        try:
+            async with asyncio.TaskGroup() as answers:
+                refusal = await self._read_until_closing(requests, answers)
+        finally:
+            self._streams.count -= 1
         if refusal:
             raise refusal
 
@@ -59,24 +81,38 @@ class ExecuteStream:
 
     async def _read(self, requests: AsyncIterator[bytes], answers: asyncio.TaskGroup) -> CallError | None:
         """Start a task per message while there is room; the error of a message that is refused as a whole."""
-        await self._room.acquire()
         async for request in requests:
             try:
-                message = ExecuteMessage(request, asyncio.get_running_loop().time())
+                answers.create_task(self._answer(ExecuteMessage(request, asyncio.get_running_loop().time())))
             except CallError as error:
                 return error
-            answers.create_task(self._answer(message))
-            await self._room.acquire()
+            self._under_way += 1
+            await self._room()
         return None
+
+    async def _room(self) -> None:
+        """Wait until another message may be under way."""
+        while self._under_way >= (MAX_MESSAGES if self._streams.unsent_bytes <= MAX_UNSENT_BYTES else 1):
+            self._ended.clear()
+            await self._ended.wait()
 
     async def _answer(self, message: ExecuteMessage) -> None:
         try:
             response = message.response(await self._answers(message))
+            del message  # several times as large as the response, which may have to wait
+            await self._send(response)
+        finally:
+            self._under_way -= 1
+            self._ended.set()
+
+    async def _send(self, response: bytes) -> None:
+        self._streams.unsent_bytes += len(response)
+        try:
             async with self._writing:
                 with suppress(grpc.aio.BaseError):  # the caller is gone, and gRPC is about to cancel this stream
                     await self._write(response)
         finally:
-            self._room.release()
+            self._streams.unsent_bytes -= len(response)
 
     async def _answers(self, message: ExecuteMessage) -> Answers:
         if not message.commands:

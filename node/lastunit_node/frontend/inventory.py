@@ -11,7 +11,7 @@ from lastunit_node.frontend import unary
 from lastunit_node.frontend.batcher import Batcher
 from lastunit_node.frontend.calls import Answering, Context, Unparsed
 from lastunit_node.frontend.errors import CallError
-from lastunit_node.frontend.execute import ExecuteStream
+from lastunit_node.frontend.execute import ExecuteStream, Streams
 from lastunit_node.frontend.gate import Gate
 from lastunit_node.frontend.listings import list_reservations, list_stock
 from lastunit_node.frontend.lookups import reservation_by_id, stock_by_sku
@@ -35,6 +35,7 @@ class InventoryService(inventory_pb2_grpc.InventoryServiceServicer):
         self._batcher = batcher
         self._reader = reader
         self._gate = gate
+        self._streams = Streams()
 
     async def PlaceOrder(self, request: Unparsed, context: Context) -> Written:
         """Reserve and confirm in one step."""
@@ -87,7 +88,8 @@ class InventoryService(inventory_pb2_grpc.InventoryServiceServicer):
     async def Execute(self, request_iterator: AsyncIterator[bytes], context: Context) -> None:  # type: ignore[override]
         """Many commands per message, many messages under way."""
         async with Answering(context, self._gate, changes=True):
-            await ExecuteStream(self._batcher, self._gate.closed, context.write).serve(request_iterator)
+            stream = ExecuteStream(self._batcher, self._gate.closed, self._streams, context.write)
+            await stream.serve(request_iterator)
 
     async def _command(self, reader: RequestReader, request: bytes, context: Context) -> bytes:
         """Get one command applied; its response."""

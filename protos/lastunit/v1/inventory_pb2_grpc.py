@@ -197,7 +197,8 @@ class InventoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Execute(self, request_iterator, context):
-        """The fast path: many independent commands per message. Each request gets one response, which may overtake others.
+        """The fast path: many independent commands per message. Each request gets one response, which may overtake others. A
+        caller who takes none is read no further; RESOURCE_EXHAUSTED where a node has 1,000 streams already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -76,7 +76,9 @@ class InventoryServiceStub:
     ListReservations: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.ListReservationsRequest, _inventory_pb2.ListReservationsResponse]
     """All reservations, by id, in pages."""
     Execute: _grpc.StreamStreamMultiCallable[_inventory_pb2.ExecuteRequest, _inventory_pb2.ExecuteResponse]
-    """The fast path: many independent commands per message. Each request gets one response, which may overtake others."""
+    """The fast path: many independent commands per message. Each request gets one response, which may overtake others. A
+    caller who takes none is read no further; RESOURCE_EXHAUSTED where a node has 1,000 streams already.
+    """
 
 @_typing.type_check_only
 class InventoryServiceAsyncStub(InventoryServiceStub):
@@ -120,7 +122,9 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     ListReservations: _aio.UnaryUnaryMultiCallable[_inventory_pb2.ListReservationsRequest, _inventory_pb2.ListReservationsResponse]  # type: ignore[assignment]
     """All reservations, by id, in pages."""
     Execute: _aio.StreamStreamMultiCallable[_inventory_pb2.ExecuteRequest, _inventory_pb2.ExecuteResponse]  # type: ignore[assignment]
-    """The fast path: many independent commands per message. Each request gets one response, which may overtake others."""
+    """The fast path: many independent commands per message. Each request gets one response, which may overtake others. A
+    caller who takes none is read no further; RESOURCE_EXHAUSTED where a node has 1,000 streams already.
+    """
 
 class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Commands and queries on stock and reservations. Every node serves every call."""
@@ -239,6 +243,8 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_inventory_pb2.ExecuteRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_inventory_pb2.ExecuteResponse], _abc.AsyncIterator[_inventory_pb2.ExecuteResponse]]:
-        """The fast path: many independent commands per message. Each request gets one response, which may overtake others."""
+        """The fast path: many independent commands per message. Each request gets one response, which may overtake others. A
+        caller who takes none is read no further; RESOURCE_EXHAUSTED where a node has 1,000 streams already.
+        """
 
 def add_InventoryServiceServicer_to_server(servicer: InventoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -16,6 +16,7 @@ from lastunit_node.frontend.errors import CallError
 from lastunit_node.frontend.message import ExecuteMessage
 from lastunit_node.frontend.orders import command_at
 from lastunit_node.frontend.requests import command_of, timeout_of
+from lastunit_node.frontend.wire import field, malformed, tag
 from lastunit_node.statemachine import commands as cm
 from lastunit_node.statemachine.brief import full
 from lastunit_node.statemachine.limits import MAX_COMMANDS, MAX_LINES, MAX_TICK
@@ -105,7 +106,7 @@ def by_protobuf(data: bytes) -> list[tuple[cm.Command, float] | str]:
         try:
             found.append((command_of(message), 5.0 + timeout_of(message)))
         except CallError as error:
-            found.append(str(error))
+            found.append(field(tag(pb.ExecuteResult, "error"), malformed(error)))
     return found
 
 
@@ -113,7 +114,7 @@ def by_bytes(data: bytes) -> list[tuple[cm.Command, float] | str]:
     message = ExecuteMessage(data, 5.0)
     good = iter(zip(map(full, message.commands), message.deadlines, strict=True))
     count = len(message.commands) + len(message._malformed)
-    bad = {position: str(error) for position, error in message._malformed.items()}
+    bad = message._malformed
     return [bad[position] if position in bad else next(good) for position in range(count)]
 
 
