@@ -115,6 +115,17 @@ def closings(model: Model) -> st.SearchStrategy[Command]:
     return targets(model).flatmap(lambda target: resolutions(*target, model.clock))
 
 
+def alterations(model: Model, name: str) -> st.SearchStrategy[Command]:
+    """What leaves a reservation with other units or another expiry than its first answer has."""
+    order = model.orders[name]
+    token = order.token or WRONG
+    if order.state is ReservationState.CONFIRMED:
+        return st.builds(ReturnUnits, names, st.just(name), unit_lines(model, name))
+    longer = st.integers(model.clock + 4, model.clock + 6).map(lambda until: ExtendHold(name, token, until))
+    fewer = st.sampled_from(order.lines).map(lambda line: Confirm(name, token, (Line(line.sku, 1),)))
+    return st.one_of(longer, longer, fewer)
+
+
 def ticks(model: Model) -> st.SearchStrategy[Command]:
     """Ticks, now and then of another moment."""
     return st.sampled_from([0, 0, 0, 1]).map(lambda ahead: Tick(model.clock + ahead))
@@ -132,7 +143,7 @@ class ShopHistory(RuleBasedStateMachine):
     @initialize(
         sweep_size=st.sampled_from([1, 1, 2]),
         retention_ticks=st.integers(2, 6),
-        hold_cap_ticks=st.integers(2, 5),
+        hold_cap_ticks=st.sampled_from([4, 5, 5, 2]),
         kept=st.sampled_from([0, 1, 3, 10_000]),
         many=st.sampled_from([1, 2, 8]),
         ranges_a_hold=st.sampled_from([1, 1, 2, 10]),
@@ -196,6 +207,16 @@ class ShopHistory(RuleBasedStateMachine):
         of_the_model = [make(self.model) for make in (closings, supplies, ticks, admissions)]
         kinds = st.one_of(orders, *of_the_model, copies, copies)
         self.propose(data.draw(st.lists(kinds, min_size=2, max_size=6)), stamp)
+
+    @rule(data=st.data(), order=orders, stamp=stamps)
+    def repeat(self, data: st.DataObject, order: Reserve | PlaceOrder, stamp: int) -> None:
+        """A reservation is made, perhaps before this, and altered; then what made it comes again."""
+        name = order.reservation_id
+        self.propose([order], 3)
+        if self.model.units_of(name):
+            kind, _, *more = self.model.orders[name].body or ()
+            self.propose([data.draw(alterations(self.model, name))], 3)
+            self.propose([kind(name, self.model.orders[name].lines, *more)], stamp)
 
     @rule(age=st.integers(1, 6))
     def deliver_again(self, age: int) -> None:
