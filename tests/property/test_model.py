@@ -167,6 +167,7 @@ class ShopHistory(RuleBasedStateMachine):
         self.connection = memory_database()
         self.machine = StateMachine(self.connection)
         self.other_connection = memory_database()
+        self.other_connection.execute("PRAGMA reverse_unordered_selects = ON")  # which must change nothing
         self.twin = StateMachine(self.other_connection)
         self.model = Model(parameters, ranges_a_hold, many)
         self.proposed: list[Entry] = []
