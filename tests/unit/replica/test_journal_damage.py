@@ -18,6 +18,7 @@ from lastunit_node.replica.journal import JournalDamaged, JournalFormatError, Sq
 from lastunit_node.replica.owner import Owner
 from lastunit_node.wal import grow
 from lastunit_node.wal.layout import FRAME_HEADER_BYTES, HEADER_BYTES, read_frames, read_header
+from lastunit_node.wal.scan import WalScan
 
 OWNER = ("cluster-id", "n1")
 FRAME = FRAME_HEADER_BYTES + grow.PAGE_BYTES
@@ -152,14 +153,10 @@ def test_without_the_scan_a_flipped_bit_would_lose_synced_entries_silently(
     killed: Killed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Why there is a scan."""
-    monkeypatch.setattr("lastunit_node.replica.journal.scan_wal", lambda path, synchronous: _NoScan)
+    monkeypatch.setattr("lastunit_node.replica.journal.scan_wal", lambda path, synchronous: WalScan())
     journal = opened(killed, wal=flipped(killed.wal, HEADER_BYTES + 5 * FRAME + 2000))
     assert journal.last_index < killed.entries[-1][1] - 5
     journal.close()
-
-
-class _NoScan:
-    damage = None
 
 
 def test_a_torn_end_is_cut_to_whole_syncs(killed: Killed) -> None:
