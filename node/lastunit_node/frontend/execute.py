@@ -99,7 +99,7 @@ class ExecuteStream:
     async def _answer(self, message: ExecuteMessage) -> None:
         try:
             response = message.response(await self._answers(message))
-            del message  # several times as large as the response, which may have to wait
+            message.commands.clear()  # several times as large as the response, which may have to wait
             await self._send(response)
         finally:
             self._under_way -= 1
