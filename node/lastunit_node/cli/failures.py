@@ -1,6 +1,7 @@
 """What keeps a command from its answer, as a line on stderr, an exit status, and an object with --json."""
 
 import contextlib
+import re
 import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from lastunit_node.cli.errors import (
 from lastunit_node.config import ConfigError
 
 REPEAT: Final = "it may have been applied: repeat it under the same id, {id}"
+PYDANTIC: Final = re.compile(r"Input should be (.*?)(, unable to parse .*)?$")  # by which typer reads numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +99,7 @@ def _untold(error: UntoldError) -> Failure:
 
 
 def _call_failed(error: LastUnitError) -> Failure:
-    """Of a call that the cluster did not answer."""
+    """Of a call that the cluster did not answer. What became of a command, the error says itself."""
     definite = error.definite or error.request_id is None
     message, status = str(error), ExitStatus.INDEFINITE
     if isinstance(error, InvalidRequestError):
@@ -105,15 +107,15 @@ def _call_failed(error: LastUnitError) -> Failure:
     elif isinstance(error, NotFoundError):
         status = ExitStatus.REFUSED
     elif definite:
-        message, status = f"{error}; nothing was changed: see `lastunit status`, then try again", ExitStatus.FAILED
+        message, status = f"{error}; see `lastunit status`, then try again", ExitStatus.FAILED
     else:
-        message = f"{error}; {REPEAT.format(id=error.request_id)}"
+        message = f"{error}; its id is {error.request_id}"
     reason = error.reason or "NO_ANSWER"
     return Failure(reason=reason, message=message, status=status, definite=definite, request_id=error.request_id)
 
 
 def _usage(error: typer.TyperException) -> str:
-    text = error.format_message().rstrip(".")
+    text = PYDANTIC.sub(r"it must be \1", error.format_message().rstrip(".")).replace("Value error, ", "")
     context = getattr(error, "ctx", None)
     return f"{text}; see `{context.command_path if context else 'lastunit'} --help`" if text else ""
 

@@ -21,6 +21,8 @@ from lastunit_node.cli.errors import ExitStatus, UntoldError
 from lastunit_node.cli.options import (
     DEFAULT_CONFIG,
     DEFAULT_TIMEOUT_S,
+    LAST_TICK,
+    MOST_UNITS,
     ConfigOption,
     IdOption,
     JsonOption,
@@ -84,10 +86,12 @@ def receive(
 
 @app.command(rich_help_panel=STOCK)
 def adjust(
-    sku: Annotated[str, typer.Argument(help="The sku.")],
+    sku: Annotated[str, typer.Argument(metavar="SKU", help="The sku.")],
     *,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")],
-    quantity: Annotated[int | None, typer.Option(help="So many units, lowest numbers first.")] = None,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")],
+    quantity: Annotated[
+        int | None, typer.Option(min=1, max=MOST_UNITS, metavar="N", help="So many units, lowest numbers first.")
+    ] = None,
     units: Annotated[str | None, typer.Option(metavar="UNITS", help="These units, e.g. 1-3,7.")] = None,
     adjustment_id: IdOption,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -95,7 +99,9 @@ def adjust(
     as_json: JsonOption = False,
 ) -> ExitStatus:
     """Remove damaged or lost units from available: `lastunit adjust vase --quantity 1 --reason broken`."""
-    ranges = None if units is None else parse_ranges(units)
+    if (quantity is None) == (units is None):
+        raise typer.BadParameter("give one of the two", param_hint="--quantity and --units")
+    ranges = None if units is None else parse_ranges(units, "--units")
     with asking(adjustment_id), connect(config, timeout) as client:
         result = client.adjust_stock(sku, reason=reason, quantity=quantity, ranges=ranges, adjustment_id=adjustment_id)
         return answer(result, as_json)
@@ -143,7 +149,9 @@ def reserve(
     lines: LinesArgument,
     *,
     reservation_id: IdOption,
-    hold_ticks: Annotated[int, typer.Option(min=0, help="How long to hold; 0 for the cluster's default.")] = 0,
+    hold_ticks: Annotated[
+        int, typer.Option(min=0, max=LAST_TICK, metavar="TICKS", help="How long to hold; 0 for the cluster's default.")
+    ] = 0,
     config: ConfigOption = DEFAULT_CONFIG,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     as_json: JsonOption = False,
@@ -192,7 +200,10 @@ def release(
 def extend(
     reservation_id: ReservationArgument,
     token: TokenArgument,
-    until_tick: Annotated[int, typer.Argument(help="The clock at which the hold shall expire.")],
+    until_tick: Annotated[
+        int,
+        typer.Argument(min=0, max=LAST_TICK, metavar="UNTIL_TICK", help="The clock at which the hold shall expire."),
+    ],
     *,
     config: ConfigOption = DEFAULT_CONFIG,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,

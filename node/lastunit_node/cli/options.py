@@ -12,7 +12,10 @@ from lastunit_client.ids import new_id
 
 DEFAULT_CONFIG: Final = Path("cluster.yml")
 DEFAULT_TIMEOUT_S: Final = 10.0  # longer than a failover
-RANGE: Final = re.compile(r"(?P<first>[0-9]+)(-(?P<last>[0-9]+))?")
+LONGEST_TIMEOUT_S: Final = 86_400.0
+LAST_TICK: Final = (1 << 63) - 1
+MOST_UNITS: Final = 1_000_000  # of a line
+RANGE: Final = re.compile(r"(?P<first>[0-9]{1,18})(-(?P<last>[0-9]{1,18}))?")
 
 
 def parse_line(text: str) -> Line:
@@ -20,14 +23,16 @@ def parse_line(text: str) -> Line:
     sku, sign, quantity = text.partition("=")
     if not (sku and sign and quantity.isascii() and quantity.isdigit()):
         raise typer.BadParameter(f"{text!r} is not SKU=QUANTITY, e.g. vase=2")
+    if len(quantity) > len(str(MOST_UNITS)) or not 1 <= int(quantity) <= MOST_UNITS:
+        raise typer.BadParameter(f"{text!r}: the quantity must be 1 to {MOST_UNITS:,}")
     return Line(sku, int(quantity))
 
 
-def parse_ranges(text: str) -> list[UnitRange]:
-    """`1-3,7`: unit numbers."""
+def parse_ranges(text: str, option: str | None = None) -> list[UnitRange]:
+    """`1-3,7`: unit numbers. `option`: where they were given, when typer does not know."""
     matches = [RANGE.fullmatch(part) for part in text.split(",")]
     if not all(matches):
-        raise typer.BadParameter(f"{text!r} is not a list of unit numbers, e.g. 1-3,7")
+        raise typer.BadParameter(f"{text!r} is not a list of unit numbers, e.g. 1-3,7", param_hint=option)
     return [UnitRange(int(match["first"]), int(match["last"] or match["first"])) for match in matches if match]
 
 
@@ -61,12 +66,14 @@ ConfigOption: TypeAlias = Annotated[
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
 TimeoutOption: TypeAlias = Annotated[
-    float, typer.Option(min=0.001, metavar="SECONDS", help="Give up after so long without an answer.")
+    float,
+    typer.Option(min=0.001, max=LONGEST_TIMEOUT_S, metavar="SECONDS", help="Give up after so long without an answer."),
 ]
 IdOption: TypeAlias = Annotated[
     str,
     typer.Option(
         "--id",
+        metavar="ID",
         default_factory=new_id,
         show_default=False,
         help="Your id. The same id again gives the first answer again. Made up when left out.",

@@ -148,9 +148,9 @@ def test_reservation(lastunit: Command, client: MagicMock, capsys: pytest.Captur
     [
         (NotFoundError("reservation my-1 is unknown"), 1, "reservation my-1 is unknown"),
         (InvalidRequestError("lines[0].sku", "must not be empty"), 2, "lines[0].sku: must not be empty"),
-        (DeadlineError("no answer", definite=False, request_id="my-1"), 3, "repeat it under the same id, my-1"),
-        (UnavailableError("no quorum", definite=True, request_id="my-1"), 4, "nothing was changed"),
-        (UnavailableError("no quorum", definite=False), 4, "nothing was changed"),
+        (DeadlineError("no answer", definite=False, request_id="my-1"), 3, "no answer; its id is my-1"),
+        (UnavailableError("no quorum", definite=True, request_id="my-1"), 4, "no quorum; see `lastunit status`"),
+        (UnavailableError("no quorum", definite=False), 4, "no quorum; see `lastunit status`"),
     ],
 )
 def test_no_answer(
@@ -205,4 +205,28 @@ def test_wrong_usage(lastunit: Command, client: MagicMock, capsys: pytest.Captur
 def test_nobody_there(cluster_file: Path, lastunit: Command, capsys: pytest.CaptureFixture[str]) -> None:
     """The real client, and no node."""
     assert lastunit("order", "vase=1", "--timeout", "0.3") == 4
-    assert "nothing was changed" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("nothing was") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("receive vase=99999999999999999999", "the quantity must be 1 to 1,000,000"),
+        ("receive vase=0", "the quantity must be 1 to 1,000,000"),
+        ("adjust vase --reason x", "--quantity and --units: give one of the two"),
+        ("adjust vase --reason x --quantity 1 --units 1", "--quantity and --units: give one of the two"),
+        ("adjust vase --reason x --units 1-", "--units: '1-' is not a list of unit numbers"),
+        (f"adjust vase --reason x --units {'9' * 19}", "is not a list of unit numbers"),
+        ("extend my-1 2.14.0 soon", "'UNTIL_TICK': it must be a valid integer;"),
+        (f"extend my-1 2.14.0 {'9' * 19}", f"it must be less than or equal to {2**63 - 1};"),
+        ("stock --timeout x", "'--timeout': it must be a valid number;"),
+        ("stock --timeout inf", "'--timeout': it must be less than or equal to 86400"),
+        ("reservations --state sold", "'--state': 'sold' is not one of 'held'"),
+    ],
+)
+def test_what_is_said_of_wrong_usage(
+    lastunit: Command, client: MagicMock, capsys: pytest.CaptureFixture[str], words: str, said: str
+) -> None:
+    assert lastunit(*words.split()) == 2
+    assert said in capsys.readouterr().err
+    assert not client.method_calls
