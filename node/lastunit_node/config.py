@@ -78,11 +78,14 @@ def is_ipv4_loopback(host: str) -> bool:
 
 
 def parse_folder(value: object, info: ValidationInfo) -> Path:
-    """A folder as written in the file: relative to the file's own folder."""
+    """A folder as written in the file: relative to the file's own folder, or with ~ to a home directory."""
     if not isinstance(value, str | Path) or not str(value).strip():
         raise ValueError(f"{value!r} is not a folder; write a path, such as .lastunit")
     file: Path = (info.context or {}).get("path", Path("cluster.yml"))
-    return (file.parent / value).resolve()
+    try:
+        return (file.parent / Path(value).expanduser()).resolve()
+    except RuntimeError:
+        raise ValueError(f"{value!r} names no home directory that is known; write the path in full") from None
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]

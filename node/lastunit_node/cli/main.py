@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lastunit_node import __version__
+import lastunit_node
 from lastunit_node.cli import cluster_commands, inventory_commands, output
 from lastunit_node.cli.errors import ExitStatus
 from lastunit_node.cli.failures import failure_of, report
@@ -28,7 +28,7 @@ app.command(rich_help_panel="Demonstration")(sale)
 def show_version(wanted: bool) -> None:
     """Print it, and end."""
     if wanted:
-        output.say(f"lastunit {__version__}")
+        output.say(f"lastunit {lastunit_node.__version__}")
         raise typer.Exit
 
 

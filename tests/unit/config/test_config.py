@@ -54,6 +54,14 @@ def test_data_lies_beside_the_file_wherever_the_program_runs(tmp_path: Path, mon
     assert config.node_dir("n1") == tmp_path / "data" / "n1"
 
 
+def test_data_in_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    text = GOOD.replace("data_dir: data", "data_dir: ~/x")
+    assert load(tmp_path, text).data_dir == tmp_path / "home" / "x"
+    unknown = refusal(tmp_path, text.replace("~/x", "~no-such-user/x"))
+    assert unknown == "data_dir: '~no-such-user/x' names no home directory that is known; write the path in full"
+
+
 def test_defaults_are_those_of_the_design(tmp_path: Path) -> None:
     nodes_only = "cluster: c\n" + "".join(line for line in GOOD.splitlines(keepends=True)[2:6])
     config = load(tmp_path, nodes_only)
