@@ -153,6 +153,7 @@ async def test_two_wiped_of_three_elect_nobody(make_cluster: MakeCluster) -> Non
         cluster.data.rejoin(node)
     for node in cluster.nodes:
         await asyncio.to_thread(cluster.start, node)
+    await eventually(lambda: None not in {status.term for status in cluster.statuses().values()}, "all nodes answer")
     await asyncio.sleep(4 * timing.ELECTION_MAX)
     statuses = (await asyncio.to_thread(cluster.statuses)).values()
     assert {status.node: status.is_admitted for status in statuses} == {node: node == leader for node in cluster.nodes}

@@ -20,6 +20,7 @@ PROMISES = (
     "tests/unit/statemachine",
     "tests/unit/frontend",
     "tests/unit/client",
+    "tests/unit/datadir/test_damage.py",
     *[f"tests/unit/replica/test_{name}.py" for name in REPLICA],
 )
 

@@ -103,7 +103,7 @@ class Peers:
                 continue
             if now - self._proposed.get(node, float("-inf")) >= timing.CONFIGURE_RETRY:
                 self._proposed[node] = now
-                _log.info("admitting a disk", node=node, instance=instance, replaces=row.instance if row else None)
+                _log.info("admitting a disk", of=node, instance=instance, replaces=row.instance if row else None)
                 yield Admit(node, instance, row.idx if row else 0)
 
     def _present_disks(self, now: float) -> Iterator[tuple[str, str]]:

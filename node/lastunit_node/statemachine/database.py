@@ -102,6 +102,8 @@ def _check_identity(connection: sqlite.Connection, path: Path, identity: Identit
     row = connection.execute("SELECT cluster_id, node FROM identity").fetchone()
     if row is None:
         raise StateDamaged(f"{path} is damaged: it does not say whose it is")
+    if not all(type(column) is str for column in row):
+        raise StateDamaged(f"{path} is damaged: whose it is cannot be read")
     found = Identity(*row)
     if found.cluster_id != identity.cluster_id:
         raise StateIdentityError(f"{path} belongs to cluster {found.cluster_id}, not to {identity.cluster_id}")
