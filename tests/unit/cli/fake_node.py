@@ -46,6 +46,7 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
             term=3,
             applied_index=7,
             has_quorum=True,
+            is_admitted=True,
             parameters=self._agreed,
             state_hash=cluster_pb2.StateHash(
                 index=request.hash_at_index or 7,
