@@ -6,7 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from grpc import StatusCode
 
@@ -77,7 +77,7 @@ class Calls:
 
     async def ask(
         self,
-        endpoint: str,
+        endpoint: Any,
         method: ClusterMethod[RequestT, ResponseT],
         request: RequestT,
         timeout: float | None,
