@@ -98,9 +98,7 @@ class ExecuteStream:
 
     async def _answer(self, message: ExecuteMessage) -> None:
         try:
-            response = message.response(await self._answers(message))
-            message.commands.clear()  # several times as large as the response, which may have to wait
-            await self._send(response)
+            await self._send(message.response(await self._answers(message)))
         finally:
             self._under_way -= 1
             self._ended.set()

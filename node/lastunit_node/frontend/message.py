@@ -76,11 +76,15 @@ class ExecuteMessage:
             self.deadlines.append(now + timeout)
 
     def response(self, answers: Answers) -> bytes:
-        """An ExecuteResponse: the answers to `commands`, and the errors of the others, in the order of the request."""
+        """An ExecuteResponse: the answers to `commands`, and the errors of the others, in the order of the request.
+
+        Nothing else is kept: a response may have to wait, and commands take several times as much memory.
+        """
         written = _Writer(answers.applied_index).written
         results = [written(answer) for answer in answers.answers]
         if self._malformed:
             results = self._in_order(results)
+        self.commands, self.deadlines, self._malformed = [], [], {}
         parts = [f"{_RESULTS}{varint(len(result))}{result}" for result in results]
         return f"{_SEQUENCE}{varint(self._sequence)}{''.join(parts)}".encode("latin-1")
 
