@@ -86,6 +86,7 @@ def test_it_outlives_the_terminal_it_was_started_from(tmp_path: Path) -> None:
     shell, terminal = pty.fork()
     if shell == 0:  # leads a session with that terminal, as a shell does
         try:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
             process.start()
             signal.pause()
         finally:
