@@ -4,7 +4,7 @@
     journal.db      Raft's log, term and vote, and the name of the state that it continues
     state.db        the state machine's database; state-N.db once a copy was installed at index N
     copy-*.db       a copy of the state on its way; removed at the next start
-    LOCK            held for the life of the process (flock), whose PID is in it
+    LOCK            held for the life of the process (flock); the PID of the latest node is in it
 
 A directory is made by format_directory: for every node when the cluster is born, and later by rejoin.py in the place
 of a lost one. A node never makes one for itself: a directory that is empty or lacks a file is a lost disk, and a lost
@@ -98,15 +98,13 @@ def _write_durably(path: Path, text: str) -> None:
 
 
 def take_lock(path: Path) -> int:
-    """Lock a directory for this process, with its PID; the descriptor to close. Raises DirectoryInUse."""
+    """Lock a directory for this process; the descriptor to close. Raises DirectoryInUse."""
     descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
         raise DirectoryInUse(f"{path} is in use: is this node running already?") from None
-    with suppress(OSError):  # a full disk can be locked, too
-        os.pwrite(descriptor, f"{os.getpid():<10}\n".encode(), 0)
     return descriptor
 
 
@@ -155,6 +153,11 @@ class DataDirectory:
     def close(self) -> None:
         """Let others use it."""
         os.close(self._lock)
+
+    def name_process(self) -> None:
+        """Say in the lock file which process is the node, to who wants to stop it: others lock directories as well."""
+        with suppress(OSError):  # a full disk can be locked, too
+            os.pwrite(self._lock, f"{os.getpid():<10}\n".encode(), 0)
 
     def require_in_place(self) -> None:
         """DirectoryLost when what lies at the path is no longer the directory that was locked."""

@@ -79,6 +79,7 @@ class Server:
         self._config = config
         self._node = node
         self._directory = DataDirectory(config.node_dir(node), config.cluster, config.nodes, node)
+        self._directory.name_process()
         journal = self._directory.open_journal()
         self._directory.remove_leftovers()
         state = self._directory.open_state()

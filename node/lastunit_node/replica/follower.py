@@ -83,7 +83,7 @@ class Follower:
             raft.become_follower(node)
         self._heard_at = raft.now()
 
-    def _check_nothing_lost(self, acked: list[Any] | None) -> None:
+    def _check_nothing_lost(self, acked: tuple[str, int] | None) -> None:
         """The leader counts on what this disk acknowledged to it; else it would wait for ever for what is gone."""
         journal = self._raft.journal
         if acked is not None and acked[0] == journal.instance and acked[1] > journal.last_index:

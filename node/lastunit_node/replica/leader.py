@@ -22,9 +22,9 @@ MAX_APPEND_BYTES: Final = 1 << 20  # a message holds entries until they reach th
 MAX_APPEND_ENTRIES: Final = 1024
 
 
-def _acked(progress: Progress) -> list[str | int] | None:
+def _acked(progress: Progress) -> tuple[str, int] | None:
     """What a follower is asked about when it may have been away: the disk that acknowledged, and up to where."""
-    return [progress.instance, progress.match] if progress.match else None
+    return (progress.instance, progress.match) if progress.match else None
 
 
 def _news_sent(item: "tuple[Node, Progress]") -> float:

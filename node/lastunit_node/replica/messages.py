@@ -81,7 +81,7 @@ def _is_entries(value: object) -> bool:
 
 def _is_acked(value: object) -> bool:
     return value is None or (
-        isinstance(value, list | tuple) and len(value) == 2 and _is_instance(value[0]) and _is_integer(value[1])
+        isinstance(value, tuple) and len(value) == 2 and _is_instance(value[0]) and _is_integer(value[1])
     )
 
 
