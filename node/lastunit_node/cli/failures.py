@@ -100,18 +100,19 @@ def _untold(error: UntoldError) -> Failure:
 
 def _call_failed(error: LastUnitError) -> Failure:
     """Of a call that the cluster did not answer. What became of a command, the error says itself."""
-    definite = error.definite or error.request_id is None
     message, status = str(error), ExitStatus.INDEFINITE
     if isinstance(error, InvalidRequestError):
         message, status = f"{error}; nothing was changed", ExitStatus.USAGE
     elif isinstance(error, NotFoundError):
         status = ExitStatus.REFUSED
-    elif definite:
+    elif error.definite:
         message, status = f"{error}; see `lastunit status`, then try again", ExitStatus.FAILED
+    elif error.request_id is None:
+        message = f"{error}; it may happen all the same: see `lastunit status`"
     else:
         message = f"{error}; its id is {error.request_id}"
     reason = error.reason or "NO_ANSWER"
-    return Failure(reason=reason, message=message, status=status, definite=definite, request_id=error.request_id)
+    return Failure(reason=reason, message=message, status=status, definite=error.definite, request_id=error.request_id)
 
 
 def _usage(error: typer.TyperException) -> str:

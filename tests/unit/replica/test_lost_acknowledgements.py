@@ -12,6 +12,14 @@ from lastunit_node.replica.journal import JournalDamaged
 MakeNetwork = Callable[[int], Network]
 
 
+def with_an_entry(network: Network) -> tuple[Network, str, str]:
+    """The network once all nodes have an entry, its leader, and a follower."""
+    leader = network.elect()
+    network.commit(leader, [b"a"])
+    network.run_until(network.level)
+    return network, leader, next(address for address in network.addresses if address != leader)
+
+
 def aged(network: Network, address: str, entries: int) -> None:
     """Kill a node and start it from what its disk held before the last entries, which it acknowledged."""
     older = network.folder / "older"
@@ -32,11 +40,7 @@ def aged(network: Network, address: str, entries: int) -> None:
 
 @pytest.mark.parametrize("trims", [False, True])
 def test_a_node_that_lost_what_it_acknowledged_stops(make_network: MakeNetwork, trims: bool) -> None:
-    network = make_network(3)
-    leader = network.elect()
-    network.commit(leader, [b"a"])
-    network.run_until(network.level)
-    follower = next(address for address in network.addresses if address != leader)
+    network, leader, follower = with_an_entry(make_network(3))
     aged(network, follower, 5)
     if trims:
         journal = network.nodes[leader].journal
@@ -46,11 +50,7 @@ def test_a_node_that_lost_what_it_acknowledged_stops(make_network: MakeNetwork, 
 
 
 def test_a_node_that_lost_nothing_goes_on(make_network: MakeNetwork) -> None:
-    network = make_network(3)
-    leader = network.elect()
-    network.commit(leader, [b"a"])
-    network.run_until(network.level)
-    follower = next(address for address in network.addresses if address != leader)
+    network, leader, follower = with_an_entry(make_network(3))
     aged(network, follower, 0)
     network.commit(leader, [b"b"])
     network.run_until(network.level)
