@@ -36,7 +36,7 @@ _log = structlog.get_logger()
 
 DRAIN_SECONDS: Final = 5.0
 HAND_OVER_SECONDS: Final = 3.0
-REFUSE_SECONDS: Final = 0.2  # longer than most callers wait before they call again
+REFUSE_SECONDS: Final = 0.2  # without a call, before the port is closed: longer than most callers take to call again
 STOP_SECONDS: Final = 12.0
 LOOK_SECONDS: Final = 1.0  # between looks at the data directory: it may be deleted under a node that runs
 FATAL_EXIT: Final = 70  # EX_SOFTWARE

@@ -36,7 +36,7 @@ class Answering:
             try:
                 self._gate.enter()
             except CallError as error:
-                await asyncio.sleep(self._gate.hold)
+                await self._gate.may_refuse()
                 await abort(self._context, error)
         return deadline_of(self._context)
 

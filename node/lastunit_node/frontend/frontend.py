@@ -34,7 +34,7 @@ OPTIONS: Final = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # else 5 minutes: who asks more often is cut off
 )
-STOP_SECONDS: Final = 0.5  # for the last responses to leave, refusals that were held among them
+STOP_SECONDS: Final = 0.5  # for the last responses to leave
 
 
 class CannotListenError(Exception):
@@ -104,13 +104,19 @@ class FrontEnd:
         return await self._cluster.transfer(target)
 
     async def stop(self, refuse_seconds: float) -> None:
-        """Stop serving. Calls still under way are answered UNAVAILABLE, and so are those that come for so long."""
+        """Stop serving. Calls still under way are answered UNAVAILABLE, and so are those that come.
+
+        The port is closed when none came for `refuse_seconds`; what came is held for as long again, while its
+        connections hear that they are to be closed.
+        """
         self._gate.close()
         await self._health.stop()
         await self._batcher.stop()
-        self._gate.hold = refuse_seconds
-        await asyncio.sleep(refuse_seconds)
-        await self._server.stop(STOP_SECONDS)
+        await self._gate.hold_refusals(refuse_seconds)
+        stopping = asyncio.create_task(self._server.stop(refuse_seconds + STOP_SECONDS))
+        await asyncio.wait((stopping,), timeout=refuse_seconds)
+        self._gate.let_go()
+        await stopping
 
     def _serves(self) -> bool:
         status = self._replica.status()

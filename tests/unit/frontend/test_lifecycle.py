@@ -148,7 +148,7 @@ class TestDrain:
         callers = asyncio.gather(*[first_unexplained(inventory) for _ in range(50)])
         await inventory.Release(RELEASE)
         await front_end.drain(10)
-        await front_end.stop(0.1)
+        await front_end.stop(0.5)
         assert set(await callers) == {grpc.StatusCode.UNAVAILABLE}  # gRPC's own: the connection is refused
 
     @pytest.mark.parametrize("consistency", [pb.READ_CONSISTENCY_STALE, pb.READ_CONSISTENCY_LINEARIZABLE])
