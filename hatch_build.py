@@ -75,6 +75,7 @@ MODULES: Final = {
         "replica/hello",
         "replica/interface",
         "replica/journal",
+        "replica/journal_file",
         "replica/leader",
         "replica/link",
         "replica/messages",

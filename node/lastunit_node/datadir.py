@@ -25,7 +25,8 @@ import structlog
 
 from lastunit_node import sqlite
 from lastunit_node.damage import REJOIN, unreadable_is
-from lastunit_node.replica.journal import JournalDamaged, SqliteJournal, create_journal
+from lastunit_node.replica.journal import JournalDamaged, SqliteJournal
+from lastunit_node.replica.journal_file import create_journal
 from lastunit_node.statemachine.database import Identity as StateIdentity
 from lastunit_node.statemachine.database import check_owner, open_reader, open_state
 from lastunit_node.statemachine.errors import StateDamaged

@@ -8,10 +8,12 @@ Every connection of a node is made here. Two builds of SQLite in one process, wi
 locks away (https://www.sqlite.org/howtocorrupt.html, 2.2.1).
 """
 
+import ctypes
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import apsw
 
@@ -40,6 +42,11 @@ def connect(path: Path | str, mode: str = "rwc") -> Connection:
     return connection
 
 
+def look_at(path: Path) -> Connection:
+    """Open a file that nobody else has open, without its -wal, and make none."""
+    return Connection(f"file:{quote(str(path))}?immutable=1", flags=FLAGS["ro"] | apsw.SQLITE_OPEN_URI)
+
+
 def checkpoint(connection: Connection) -> bool:
     """Move what was committed out of the -wal, as far as readers allow, waiting for nobody; whether that was all.
 
@@ -57,6 +64,12 @@ def leave_checkpoints(connection: Connection, told: Callable[[int], None]) -> No
         return apsw.SQLITE_OK
 
     connection.set_wal_hook(committed)
+
+
+def keep_wal(connection: Connection, *, keep: bool) -> None:
+    """Whether the -wal stays when the last connection closes, be it by the end of the process; else it is deleted."""
+    value = ctypes.c_int(keep)
+    connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(value))
 
 
 def give_way(connection: Connection) -> None:

@@ -27,7 +27,8 @@ from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.message import ExecuteMessage
 from lastunit_node.frontend.work import Answers
 from lastunit_node.replica.frames import FrameReader, encode_frame
-from lastunit_node.replica.journal import SqliteJournal, create_journal
+from lastunit_node.replica.journal import SqliteJournal
+from lastunit_node.replica.journal_file import create_journal
 from lastunit_node.replica.messages import check_message
 from lastunit_node.statemachine.canonical import encode_answers
 from lastunit_node.statemachine.codec import decode_entry, encode_entry

@@ -36,9 +36,9 @@ class CrashableJournal(SqliteJournal):
         super().sync()
         self.on_write()
 
-    def trim(self, keep_from: int, limit: int) -> None:
+    def trim(self, keep_from: int, limit: int, most_bytes: int = 1 << 62) -> None:
         self.on_write()
-        super().trim(keep_from, limit)
+        super().trim(keep_from, limit, most_bytes)
         self.on_trim()
         self.on_write()
 

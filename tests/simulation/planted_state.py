@@ -59,9 +59,9 @@ def apply_again_when_a_callback_raises() -> None:
 
 @mutant("forget entries that no durable state has applied", bound=150)
 def compact_too_far() -> None:
-    def trim(self: Any, followers: Any) -> bool:
+    def trim(self: Any, followers: Any, held: Any) -> bool:
         self._durable = self._machine.applied_index
-        keep_from = self._oldest(self._durable, followers)
+        keep_from = self._oldest(self._durable, followers, held)
         if keep_from - self._journal.first_index < compaction.PIECE_ENTRIES:
             return False
         self._journal.trim(keep_from, compaction.PIECE_ENTRIES)

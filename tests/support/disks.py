@@ -1,7 +1,7 @@
 """Nodes that lose their disks, on the network of raft_network.py."""
 
 from lastunit_node.replica import timing
-from lastunit_node.replica.journal import create_journal
+from lastunit_node.replica.journal_file import create_journal
 from lastunit_node.replica.syncobj import CANDIDATE
 from support.raft_network import Network
 

@@ -10,7 +10,8 @@ from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
 from lastunit_node.replica.admission import admission_entry
-from lastunit_node.replica.journal import SqliteJournal, create_journal
+from lastunit_node.replica.journal import SqliteJournal
+from lastunit_node.replica.journal_file import create_journal
 from lastunit_node.replica.raft import Raft
 from lastunit_node.statemachine.codec import DecodedEntry, decode_entry
 from lastunit_node.statemachine.commands import Admit

@@ -24,7 +24,7 @@ class _RecordedFile:
 
     def write(self, data: bytes | str) -> int:
         as_bytes = data.encode() if isinstance(data, str) else bytes(data)
-        self._recorder.ops.append(Op("write", Path(self._file.name).name, self._size, as_bytes))
+        self._recorder.note(Op("write", Path(self._file.name).name, self._size, as_bytes))
         self._size += len(as_bytes)
         self._file.write(data)
         return len(as_bytes)
@@ -60,18 +60,18 @@ class _Recording:
         if path.parent != self._folder or "r" in mode:
             return file
         assert mode in {"w", "wb"}, f"not recorded: {mode}"
-        self._recorder.ops.append(Op("truncate", path.name))
+        self._recorder.note(Op("truncate", path.name))
         return _RecordedFile(file, self._recorder)
 
     def move(self, really: Any, path: Path, target: Path) -> Path:
         moved: Path = really(path, target)
         if path.parent == self._folder:
-            self._recorder.ops.append(Op("rename", path.name, to=target.name))
+            self._recorder.note(Op("rename", path.name, to=target.name))
         return moved
 
     def unlink(self, path: Path, missing_ok: bool) -> None:
         if path.parent == self._folder and path.exists():
-            self._recorder.ops.append(Op("delete", path.name))
+            self._recorder.note(Op("delete", path.name))
         self._unlink(path, missing_ok=missing_ok)
 
     def fsync(self, descriptor: int) -> None:
@@ -80,7 +80,7 @@ class _Recording:
         if path == self._folder:
             self._recorder.directory_synced()
         elif path.parent == self._folder:
-            self._recorder.ops.append(Op("sync", path.name))
+            self._recorder.note(Op("sync", path.name))
 
 
 @contextmanager

@@ -40,6 +40,12 @@ class Recorder:
     def __init__(self) -> None:
         self.ops: list[Op] = []
         self.promises: list[tuple[int, Any]] = []
+        self.is_over = False
+
+    def note(self, op: Op) -> None:
+        """It was done, if the recording is not over."""
+        if not self.is_over:
+            self.ops.append(op)
 
     def promise(self, what: Any) -> None:
         """From here on, this must survive."""
@@ -47,7 +53,7 @@ class Recorder:
 
     def directory_synced(self) -> None:
         """What was deleted stays deleted, what was renamed keeps its name."""
-        self.ops.append(Op("sync", DIRECTORY))
+        self.note(Op("sync", DIRECTORY))
 
     def before_and_after(self, moment: int) -> tuple[Any, Any]:
         """The last promise made before op number `moment`, and the one under way (the same, when none is)."""
@@ -116,16 +122,16 @@ class _File(apsw.VFSFile):
         self._name = Path(path or "unnamed").name
 
     def xWrite(self, data: bytes, offset: int) -> None:
-        self._recorder.ops.append(Op("write", self._name, offset, bytes(data)))
+        self._recorder.note(Op("write", self._name, offset, bytes(data)))
         super().xWrite(data, offset)
 
     def xTruncate(self, size: int) -> None:
-        self._recorder.ops.append(Op("truncate", self._name, size))
+        self._recorder.note(Op("truncate", self._name, size))
         super().xTruncate(size)
 
     def xSync(self, flags: int) -> None:
         super().xSync(flags)
-        self._recorder.ops.append(Op("sync", self._name))
+        self._recorder.note(Op("sync", self._name))
 
 
 class _Vfs(apsw.VFS):
@@ -139,7 +145,7 @@ class _Vfs(apsw.VFS):
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
         if Path(filename).exists():  # SQLite does not mind when it is gone, apsw does
-            self._recorder.ops.append(Op("delete", Path(filename).name))
+            self._recorder.note(Op("delete", Path(filename).name))
             super().xDelete(filename, syncdir)
 
 
@@ -147,21 +153,27 @@ class _Vfs(apsw.VFS):
 def recorded(recorder: Recorder, *, checkpoint_pages: int) -> Iterator[None]:
     """sqlite.connect records; checkpoints come by themselves after so many pages, as SQLite's do after 1,000."""
     vfs = _Vfs(recorder)
+    opened: list[apsw.Connection] = []
 
     def connect(path: str | Path, mode: str = "rwc") -> apsw.Connection:
         connection = apsw.Connection(str(path), flags=sqlite.FLAGS[mode], vfs=vfs.name)
         connection.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages}")
+        opened.append(connection)
         return connection
 
     def grow_wal(database: Path) -> None:
         wal = wal_of(database)
         size = wal.stat().st_size
         grow.grow_wal(database)
-        recorder.ops += [Op("write", wal.name, size, wal.read_bytes()[size:]), Op("sync", wal.name)]
+        recorder.note(Op("write", wal.name, size, wal.read_bytes()[size:]))
+        recorder.note(Op("sync", wal.name))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sqlite, "connect", connect)
         patch.setattr(journal, "grow_wal", grow_wal)
         patch.setattr(journal, "CHECKPOINT_PAGES", checkpoint_pages)
         yield
+    recorder.is_over = True
+    for connection in opened:  # before the collector does, which takes the layer below away first
+        connection.close()
     vfs.unregister()

@@ -8,7 +8,8 @@ from support.crashes import crashes
 from support.recording_vfs import Recorder, recorded
 
 from lastunit_node.replica.entry_cache import LogEntry
-from lastunit_node.replica.journal import SqliteJournal, create_journal
+from lastunit_node.replica.journal import SqliteJournal
+from lastunit_node.replica.journal_file import create_journal
 
 OWNER = ("cluster-id", "n1")
 SIZES = (10, 700, 9_000, 60, 2_500)  # bytes of entries: some share a page, some need several

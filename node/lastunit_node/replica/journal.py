@@ -10,31 +10,18 @@ The journal is never empty. Its first entry is a sentinel that stands for everyt
 The commit index is not kept here at all (docs/raft-rules.md, rule 4). What may be trimmed is compaction.py's business.
 """
 
-import secrets
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from lastunit_node import sqlite
 from lastunit_node.replica.entry_cache import EntryCache, LogEntry
-from lastunit_node.replica.owner import INSERT_OWNER, OWNER_TABLE, SELECT_OWNER, UPDATE_OWNER, Owner
-from lastunit_node.wal.grow import CHECKPOINT_PAGES, PAGE_BYTES, grow_wal
-from lastunit_node.wal.scan import CHECKPOINT, scan_wal
+from lastunit_node.replica.journal_file import FORMAT_VERSION, SENTINEL_BYTES, entry_crc, is_intact, vote_crc
+from lastunit_node.replica.owner import SELECT_OWNER, UPDATE_OWNER, Owner
+from lastunit_node.wal.grow import CHECKPOINT_PAGES, grow_wal
+from lastunit_node.wal.scan import CHECKPOINT, scan_wal, wal_of
 
-FORMAT_VERSION: Final = 1
-SENTINEL_BYTES: Final = b""
 _INSERT: Final = "INSERT INTO entry VALUES (?, ?, ?, ?)"
-
-_SCHEMA: Final = f"""{OWNER_TABLE};
-CREATE TABLE entry (
-  idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, bytes BLOB NOT NULL, crc INTEGER NOT NULL
-) STRICT;
-CREATE TABLE vote (
-  only INTEGER PRIMARY KEY CHECK (only = 1), term INTEGER NOT NULL, voted_for TEXT, crc INTEGER NOT NULL
-) STRICT;
-"""
 
 
 class JournalDamaged(Exception):
@@ -45,43 +32,19 @@ class JournalFormatError(Exception):
     """The journal was written by a newer version of lastunit."""
 
 
-def entry_crc(index: int, term: int, data: bytes) -> int:
-    """CRC-32 over index, term and bytes of an entry."""
-    return zlib.crc32(data, zlib.crc32(struct.pack("<QQ", index, term)))
-
-
-def _is_intact(index: int, term: object, data: object, crc: object) -> bool:
-    """Damage turns a column into anything; compiled code takes no argument of another type than is declared."""
-    if type(term) is not int or type(data) is not bytes:
+def _lacks_its_wal(path: Path) -> bool:
+    """Whether it was not closed, and yet has none. What else is wrong with it is for others to find."""
+    if wal_of(path).exists():
         return False
-    return min(index, term) >= 0 and crc == entry_crc(index, term, data)
-
-
-def vote_crc(term: object, voted_for: object) -> int:
-    """CRC-32 over term and vote, of whatever type a row has them."""
-    return zlib.crc32(repr((term, voted_for)).encode())
-
-
-def create_journal(
-    path: Path, cluster_id: str, node: str, *, founding: bool = True, instance: str | None = None
-) -> None:
-    """Make the journal of a new disk: a sentinel at (0, 0), term 0, no vote. The path must not exist.
-
-    founding: for a cluster that is being born; else the disk counts only once it is admitted (admission.py).
-    instance: the disk's id, random when it is not given.
-    """
-    if path.exists():
-        raise FileExistsError(path)
-    connection = sqlite.connect(path)
-    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}; PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL")
-    connection.execute(f"BEGIN IMMEDIATE; {_SCHEMA}")
-    owner = Owner(cluster_id, node, instance or secrets.token_hex(8), int(founding))
-    connection.execute(INSERT_OWNER, owner.row())
-    connection.execute("INSERT INTO entry VALUES (0, 0, ?, ?)", (SENTINEL_BYTES, entry_crc(0, 0, SENTINEL_BYTES)))
-    connection.execute("INSERT INTO vote VALUES (1, 0, NULL, ?)", (vote_crc(0, None),))
-    connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-    connection.execute("COMMIT")
-    connection.close()
+    connection = sqlite.look_at(path)
+    try:
+        row = connection.execute(SELECT_OWNER).fetchone()
+    except sqlite.READ_ERRORS:
+        return False
+    finally:
+        connection.close()
+    owner = Owner.of(row) if row else None
+    return owner is not None and owner.is_open == 1
 
 
 class SqliteJournal:
@@ -101,23 +64,31 @@ class SqliteJournal:
             raise JournalDamaged(f"{path} is missing")
         if damage := scan_wal(path, synchronous="FULL").damage:
             raise JournalDamaged(damage)
+        if _lacks_its_wal(path):
+            raise JournalDamaged(
+                f"{wal_of(path)} is missing, and with it what was written last (unless a program like sqlite3 opened "
+                "the journal since and moved it there: then an empty file of that name will do)"
+            )
+        self._read_only = read_only
         self._connection = sqlite.connect(path, "ro" if read_only else "rw")
         try:
-            self._open(cluster_id, node, read_only=read_only)
+            sqlite.keep_wal(self._connection, keep=True)  # by whoever is refused, or ends without close()
+            self._open(cluster_id, node)
         except BaseException:
             self._connection.close()
             raise
 
-    def _open(self, cluster_id: str, node: str, *, read_only: bool) -> None:
+    def _open(self, cluster_id: str, node: str) -> None:
         self._check_format()
         self._owner = self._check_owner(cluster_id, node)
         self._connection.execute("PRAGMA synchronous = FULL")
         self._load()
-        if not read_only:
+        if not self._read_only:
             self._connection.execute(CHECKPOINT)  # what a scan of the -wal relies on
+            self._change_owner(boots=self.boot + 1, is_open=1)
+            self._connection.execute(CHECKPOINT)  # a copy without the -wal says that it was open
             self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             grow_wal(self._path)
-            self._change_owner(boots=self.boot + 1)
 
     def _load(self) -> None:
         self._term, self._voted_for = self._read_vote()
@@ -180,7 +151,7 @@ class SqliteJournal:
             "SELECT bytes, idx, term, crc FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (first, stop)
         )
         for data, index, term, crc in rows:
-            if not _is_intact(index, term, data, crc):
+            if not is_intact(index, term, data, crc):
                 raise JournalDamaged(f"{self._path}: entry {index} is damaged")
             yield data, index, term
 
@@ -265,17 +236,23 @@ class SqliteJournal:
             self._cut_from = index if self._cut_from is None else min(index, self._cut_from)
             self._durable = index - 1
 
-    def trim(self, keep_from: int, limit: int) -> None:
-        """Forget entries before keep_from, at most `limit` of them; the oldest kept one becomes the sentinel.
+    def trim(self, keep_from: int, limit: int, most_bytes: int = 1 << 62) -> None:
+        """Forget entries before keep_from, at most `limit` of them and, but for one, so many bytes.
 
-        keep_from is an index that a durable state has applied. Durable when this returns.
+        The oldest kept one becomes the sentinel. keep_from is an index that a durable state has applied. Durable when
+        this returns.
         """
         target = min(keep_from, self._first + limit, self._durable)
         if target <= self._first:
             return
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
-        ((freed,),) = execute("SELECT sum(length(bytes)) FROM entry WHERE idx < ?", (target,))
+        freed = 0
+        for index, size in execute("SELECT idx, length(bytes) FROM entry WHERE idx < ? ORDER BY idx", (target,)):
+            if index > self._first and freed + size > most_bytes:
+                target = index
+                break
+            freed += size
         execute("DELETE FROM entry WHERE idx < ?", (target,))
         self._change_owner(first_index=target)
         execute("COMMIT")
@@ -397,4 +374,7 @@ class SqliteJournal:
     def close(self) -> None:
         """Sync and close the file."""
         self.sync()
+        if not self._read_only:
+            self._change_owner(is_open=0)
+            sqlite.keep_wal(self._connection, keep=False)
         self._connection.close()

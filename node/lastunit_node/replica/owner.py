@@ -7,7 +7,7 @@ OWNER_TABLE: Final = """
 CREATE TABLE owner (
   only INTEGER PRIMARY KEY CHECK (only = 1), cluster_id TEXT NOT NULL, node TEXT NOT NULL, instance TEXT NOT NULL,
   founding INTEGER NOT NULL, admitted INTEGER NOT NULL, boots INTEGER NOT NULL, first_index INTEGER NOT NULL,
-  state_file TEXT NOT NULL, crc INTEGER NOT NULL
+  state_file TEXT NOT NULL, is_open INTEGER NOT NULL, crc INTEGER NOT NULL
 ) STRICT
 """
 
@@ -18,6 +18,8 @@ class Owner(NamedTuple):
     instance: random id of the disk, so that a node that lost its disk is not taken for what it was. founding: 1 for a
     disk of a new cluster, 0 for one that was made later, in the place of another. admitted: log index at which this
     disk was admitted, as far as it is known here; 0 before. boots: openings so far. first_index: of the sentinel.
+    is_open: 1 from an opening until the journal is closed in order, which leaves no -wal behind: a file that says 1 and
+    has no -wal lacks what was written last.
     """
 
     cluster_id: str
@@ -28,6 +30,7 @@ class Owner(NamedTuple):
     boots: int = 0
     first_index: int = 0
     state_file: str = "state.db"
+    is_open: int = 0
 
     def row(self) -> tuple[object, ...]:
         """The columns, with their CRC behind them."""

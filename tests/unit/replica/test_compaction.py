@@ -9,10 +9,12 @@ from support.raft_network import Network
 from lastunit_node.replica import compaction
 from lastunit_node.replica.checkpoints import CheckpointsInTurn
 from lastunit_node.replica.compaction import Compactor, oldest_to_keep
-from lastunit_node.replica.journal import JournalDamaged, SqliteJournal, create_journal
+from lastunit_node.replica.journal import JournalDamaged, SqliteJournal
+from lastunit_node.replica.journal_file import create_journal
 
 OWNER = ("cluster-id", "n1")
 MARGIN, SLOW, TOO_MANY = compaction.MARGIN_ENTRIES, compaction.SLOW_MARGIN_ENTRIES, compaction.MAX_BYTES + 1
+FULL = compaction.FULL_BYTES + 1
 
 
 @pytest.mark.parametrize(
@@ -27,10 +29,25 @@ MARGIN, SLOW, TOO_MANY = compaction.MARGIN_ENTRIES, compaction.SLOW_MARGIN_ENTRI
         (9 * MARGIN, 9 * MARGIN, [], TOO_MANY, 9 * MARGIN),
         (9 * MARGIN, 9 * MARGIN, [0], TOO_MANY, 8 * MARGIN),
         (9 * MARGIN, 9 * MARGIN, [9 * MARGIN - 5], TOO_MANY, 9 * MARGIN - 5),
+        (8 * MARGIN, 9 * MARGIN, [7 * MARGIN], FULL, 8 * MARGIN),
     ],
 )
 def test_the_oldest_entry_to_keep(applied: int, last: int, followers: list[int], size: int, oldest: int) -> None:
     assert oldest_to_keep(applied, last, followers, size) == oldest
+
+
+@pytest.mark.parametrize(
+    ("size", "held", "oldest"),
+    [
+        (0, 10, 10),
+        (0, 9 * MARGIN, 8 * MARGIN),
+        (TOO_MANY, 10, 10),
+        (TOO_MANY, 9 * MARGIN, 9 * MARGIN),
+        (FULL, 10, 9 * MARGIN),
+    ],
+)
+def test_what_follows_a_copy_is_kept_beyond_the_margins(size: int, held: int, oldest: int) -> None:
+    assert oldest_to_keep(9 * MARGIN, 9 * MARGIN, [9 * MARGIN], size, held) == oldest
 
 
 class FakeMachine:
@@ -93,8 +110,8 @@ def test_entries_behind_a_copy_under_way_are_held(tmp_path: Path) -> None:
     journal, machine = journal_of(tmp_path, 100), FakeMachine()
     compactor = Compactor(journal, machine, CheckpointsInTurn(machine))  # type: ignore[arg-type]
     machine.applied_index = 100
-    compactor.hold(70, until=1_000.0)
-    assert trimmed(compactor, journal, [], 0.0) == 70
+    compactor.hold(20, until=1_000.0)
+    assert trimmed(compactor, journal, [], 0.0) == 20, "more than the margin for slow followers"
     assert trimmed(compactor, journal, [], 1_000.0) == 90
 
 

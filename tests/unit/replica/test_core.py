@@ -9,7 +9,8 @@ from support.raft_network import ListTransport, Network, VirtualTime
 
 from lastunit_node.replica import timing
 from lastunit_node.replica.core import ReplicaCore
-from lastunit_node.replica.journal import SqliteJournal, create_journal
+from lastunit_node.replica.journal import SqliteJournal
+from lastunit_node.replica.journal_file import create_journal
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import Configure, Entry, Line, ReceiveStock, Reserve
 from lastunit_node.statemachine.database import Identity, open_state

@@ -1,12 +1,15 @@
 """The journal: what was synced survives, what was damaged is never served."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from lastunit_node import sqlite
 from lastunit_node.replica import entry_cache
-from lastunit_node.replica.journal import JournalDamaged, JournalFormatError, SqliteJournal, create_journal
+from lastunit_node.replica.journal import JournalDamaged, JournalFormatError, SqliteJournal
+from lastunit_node.replica.journal_file import create_journal
+from lastunit_node.wal.scan import wal_of
 
 OWNER = ("cluster-id", "n1")
 
@@ -167,12 +170,57 @@ def test_damage_is_found_when_the_journal_is_opened(path: Path, damage: str, mes
     journal = opened(path)
     fill(journal, 3)
     journal.setCurrentTerm(1, "n1")
-    crashed(journal)
+    journal.close()
     with sqlite.connect(path) as connection:
         connection.execute(damage)
     connection.close()
     with pytest.raises(JournalDamaged, match=message):
         opened(path)
+
+
+def test_a_copy_without_its_wal_is_refused(path: Path, tmp_path: Path) -> None:
+    """What was acknowledged since the last checkpoint is in the -wal alone, votes too."""
+    journal = opened(path)
+    fill(journal, 3)
+    journal.sync()
+    copy = tmp_path / "copy.db"
+    shutil.copy(path, copy)
+    for read_only in (True, False, False):  # a second look is told the same
+        with pytest.raises(JournalDamaged, match=r"copy.db-wal is missing, and with it what was written last"):
+            SqliteJournal(copy, *OWNER, read_only=read_only)
+    wal_of(copy).touch()  # as the message says
+    assert opened(copy).last_index == 0
+
+
+def test_a_copy_of_a_closed_journal_needs_no_wal(path: Path, tmp_path: Path) -> None:
+    journal = opened(path)
+    fill(journal, 3)
+    journal.close()
+    assert not wal_of(path).exists()
+    shutil.copy(path, tmp_path / "copy.db")
+    assert opened(tmp_path / "copy.db").last_index == 3
+
+
+def test_a_start_that_was_refused_and_a_process_that_just_ends_leave_the_wal(path: Path) -> None:
+    journal = opened(path)
+    fill(journal, 3)
+    journal.sync()
+    del journal  # SQLite closes the file
+    with pytest.raises(JournalDamaged, match="belongs to another node"):
+        SqliteJournal(path, OWNER[0], "n2")
+    assert opened(path).last_index == 3
+
+
+def test_a_trim_is_bounded_in_bytes(path: Path) -> None:
+    journal = opened(path)
+    fill(journal, 10, size=1_000)
+    journal.sync()
+    journal.trim(10, 100, most_bytes=3_500)
+    assert journal.first_index == 4, "the sentinel, which has no bytes, and three entries"
+    journal.trim(10, 100, most_bytes=500)
+    assert journal.first_index == 5, "one at least"
+    journal.trim(10, 100, most_bytes=1_100)
+    assert (journal.first_index, journal.size) == (6, sum(len(data) for data, _, _ in journal.entries(6, 11)))
 
 
 def test_damage_is_found_when_a_row_is_read_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

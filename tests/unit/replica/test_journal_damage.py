@@ -14,7 +14,8 @@ from support.wal_files import flipped, wal_of
 from lastunit_node import sqlite
 from lastunit_node.damage import unreadable_is
 from lastunit_node.replica.entry_cache import LogEntry
-from lastunit_node.replica.journal import JournalDamaged, JournalFormatError, SqliteJournal, create_journal
+from lastunit_node.replica.journal import JournalDamaged, JournalFormatError, SqliteJournal
+from lastunit_node.replica.journal_file import create_journal
 from lastunit_node.replica.owner import Owner
 from lastunit_node.wal import grow
 from lastunit_node.wal.layout import FRAME_HEADER_BYTES, HEADER_BYTES, read_frames, read_header
