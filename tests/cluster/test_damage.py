@@ -64,6 +64,7 @@ async def one_killed(make_cluster: MakeCluster) -> LocalCluster:
 def damage_an_entry(directory: Path) -> str:
     with closing(sqlite3.connect(directory / "journal.db")) as connection, connection:
         connection.execute("UPDATE entry SET bytes = zeroblob(length(bytes)) WHERE idx = 5")
+    wal_of(directory / "journal.db").touch()  # it was moved into the file
     return "journal.db: entry 5 is damaged"
 
 
