@@ -70,6 +70,7 @@ class BackgroundLoop:
     def _serve(self) -> None:
         """The thread."""
         asyncio.set_event_loop(self._loop)
+        self._loop.set_exception_handler(_report)
         try:
             self._loop.run_forever()
         finally:
@@ -93,6 +94,12 @@ class BackgroundLoop:
             await _finish(asyncio.all_tasks() - {asyncio.current_task()})
             await self._loop.shutdown_asyncgens()
             self._loop.stop()
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """As loops do, but for one error: gRPC wakes every loop of a process, and those it has nothing for raise it."""
+    if not isinstance(context.get("exception"), BlockingIOError):
+        loop.default_exception_handler(context)
 
 
 async def _finish(tasks: set[asyncio.Task[Any]]) -> None:

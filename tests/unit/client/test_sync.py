@@ -265,6 +265,22 @@ def test_an_open_client_does_not_keep_the_interpreter_from_exiting(host: NodeThr
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "ORDER_PLACED\n", "")
 
 
+def test_several_clients_in_one_process_say_nothing_on_stderr(host: NodeThread) -> None:
+    """Each has a loop, and gRPC wakes all of them for what is for one."""
+    script = """
+        from concurrent.futures import ThreadPoolExecutor
+        from lastunit_client import InventoryClient
+        clients = [InventoryClient([node]) for _ in range(4)]
+        with ThreadPoolExecutor(16) as threads:
+            results = list(threads.map(lambda number: clients[number % 4].place_order({"VASE": 1}), range(400)))
+        for client in clients:
+            client.close()
+        print({result.outcome.name for result in results})
+    """
+    ended = run_script(script, host)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "{'ORDER_PLACED'}\n", "")
+
+
 FORK = """
     import os, sys, warnings
     warnings.simplefilter("ignore", DeprecationWarning)  # of fork() beside threads: that is what is tried here
