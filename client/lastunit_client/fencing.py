@@ -43,7 +43,7 @@ class FencingToken:
     def parse(cls, text: str) -> "FencingToken":
         """The token that str() wrote. Raises ValueError."""
         parts = text.split(".")
-        if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+        if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
             raise ValueError(f"not a fencing token: {text!r} (expected term.index.position, e.g. 3.118.0)")
         return cls(*map(int, parts))
 

@@ -18,6 +18,7 @@ class RaftChecks:
         self.leaders: dict[int, str] = {}  # by term
         self._entries: dict[tuple[int, int], tuple[int | None, bytes]] = {}  # (index, term): previous term, hash
         self._promised: dict[str, tuple[int, str | None]] = {}  # term and vote, by node
+        self._voters: dict[tuple[int, str], set[str]] = {}  # of a candidate in a term
         self._committed: dict[str, int] = {}
 
     def born(self, node: str, raft: Raft) -> None:
@@ -73,6 +74,8 @@ class RaftChecks:
         if term == known_term and known_vote not in {None, vote}:
             raise Violation(f"{node} voted for {known_vote} in term {term}, and now for {vote}")
         self._promised[node] = term, vote
+        if vote is not None:
+            self._voters.setdefault((term, vote), set()).add(node)
 
     def _leads(self, node: str, raft: Raft) -> None:
         if self.leaders.get(raft.term) != node:
@@ -82,7 +85,10 @@ class RaftChecks:
                 raise Violation(f"{node} goes back to index {progress.next}: {peer.id} has {progress.match}")
 
     def _elected(self, node: str, raft: Raft) -> None:
-        """One leader a term, and it holds everything that earlier terms committed."""
+        """One leader a term, by the votes of a majority, and it holds everything that earlier terms committed."""
+        voters = self._voters.get((raft.term, node), set())
+        if len(voters) < raft.majority:
+            raise Violation(f"{node} leads in term {raft.term} by the votes of {sorted(voters)}")
         other = self.leaders.setdefault(raft.term, node)
         if other != node:
             raise Violation(f"{other} and {node} both lead in term {raft.term}")
