@@ -19,16 +19,6 @@ REJOIN: Final = (
 )
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 FAILED: Final = frozenset({errno.EIO, errno.EROFS, errno.EACCES})
-SQLITE_FAILED: Final = frozenset(
-    {
-        apsw.SQLITE_IOERR,
-        apsw.SQLITE_CANTOPEN,
-        apsw.SQLITE_READONLY,
-        apsw.SQLITE_PERM,
-        apsw.SQLITE_BUSY,
-        apsw.SQLITE_NOMEM,
-    }
-)
 
 
 def explain(problem: BaseException, directory: Path) -> str:
@@ -57,7 +47,7 @@ def has_disk_failed(problem: BaseException) -> bool:
     """Whether the operating system would not read or write, for want of room or otherwise: the data is not to blame."""
     if isinstance(problem, OSError):
         return problem.errno in FULL | FAILED
-    return _is_full(problem) or sqlite.result_code(problem) in SQLITE_FAILED
+    return sqlite.has_disk_failed(problem)
 
 
 def _is_full(problem: BaseException) -> bool:

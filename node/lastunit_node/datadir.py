@@ -245,7 +245,7 @@ class DataDirectory:
     def open_state(self) -> sqlite.Connection:
         """The state, for writing, found whole.
 
-        Raises StateDamaged, StateFormatError, StateIdentityError, sqlite.Error of the disk.
+        Raises StateDamaged, StateFormatError, StateIdentityError, ScanEnded, sqlite.Error or OSError of the disk.
         """
         path = self.state_path
         torn = self.scan_state_wal().unused

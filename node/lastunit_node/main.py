@@ -24,6 +24,7 @@ from lastunit_node.replica.link import CannotLinkError
 from lastunit_node.server import run_node
 from lastunit_node.statemachine.errors import StateFormatError, StateIdentityError
 from lastunit_node.verify import as_json, as_text, is_whole, verify_node
+from lastunit_node.wide_scan import ScanEnded
 
 NOT_WHOLE_EXIT: Final = 1
 REFUSED_EXIT: Final = 2
@@ -38,6 +39,7 @@ REFUSALS: Final = (
     CannotListenError,
     CannotLinkError,
     StaleCodeError,
+    ScanEnded,
 )
 
 

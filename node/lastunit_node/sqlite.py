@@ -30,6 +30,17 @@ Error = apsw.Error
 ConstraintError = apsw.ConstraintError
 READ_ERRORS: Final = (Error, UnicodeDecodeError)  # the latter by apsw itself, of a text that damage left no UTF-8
 UNREADABLE: Final = (apsw.CorruptError, apsw.NotADBError)  # what is in the file makes no sense to SQLite
+DISK_FAILED: Final = frozenset(
+    {
+        apsw.SQLITE_FULL,
+        apsw.SQLITE_IOERR,
+        apsw.SQLITE_CANTOPEN,
+        apsw.SQLITE_READONLY,
+        apsw.SQLITE_PERM,
+        apsw.SQLITE_BUSY,
+        apsw.SQLITE_NOMEM,
+    }
+)
 
 
 def connect(path: Path | str, mode: str = "rwc") -> Connection:
@@ -85,6 +96,11 @@ def give_way(connection: Connection) -> None:
 def result_code(problem: BaseException) -> int | None:
     """SQLite's primary result code; None for errors of apsw itself, and of anybody else."""
     return getattr(problem, "result", None) if isinstance(problem, Error) else None
+
+
+def has_disk_failed(problem: BaseException) -> bool:
+    """Whether this is SQLite saying that it could not read or write, for want of room or otherwise."""
+    return result_code(problem) in DISK_FAILED
 
 
 def only_row(connection: Connection, question: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...]:

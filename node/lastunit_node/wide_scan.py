@@ -4,7 +4,9 @@ Each share of the rows, and the indexes, are read by a process of their own, on 
 lets SQLite look at the pages. Nobody writes meanwhile: the data directory is locked.
 """
 
+import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,6 +22,13 @@ from lastunit_node.statemachine.integrity import problem_of_indexes
 from lastunit_node.statemachine.tables import scan_digest, scan_share
 
 WIDE_BYTES: Final = 64 << 20  # a smaller state is read in less time than processes take to start
+
+UNREADABLE_EXIT: Final = 65  # EX_DATAERR
+DISK_FAILED_EXIT: Final = 74  # EX_IOERR
+
+
+class ScanEnded(OSError):
+    """A process that reads the state was ended, or failed for a bug: that says nothing about the state."""
 
 
 def is_wide(path: Path) -> bool:
@@ -56,7 +65,7 @@ class WideScan:
                 process.stdout.close()
 
     def digest(self, connection: sqlite.Connection) -> bytes:
-        """The digest of all rows. Raises sqlite.Error when they cannot be read."""
+        """The digest of all rows. Raises sqlite.Error when they cannot be read, OSError of the disk, ScanEnded."""
         if not self._shares:
             return scan_digest(connection)
         digest = Digest()
@@ -65,7 +74,7 @@ class WideScan:
         return digest.to_bytes()
 
     def problem_of_indexes(self, connection: sqlite.Connection) -> str | None:
-        """Which index does not fit its table. Raises sqlite.Error when they cannot be read."""
+        """Which index does not fit its table. Raises as digest() does."""
         return problem_of_indexes(connection) if self._indexes is None else _told_by(self._indexes) or None
 
 
@@ -76,13 +85,22 @@ def _begin(path: Path, *share: str) -> "subprocess.Popen[str]":
 
 def _told_by(process: "subprocess.Popen[str]") -> str:
     told, _ = process.communicate()
-    if process.returncode:
-        raise sqlite.Error(f"rows cannot be read: {told.strip() or process.returncode}")
+    ended = process.returncode
+    if ended == UNREADABLE_EXIT:
+        raise sqlite.Error(f"rows cannot be read: {told.strip()}")
+    if ended == DISK_FAILED_EXIT:
+        raise OSError(errno.EIO, told.strip())
+    if ended:
+        how = f"status {ended}" if ended > 0 else signal.Signals(-ended).name
+        raise ScanEnded(
+            f"a process that read the state ended by {how} (for want of memory, if it was SIGKILL); that says nothing "
+            "about the data: start the node again"
+        )
     return told
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the digest of one share of the rows; without a share, which index is damaged. Why not, and return 1."""
+    """Print the digest of one share of the rows; without a share, which index is damaged. Else why not."""
     path, *share = arguments
     try:
         with closing(open_reader(Path(path))) as reader:
@@ -90,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
             sys.stdout.write(told or "")
     except sqlite.READ_ERRORS as problem:
         sys.stdout.write(str(problem))
-        return 1
+        return DISK_FAILED_EXIT if sqlite.has_disk_failed(problem) else UNREADABLE_EXIT
     return 0
 
 

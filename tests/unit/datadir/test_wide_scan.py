@@ -1,18 +1,22 @@
 """A large state is read by several processes: what they find together is what one would find."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from lastunit_node import sqlite, wide_scan
 from lastunit_node.config import ClusterConfig
+from lastunit_node.damage import unreadable_is
 from lastunit_node.datadir import DataDirectory
 from lastunit_node.statemachine.database import open_reader
 from lastunit_node.statemachine.errors import StateDamaged
 from lastunit_node.statemachine.tables import scan_digest
-from lastunit_node.wide_scan import WideScan
+from lastunit_node.wide_scan import ScanEnded, WideScan
 
 
 @pytest.fixture
@@ -101,6 +105,45 @@ def test_rows_that_cannot_be_read_are_an_error_of_the_database(path: Path, reade
         file.write(b"\xff" * size)
     with pytest.raises(sqlite.Error, match=r"rows cannot be read: .*malformed"):
         digest_by(2, reader, path)
+
+
+@pytest.mark.parametrize(
+    ("process", "error", "message"),
+    [
+        ("os.kill(os.getpid(), 9)", ScanEnded, "ended by SIGKILL .*start the node again"),
+        ("sys.exit(1)", ScanEnded, "ended by status 1"),
+        ("sys.stdout.write('disk I/O error'); sys.exit(74)", OSError, "disk I/O error"),
+    ],
+)
+def test_a_process_that_is_ended_or_cannot_read_the_disk_says_nothing_of_the_rows(
+    path: Path,
+    reader: sqlite.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    process: str,
+    error: type[OSError],
+    message: str,
+) -> None:
+    def begin(_path: Path, *_share: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", f"import os, sys; {process}"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(wide_scan, "_begin", begin)
+    with pytest.raises(error, match=message), unreadable_is(StateDamaged, path):
+        digest_by(2, reader, path)
+
+
+@pytest.mark.parametrize(
+    ("problem", "status"),
+    [(apsw.SQLITE_IOERR, wide_scan.DISK_FAILED_EXIT), (apsw.SQLITE_CORRUPT, wide_scan.UNREADABLE_EXIT)],
+)
+def test_a_process_tells_damage_from_a_disk_that_fails(
+    path: Path, monkeypatch: pytest.MonkeyPatch, problem: int, status: int
+) -> None:
+    def cannot_read(_path: Path) -> sqlite.Connection:
+        raise apsw.exception_for(problem)
+
+    monkeypatch.setattr(wide_scan, "open_reader", cannot_read)
+    assert wide_scan.main([str(path / "state.db")]) == status
 
 
 def test_no_process_outlives_the_block(path: Path) -> None:
