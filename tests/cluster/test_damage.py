@@ -114,11 +114,17 @@ async def test_damage_is_refused_and_the_others_go_on(make_cluster: MakeCluster,
     await order_on(cluster, "n2", "n3")
 
 
+def is_in_the_file(directory: Path, text: bytes) -> bool:
+    """Whether a row came into the file of the state, and its -wal has no good pages that would be read instead."""
+    state = directory / "state.db"
+    with closing(sqlite3.connect(state)) as connection:
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy and text in state.read_bytes()
+
+
 def flip_everywhere(directory: Path, text: bytes) -> None:
     """One bit wherever a text stands in the file of the state, in rows and indexes alike: only the digest tells."""
     state = directory / "state.db"
-    with closing(sqlite3.connect(state)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # else the -wal has a good page to start again from
     with state.open("r+b") as file:
         for found in re.finditer(re.escape(text), state.read_bytes()):
             file.seek(found.end() - 1)
@@ -143,7 +149,9 @@ async def test_a_row_that_is_damaged_under_a_running_node_is_found_by_verify(
         await seller.receive_stock({"vase": 1_000}, receipt_id="delivery")
     await place_orders(cluster, "before", 40)
     process = processes._children[cluster.running()["n1"]]
-    flip_everywhere(cluster.config.node_dir("n1"), b"before-7")
+    directory = cluster.config.node_dir("n1")
+    await eventually(lambda: is_in_the_file(directory, b"before-39"), "the last order is in the file")
+    flip_everywhere(directory, b"before-7")
     verify = ["verify", "--json", "--config", str(cluster.config.path)]
     assert await asyncio.to_thread(main.run, verify) == 1
     found = {node["node"]: node["finding"] for node in json.loads(capsys.readouterr().out)["nodes"]}
