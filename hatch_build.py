@@ -16,6 +16,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -152,16 +153,15 @@ def is_current() -> bool:
 
 
 def compile_in_place() -> None:
-    """Compile every package beside its sources: one unit each, so that its modules call each other directly."""
+    """Compile every package beside its sources: one library each, so that its modules call each other directly."""
     remove()
-    for package in MODULES:
-        manifest = manifest_of(package)
-        _compile(package)
-        (ROOT / package / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    with ThreadPoolExecutor() as packages:
+        list(packages.map(_compile, MODULES))
 
 
 def _compile(package: str) -> None:
     """In a folder of its own, since mypyc leaves much behind; raises CalledProcessError, its output on stderr."""
+    manifest = manifest_of(package)
     root = ROOT / package.split("/", maxsplit=1)[0]
     files = [str((ROOT / file).relative_to(root)) for file in sources(package)]
     with tempfile.TemporaryDirectory() as folder:
@@ -178,18 +178,23 @@ def _compile(package: str) -> None:
             folder,
         ]
         subprocess.run(command, cwd=root, check=True)
+    (ROOT / package / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 _SETUP: Final = """
 import os
 from mypyc.build import mypycify
 from setuptools import setup
+from pybind11.setup_helpers import ParallelCompile
+# A C file for each module, as many at once as there are processors: two thirds of the time of one file on two.
+ParallelCompile().install()
 # That warning takes gcc a third of its time here, and says nothing of code that nobody wrote by hand.
 os.environ["CFLAGS"] = os.environ.get("CFLAGS", "") + " -Wno-maybe-uninitialized"
 os.environ["MYPYPATH"] = os.pathsep.join(os.path.join({root!r}, part) for part in ("protos", "node", "client"))
 flags = ["--config-file=", "--strict", "--explicit-package-bases"]
 flags += ["--ignore-missing-imports", "--follow-imports=silent"]
-options = dict(opt_level="3", debug_level="0", group_name={name!r}, target_dir=os.path.dirname(__file__))
+options = dict(opt_level="3", debug_level="0", multi_file=True)
+options |= dict(group_name={name!r}, target_dir=os.path.dirname(__file__))
 modules = mypycify([*flags, *{files!r}], **options)
 setup(name={name!r}, packages=[], ext_modules=modules)
 """
@@ -203,7 +208,7 @@ def main() -> int:
         remove()
         print("no C compiler with Python's headers: lastunit runs interpreted, which is slower", file=sys.stderr)
     elif not is_current():
-        print("compiling the hot path (one to four minutes, after each change of it)", file=sys.stderr)
+        print("compiling the hot path (one to two minutes, after each change of it)", file=sys.stderr)
         try:
             compile_in_place()
         except subprocess.CalledProcessError:

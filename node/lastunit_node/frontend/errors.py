@@ -103,6 +103,13 @@ def too_many_streams(most: int) -> CallError:
     return CallError(code, "TOO_MANY_STREAMS", message, True, retry_seconds=RETRY_SECONDS)
 
 
+def too_many_wait(most: int) -> CallError:
+    """As many reads as may wait for an index wait on this node."""
+    message = f"{most} reads wait on this node for an index already, as many as may; try again a little later"
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    return CallError(code, "TOO_MANY_WAIT", message, True, retry_seconds=RETRY_SECONDS)
+
+
 def copy_under_way() -> CallError:
     """Another copy of the state is being made or sent."""
     code = grpc.StatusCode.RESOURCE_EXHAUSTED

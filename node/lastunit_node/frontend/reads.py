@@ -12,12 +12,13 @@ from typing import Final, TypeVar
 
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.batcher import Batcher
-from lastunit_node.frontend.errors import deadline_exceeded, invalid_argument, stopping
+from lastunit_node.frontend.errors import deadline_exceeded, invalid_argument, stopping, too_many_wait
 from lastunit_node.replica.interface import Replica
 from lastunit_node.statemachine.limits import MAX_TICK
 from lastunit_node.statemachine.queries import Snapshot
 
 T = TypeVar("T")
+MAX_WAITING: Final = 4_096  # reads, for an index that this node has not applied
 _STALE: Final = pb.READ_CONSISTENCY_STALE
 
 
@@ -28,6 +29,7 @@ class Reader:
         self._replica = replica
         self._batcher = batcher
         self._closing = closing
+        self._waiting = 0
 
     async def read(self, options: pb.ReadOptions, deadline: float, query: Callable[[Snapshot], T]) -> T:
         """What `query` finds in a snapshot as fresh as asked. deadline in loop time; CallError when it passes."""
@@ -39,9 +41,15 @@ class Reader:
             return query(snapshot)
 
     async def applied(self, index: int, deadline: float) -> None:
-        """Wait until this node has applied `index`; CallError when the deadline passes first, or the node drains."""
+        """Wait until this node has applied `index`.
+
+        CallError when the deadline passes first, the node drains, or as many wait as may.
+        """
         if index <= self._replica.status().applied_index:
             return
+        if self._waiting >= MAX_WAITING:
+            raise too_many_wait(MAX_WAITING)
+        self._waiting += 1
         reaching = asyncio.create_task(self._committed(index, deadline))
         closing = asyncio.create_task(self._closing.wait())
         try:
@@ -50,6 +58,7 @@ class Reader:
                 raise stopping(definite=True)
             reaching.result()
         finally:
+            self._waiting -= 1
             reaching.cancel()
             closing.cancel()
 

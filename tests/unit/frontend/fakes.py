@@ -111,6 +111,7 @@ class FakeReplica:
         self.rows = FakeSnapshot(0)
         self.hashes: dict[int, StateHash] = {}
         self.waited_for: list[int] = []  # indexes
+        self.waiting = 0  # how many wait now
         self.scanned = Scan(StateHash(0, bytes(16), bytes(16)), bytes(16), 0)
         self.scan_problem: Exception | None = None
         self.transfers: list[str | None] = []
@@ -172,8 +173,12 @@ class FakeReplica:
         self.waited_for.append(index)
         if self.commits_late:
             await self.reach(index)
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._status.applied_index >= index)
+        self.waiting += 1
+        try:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._status.applied_index >= index)
+        finally:
+            self.waiting -= 1
 
     @contextmanager
     def snapshot(self) -> Iterator[FakeSnapshot]:

@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from lastunit.v1 import inventory_pb2 as pb
-from lastunit_node.frontend import listings
+from lastunit_node.frontend import listings, reads
 from lastunit_node.frontend.pages import page_token
 from lastunit_node.statemachine.limits import MAX_TICK
 from lastunit_node.statemachine.results import Reservation, ReservationState, StockLevel
@@ -71,6 +71,25 @@ async def test_min_index_that_is_not_reached_is_a_definite_error(inventory: "Inv
     options = pb.ReadOptions(consistency=pb.READ_CONSISTENCY_STALE, min_index=5)
     error = await error_of(inventory.GetStock(pb.GetStockRequest(sku="a", options=options), timeout=0.5))
     assert (error.code, error.definite) == (grpc.StatusCode.DEADLINE_EXCEEDED.value[0], "true")
+
+
+async def test_so_many_reads_may_wait_for_an_index_and_no_more(
+    inventory: "InventoryServiceAsyncStub", replica: FakeReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "MAX_WAITING", 3)
+    options = pb.ReadOptions(consistency=pb.READ_CONSISTENCY_STALE, min_index=5)
+    request = pb.GetStockRequest(sku="a", options=options)
+    waiting = [inventory.GetStock(request) for _ in range(3)]
+    await until(lambda: replica.waited_for == [5] * 3)
+    error = await error_of(inventory.GetStock(request))
+    assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], "TOO_MANY_WAIT")
+    assert error.definite == "true"
+    waiting[0].cancel()
+    await until(lambda: replica.waiting == 2)
+    waiting[0] = inventory.GetStock(request)
+    await until(lambda: replica.waited_for == [5] * 4)
+    await replica.reach(5)
+    assert [(await call).applied_index for call in waiting] == [5] * 3
 
 
 @pytest.mark.parametrize(
