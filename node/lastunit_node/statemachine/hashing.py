@@ -91,5 +91,5 @@ class Digest:
 
 
 def _sum(seed: int, rows: Iterable[tuple[Any, ...]]) -> int:
-    """The sum of the hashes of rows. No line of Python runs for one of them."""
+    """The sum of the hashes of rows."""
     return sum(map(xxh3_128_intdigest, map(pack, rows), repeat(seed)))
