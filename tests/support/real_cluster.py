@@ -16,6 +16,7 @@ from lastunit_node.config import load_cluster
 from lastunit_node.datadir import DataDirectory
 
 SMALL_MARGINS = {"PYTHONPATH": str(Path(__file__).parent / "small_margins")}  # environment of a node
+BUSY_COLLECTOR = {"PYTHONPATH": str(Path(__file__).parent / "busy_collector")}
 _folders = itertools.count(1)
 
 
