@@ -2,30 +2,14 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-from support.real_cluster import BUSY_COLLECTOR, assert_nodes_agree, client, is_down, kill_all, write_config
+from support.real_cluster import assert_nodes_agree, client, is_down
 
 from lastunit_client import AsyncInventoryClient, Outcome
 from lastunit_node.cli.local_cluster import LocalCluster
-from lastunit_node.config import load_cluster
 
 BUYERS = 16
 PURCHASES = 300
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
-    """Nodes whose threads take over in every garbage collection."""
-    cluster = LocalCluster(load_cluster(write_config(tmp_path)))
-    cluster.format()
-    for node in cluster.nodes:
-        cluster.start(node, BUSY_COLLECTOR)
-    cluster.wait_serving()
-    yield cluster
-    kill_all(cluster)
 
 
 async def purchase(buyer: AsyncInventoryClient) -> None:
@@ -44,7 +28,8 @@ async def purchase(buyer: AsyncInventoryClient) -> None:
     assert (await buyer.get_reservation(held.request_id)).units == confirmed.units
 
 
-async def test_threads_that_take_over_at_any_moment_spoil_nothing(cluster: LocalCluster) -> None:
+async def test_threads_that_take_over_at_any_moment_spoil_nothing(handing_over: LocalCluster) -> None:
+    cluster = handing_over
     async with client(cluster) as seller:
         await seller.receive_stock({"mug": 1_000_000, "vase": 1_000_000, "bowl": 1})
     numbers = itertools.count()
