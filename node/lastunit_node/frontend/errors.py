@@ -97,10 +97,16 @@ def queue_full() -> CallError:
 
 
 def too_many_streams(most: int) -> CallError:
-    """This node has as many Execute streams as it takes."""
-    message = f"this node has {most} Execute streams already, as many as it takes; {NOT_APPLIED}, a little later"
+    """This node has as many Execute streams as it takes, and none is idle."""
+    message = f"this node has {most} busy Execute streams, as many as it takes; {NOT_APPLIED}, a little later"
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     return CallError(code, "TOO_MANY_STREAMS", message, True, retry_seconds=RETRY_SECONDS)
+
+
+def idle_stream() -> CallError:
+    """This Execute stream was idle, and the node needed room for another one."""
+    message = f"this stream was idle, and made way for another one; open it again; {NOT_APPLIED}"
+    return CallError(grpc.StatusCode.UNAVAILABLE, "IDLE_STREAM", message, True)
 
 
 def too_many_wait(most: int) -> CallError:

@@ -20,23 +20,55 @@ from typing import Final
 import grpc
 
 from lastunit_node.frontend.batcher import Batcher
-from lastunit_node.frontend.errors import CallError, stopping, too_many_streams
+from lastunit_node.frontend.errors import CallError, idle_stream, stopping, too_many_streams
 from lastunit_node.frontend.message import ExecuteMessage
 from lastunit_node.frontend.work import Answers
 
 MAX_MESSAGES: Final = 16  # under way per stream
 MAX_STREAMS: Final = 1_000  # on a node; each may leave it a response or two more than:
 MAX_UNSENT_BYTES: Final = 32 << 20
+IDLE_SECONDS: Final = 1.0  # since its last message: then a stream makes way for a new one
 
 Write = Callable[[bytes], Awaitable[None]]
 
 
 class Streams:
-    """What the streams of a node share: how many they are, and how many bytes of responses gRPC has not taken yet."""
+    """What the streams of a node share: their number, and how many bytes of responses gRPC has not taken yet."""
 
     def __init__(self) -> None:
-        self.count = 0
         self.unsent_bytes = 0
+        self._last_read: dict[ExecuteStream, float] = {}  # when each was (loop time), the longest ago first
+
+    def __len__(self) -> int:
+        return len(self._last_read)
+
+    def add(self, stream: "ExecuteStream", now: float) -> None:
+        """Let a stream in, for an idle one if need be; CallError where none is."""
+        if len(self._last_read) >= MAX_STREAMS:
+            idle = self._idle(now)
+            if idle is None:
+                raise too_many_streams(MAX_STREAMS)
+            self.remove(idle)
+            idle.make_way()
+        self._last_read[stream] = now
+
+    def read(self, stream: "ExecuteStream", now: float) -> None:
+        """Note that a message of it was read."""
+        if self._last_read.pop(stream, None) is not None:
+            self._last_read[stream] = now
+
+    def remove(self, stream: "ExecuteStream") -> None:
+        """It ended, or is about to."""
+        self._last_read.pop(stream, None)
+
+    def _idle(self, now: float) -> "ExecuteStream | None":
+        """The one that has been idle longest."""
+        for stream, last_read in self._last_read.items():
+            if last_read > now - IDLE_SECONDS:
+                break
+            if not stream.under_way:
+                return stream
+        return None
 
 
 class ExecuteStream:
@@ -48,51 +80,61 @@ class ExecuteStream:
         self._streams = streams
         self._write = write
         self._writing = asyncio.Lock()  # gRPC takes one message at a time
-        self._under_way = 0  # messages
+        self.under_way = 0  # messages
         self._ended = asyncio.Event()  # one of them did
+        self._makes_way = asyncio.Event()
 
     async def serve(self, requests: AsyncIterator[bytes]) -> None:
-        """Answer every message; then CallError for one that is refused as a whole, or because the node drains.
+        """Answer every message; then CallError for one that is refused as a whole, or because it has to end.
 
         The CallError is definite about all that came after the last answered message: it was not proposed. CallError at
         once where there are too many streams.
         """
-        if self._streams.count >= MAX_STREAMS:
-            raise too_many_streams(MAX_STREAMS)
-        self._streams.count += 1
+        self._streams.add(self, asyncio.get_running_loop().time())
         try:
             async with asyncio.TaskGroup() as answers:
-                refusal = await self._read_until_closing(requests, answers)
+                refusal = await self._read_while_it_may(requests, answers)
         finally:
-            self._streams.count -= 1
+            self._streams.remove(self)
         if refusal:
             raise refusal
 
-    async def _read_until_closing(self, requests: AsyncIterator[bytes], answers: asyncio.TaskGroup) -> CallError | None:
-        """Read to the end, or until the node drains; why it ended early."""
+    def make_way(self) -> None:
+        """End, though neither the caller nor the node is done."""
+        self._makes_way.set()
+
+    async def _read_while_it_may(self, requests: AsyncIterator[bytes], answers: asyncio.TaskGroup) -> CallError | None:
+        """Read to the end, or until the node drains, or this stream makes way; why it ended early."""
         reading = asyncio.create_task(self._read(requests, answers))
         closing = asyncio.create_task(self._closing.wait())
+        making_way = asyncio.create_task(self._makes_way.wait())
         try:
-            await asyncio.wait((reading, closing), return_when=asyncio.FIRST_COMPLETED)
-            return reading.result() if reading.done() else stopping(definite=True)
+            await asyncio.wait((reading, closing, making_way), return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                return reading.result()
+            return stopping(definite=True) if closing.done() else idle_stream()
         finally:
             reading.cancel()
             closing.cancel()
+            making_way.cancel()
 
     async def _read(self, requests: AsyncIterator[bytes], answers: asyncio.TaskGroup) -> CallError | None:
         """Start a task per message while there is room; the error of a message that is refused as a whole."""
+        loop = asyncio.get_running_loop()
         async for request in requests:
+            now = loop.time()
+            self._streams.read(self, now)
             try:
-                answers.create_task(self._answer(ExecuteMessage(request, asyncio.get_running_loop().time())))
+                answers.create_task(self._answer(ExecuteMessage(request, now)))
             except CallError as error:
                 return error
-            self._under_way += 1
+            self.under_way += 1
             await self._room()
         return None
 
     async def _room(self) -> None:
         """Wait until another message may be under way."""
-        while self._under_way >= (MAX_MESSAGES if self._streams.unsent_bytes <= MAX_UNSENT_BYTES else 1):
+        while self.under_way >= (MAX_MESSAGES if self._streams.unsent_bytes <= MAX_UNSENT_BYTES else 1):
             self._ended.clear()
             await self._ended.wait()
 
@@ -100,7 +142,7 @@ class ExecuteStream:
         try:
             await self._send(message.response(await self._answers(message)))
         finally:
-            self._under_way -= 1
+            self.under_way -= 1
             self._ended.set()
 
     async def _send(self, response: bytes) -> None:

@@ -29,6 +29,7 @@ UNPARSED: Final = (*SERVICES, catchup_pb2.DESCRIPTOR.services_by_name["CatchUpSe
 OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # a taken port is an error, not a port shared
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + (64 << 10)),  # so that slightly too much is named, not cut
+    ("grpc.compression_enabled_algorithms_bitset", 1),  # none: gRPC inflates a message before it looks at its size
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),

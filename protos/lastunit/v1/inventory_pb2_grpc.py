@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class InventoryServiceStub(object):
-    """Commands and queries on stock and reservations. Every node serves every call.
+    """Commands and queries on stock and reservations. Every node serves every call. Compressed messages are UNIMPLEMENTED:
+    a small one could fill a node's memory.
     """
 
     def __init__(self, channel):
@@ -103,7 +104,8 @@ class InventoryServiceStub(object):
 
 
 class InventoryServiceServicer(object):
-    """Commands and queries on stock and reservations. Every node serves every call.
+    """Commands and queries on stock and reservations. Every node serves every call. Compressed messages are UNIMPLEMENTED:
+    a small one could fill a node's memory.
     """
 
     def PlaceOrder(self, request, context):
@@ -198,7 +200,9 @@ class InventoryServiceServicer(object):
 
     def Execute(self, request_iterator, context):
         """The fast path: many independent commands per message. Each request gets one response, which may overtake others. A
-        caller who takes none is read no further; RESOURCE_EXHAUSTED where a node has 1,000 streams already.
+        caller who takes none is read no further. A node has 1,000 streams: for one more, the stream that has been idle
+        longest (a second at least) ends UNAVAILABLE, to be opened again; where none is idle, the new one is
+        RESOURCE_EXHAUSTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -281,7 +285,8 @@ def add_InventoryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InventoryService(object):
-    """Commands and queries on stock and reservations. Every node serves every call.
+    """Commands and queries on stock and reservations. Every node serves every call. Compressed messages are UNIMPLEMENTED:
+    a small one could fill a node's memory.
     """
 
     @staticmethod

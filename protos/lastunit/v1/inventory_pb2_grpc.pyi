@@ -33,7 +33,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class InventoryServiceStub:
-    """Commands and queries on stock and reservations. Every node serves every call."""
+    """Commands and queries on stock and reservations. Every node serves every call. Compressed messages are UNIMPLEMENTED:
+    a small one could fill a node's memory.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -77,12 +79,16 @@ class InventoryServiceStub:
     """All reservations, by id, in pages."""
     Execute: _grpc.StreamStreamMultiCallable[_inventory_pb2.ExecuteRequest, _inventory_pb2.ExecuteResponse]
     """The fast path: many independent commands per message. Each request gets one response, which may overtake others. A
-    caller who takes none is read no further; RESOURCE_EXHAUSTED where a node has 1,000 streams already.
+    caller who takes none is read no further. A node has 1,000 streams: for one more, the stream that has been idle
+    longest (a second at least) ends UNAVAILABLE, to be opened again; where none is idle, the new one is
+    RESOURCE_EXHAUSTED.
     """
 
 @_typing.type_check_only
 class InventoryServiceAsyncStub(InventoryServiceStub):
-    """Commands and queries on stock and reservations. Every node serves every call."""
+    """Commands and queries on stock and reservations. Every node serves every call. Compressed messages are UNIMPLEMENTED:
+    a small one could fill a node's memory.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PlaceOrder: _aio.UnaryUnaryMultiCallable[_inventory_pb2.PlaceOrderRequest, _inventory_pb2.PlaceOrderResponse]  # type: ignore[assignment]
@@ -123,11 +129,15 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     """All reservations, by id, in pages."""
     Execute: _aio.StreamStreamMultiCallable[_inventory_pb2.ExecuteRequest, _inventory_pb2.ExecuteResponse]  # type: ignore[assignment]
     """The fast path: many independent commands per message. Each request gets one response, which may overtake others. A
-    caller who takes none is read no further; RESOURCE_EXHAUSTED where a node has 1,000 streams already.
+    caller who takes none is read no further. A node has 1,000 streams: for one more, the stream that has been idle
+    longest (a second at least) ends UNAVAILABLE, to be opened again; where none is idle, the new one is
+    RESOURCE_EXHAUSTED.
     """
 
 class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Commands and queries on stock and reservations. Every node serves every call."""
+    """Commands and queries on stock and reservations. Every node serves every call. Compressed messages are UNIMPLEMENTED:
+    a small one could fill a node's memory.
+    """
 
     @_abc_1.abstractmethod
     def PlaceOrder(
@@ -244,7 +254,9 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_inventory_pb2.ExecuteResponse], _abc.AsyncIterator[_inventory_pb2.ExecuteResponse]]:
         """The fast path: many independent commands per message. Each request gets one response, which may overtake others. A
-        caller who takes none is read no further; RESOURCE_EXHAUSTED where a node has 1,000 streams already.
+        caller who takes none is read no further. A node has 1,000 streams: for one more, the stream that has been idle
+        longest (a second at least) ends UNAVAILABLE, to be opened again; where none is idle, the new one is
+        RESOURCE_EXHAUSTED.
         """
 
 def add_InventoryServiceServicer_to_server(servicer: InventoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -10,9 +10,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend import FrontEnd
-from lastunit_node.frontend.batcher import Batcher
 from lastunit_node.frontend.errors import CallError, invalid_argument
-from lastunit_node.frontend.execute import MAX_MESSAGES, MAX_STREAMS, MAX_UNSENT_BYTES, ExecuteStream, Streams
+from lastunit_node.frontend.execute import MAX_MESSAGES
 from lastunit_node.frontend.message import ExecuteMessage
 from lastunit_node.frontend.queue import MAX_QUEUED
 from lastunit_node.frontend.work import Answers
@@ -24,7 +23,7 @@ from lastunit_node.statemachine.results import Outcome, Result
 
 from .batcher_calls import run_many
 from .errors_of_calls import error_of, seen
-from .fakes import FakeReplica, accept, turns, until
+from .fakes import FakeReplica, accept, until
 
 if TYPE_CHECKING:
     from lastunit.v1.inventory_pb2_grpc import InventoryServiceAsyncStub
@@ -216,69 +215,6 @@ async def test_a_stream_is_read_no_further_than_the_messages_it_may_have_under_w
     assert front_end._batcher._queue.weight == MAX_MESSAGES - 1
     replica.let_go()
     assert {(await stream.read()).sequence for _ in range(MAX_MESSAGES + 4)} == set(range(MAX_MESSAGES + 4))
-
-
-class SlowReader:
-    """A caller who has sent messages of this size, and takes no answer unless a test lets it. `read`: those read."""
-
-    def __init__(self, messages: int, commands: int = 1) -> None:
-        self._messages = messages
-        self._commands = commands
-        self._takes = asyncio.Semaphore(0)
-        self.read = 0
-
-    async def requests(self) -> AsyncIterator[bytes]:
-        request = message_of(1, *[pb.Command()] * self._commands).SerializeToString()
-        for _ in range(self._messages):
-            await asyncio.sleep(0)  # as gRPC does at least
-            self.read += 1
-            yield request
-
-    async def write(self, response: bytes) -> None:
-        await self._takes.acquire()
-
-    def take(self) -> None:
-        self._takes.release()
-
-    def serve(self, batcher: Batcher, streams: Streams) -> asyncio.Task[None]:
-        return asyncio.create_task(ExecuteStream(batcher, asyncio.Event(), streams, self.write).serve(self.requests()))
-
-
-async def test_while_much_is_unsent_a_stream_has_one_message_under_way(batcher: Batcher) -> None:
-    streams = Streams()
-    caller = SlowReader(3)
-    streams.unsent_bytes = much = MAX_UNSENT_BYTES + 1
-    stream = caller.serve(batcher, streams)
-    for taken in range(3):
-        await turns()
-        assert caller.read == taken + 1
-        assert streams.unsent_bytes > much
-        caller.take()
-    await stream
-    assert streams.unsent_bytes == much
-
-
-async def test_what_callers_leave_unread_is_bounded(batcher: Batcher) -> None:
-    streams = Streams()
-    streams.unsent_bytes = others = MAX_UNSENT_BYTES - (4 << 20)
-    callers = [SlowReader(MAX_MESSAGES, MAX_COMMANDS) for _ in range(4)]
-    serving = [caller.serve(batcher, streams) for caller in callers]
-    await turns(100)
-    assert MAX_UNSENT_BYTES < streams.unsent_bytes < MAX_UNSENT_BYTES + len(callers) * (2 << 20)
-    for stream in serving:
-        stream.cancel()
-    await asyncio.wait(serving)
-    assert (streams.count, streams.unsent_bytes) == (0, others)
-
-
-async def test_a_node_has_only_so_many_streams(batcher: Batcher) -> None:
-    streams = Streams()
-    streams.count = MAX_STREAMS
-    with pytest.raises(CallError) as refused:
-        await SlowReader(1).serve(batcher, streams)
-    assert (refused.value.code, refused.value.definite) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
-    assert refused.value.retry_seconds > 0
-    assert streams.count == MAX_STREAMS
 
 
 async def test_the_stream_ends_when_the_caller_is_done_and_everything_is_answered(

@@ -1,4 +1,4 @@
-"""Bytes that are no message of the method's: an answer that says so, and no noise in the log."""
+"""Bytes that are no message of the method's, or would be a huge one: an answer says so, and no noise in the log."""
 
 from typing import Any
 
@@ -7,6 +7,8 @@ import pytest
 from google.protobuf.descriptor import MethodDescriptor
 
 from lastunit.v1 import catchup_pb2, cluster_pb2, inventory_pb2
+from lastunit_node.frontend import FrontEnd
+from lastunit_node.statemachine.limits import MAX_MESSAGE_BYTES
 
 from .errors_of_calls import error_of
 from .fakes import FakeReplica
@@ -36,3 +38,16 @@ async def test_a_request_that_cannot_be_read_is_an_invalid_argument(
     assert (error.fields, error.definite) == ([method.input_type.name], "true")
     assert not caplog.records
     assert not replica.proposals
+
+
+@pytest.mark.parametrize("method", ["PlaceOrder", "Execute"])
+async def test_what_is_compressed_is_refused_before_it_is_inflated(front_end: FrontEnd, method: str) -> None:
+    options = [("grpc.max_send_message_length", -1)]
+    target = f"127.0.0.1:{front_end.port}"
+    async with grpc.aio.insecure_channel(target, compression=grpc.Compression.Gzip, options=options) as channel:
+        path = f"/{inventory_pb2.DESCRIPTOR.services_by_name['InventoryService'].full_name}/{method}"
+        data = bytes(2 * MAX_MESSAGE_BYTES)  # inflated, its size would be what is wrong with it
+        call: Any = (channel.stream_stream if method == "Execute" else channel.unary_unary)(path)
+        with pytest.raises(grpc.aio.AioRpcError, match="'gzip' is disabled") as refused:
+            await (call(iter([data])).read() if method == "Execute" else call(data))
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
