@@ -6,8 +6,9 @@ a connection of its own, and less often, so that a page that changed many times 
 of 1,000,000 skus get 16 % more, and their p99 is 22 ms instead of 39 (the load of `make bench-growth`).
 
 Each pass begins at a length drawn anew: else nodes, whose states grow alike, would begin theirs in the same moment, and
-a majority would wait for its disks. With 64 callers, three nodes on one disk, the slowest order of eight seconds took
-56 to 76 ms, with one length for all 70 to 147; with 256 callers 96 to 105, and 116 to 172.
+where they share a disk, orders would wait for all of them at once. With 64 callers, three nodes on one disk, the
+slowest order of eight seconds took 56 to 76 ms, with one length for all 70 to 147; with 256 callers 96 to 105, and 116
+to 172.
 
 A pass moves what was committed when it began. Only when nothing came meanwhile does the -wal begin anew; so the next
 pass follows at once, and is shorter. Where passes do not keep up, a COMMIT does the work itself, as SQLite would.
