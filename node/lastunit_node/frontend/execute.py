@@ -82,7 +82,7 @@ class ExecuteStream:
         self._writing = asyncio.Lock()  # gRPC takes one message at a time
         self.under_way = 0  # messages
         self._ended = asyncio.Event()  # one of them did
-        self._makes_way = asyncio.Event()
+        self._makes_way: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def serve(self, requests: AsyncIterator[bytes]) -> None:
         """Answer every message; then CallError for one that is refused as a whole, or because it has to end.
@@ -101,22 +101,20 @@ class ExecuteStream:
 
     def make_way(self) -> None:
         """End, though neither the caller nor the node is done."""
-        self._makes_way.set()
+        self._makes_way.set_result(None)
 
     async def _read_while_it_may(self, requests: AsyncIterator[bytes], answers: asyncio.TaskGroup) -> CallError | None:
         """Read to the end, or until the node drains, or this stream makes way; why it ended early."""
         reading = asyncio.create_task(self._read(requests, answers))
         closing = asyncio.create_task(self._closing.wait())
-        making_way = asyncio.create_task(self._makes_way.wait())
         try:
-            await asyncio.wait((reading, closing, making_way), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((reading, closing, self._makes_way), return_when=asyncio.FIRST_COMPLETED)
             if reading.done():
                 return reading.result()
             return stopping(definite=True) if closing.done() else idle_stream()
         finally:
             reading.cancel()
             closing.cancel()
-            making_way.cancel()
 
     async def _read(self, requests: AsyncIterator[bytes], answers: asyncio.TaskGroup) -> CallError | None:
         """Start a task per message while there is room; the error of a message that is refused as a whole."""
