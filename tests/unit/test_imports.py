@@ -30,7 +30,7 @@ OURS = {
 # What a part may import of others', beside the standard library.
 THEIRS = {
     "sqlite": {"apsw"},
-    "statemachine": {"msgpack", "xxhash"},
+    "statemachine": {"msgpack", "msgspec", "xxhash"},
     "wal": set(),
     "replica": {"msgpack", "pysyncobj", "structlog"},
     "lastunit_client": {"google", "grpc"},

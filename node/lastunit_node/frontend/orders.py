@@ -15,7 +15,7 @@ from lastunit_node.frontend.deadlines import DEFAULT_SECONDS, seconds_for
 from lastunit_node.frontend.wire import tag
 from lastunit_node.statemachine.brief import AT_ONCE, Brief, ConfirmAll, OneLine
 from lastunit_node.statemachine.commands import ExtendHold, FencingToken, Line, PlaceOrder, Release, Reserve
-from lastunit_node.statemachine.limits import ID_PATTERN, MAX_ID, MAX_LINES, MAX_QUANTITY, MAX_TICK
+from lastunit_node.statemachine.limits import MAX_ID, MAX_LINES, MAX_QUANTITY, MAX_TICK, are_id_bytes
 
 PLACE_ORDER: Final[int] = ord(tag(pb.Command, "place_order"))
 RESERVE: Final[int] = ord(tag(pb.Command, "reserve"))
@@ -45,7 +45,6 @@ _NO_TOKEN: Final = (-1, 0, 0, 0)
 _NO_LINE: Final = ("", 0, 0)
 _NO_SPAN: Final = (0, 0)
 _MOST_LENGTH: Final = 4  # bytes of a command's tag and length
-_IN_NAMES: Final = bytes([ID_PATTERN.fullmatch(chr(byte)) is not None for byte in range(256)])
 _MAX_POSITION: Final = (1 << 32) - 1  # of more, protobuf drops bits
 _MAX_NANOS: Final = 999_999_999  # more has a meaning of protobuf's own
 
@@ -194,11 +193,8 @@ def _name_at(data: bytes, at: int, end: int, tag: int) -> str:
     """The id or sku of the field that begins there; empty where none does."""
     length = data[at + 1]
     start, stop = at + 2, at + 2 + length
-    if data[at] != tag or not 1 <= length <= MAX_ID or stop > end:
+    if data[at] != tag or not 1 <= length <= MAX_ID or stop > end or not are_id_bytes(data, start, stop):
         return ""
-    for place in range(start, stop):
-        if not _IN_NAMES[data[place]]:
-            return ""
     return data[start:stop].decode("ascii")
 
 

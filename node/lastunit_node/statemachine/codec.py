@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from lastunit_node.statemachine import limits
 from lastunit_node.statemachine.brief import AT_ONCE, Brief, ConfirmAll, OneLine, full
+from lastunit_node.statemachine.brief_entry import CONFIRM, PLACE_ORDER, RESERVE, brief_entry
 from lastunit_node.statemachine.commands import (
     AdjustStock,
     Admit,
@@ -42,9 +43,9 @@ NO_OP: Final = b"\x01"
 _ENTRY: Final = b"\x02"
 
 COMMAND_TYPES: Final[dict[type, int]] = {
-    Reserve: 1,
-    PlaceOrder: 2,
-    Confirm: 3,
+    Reserve: RESERVE,
+    PlaceOrder: PLACE_ORDER,
+    Confirm: CONFIRM,
     Release: 4,
     ExtendHold: 5,
     ReceiveStock: 6,
@@ -54,9 +55,6 @@ COMMAND_TYPES: Final[dict[type, int]] = {
     Configure: 10,
     Admit: 11,
 }
-_RESERVE: Final = COMMAND_TYPES[Reserve]
-_PLACE_ORDER: Final = COMMAND_TYPES[PlaceOrder]
-_CONFIRM: Final = COMMAND_TYPES[Confirm]
 
 
 class NoOp(NamedTuple):
@@ -101,10 +99,10 @@ def _encode_command(command: Command | Brief) -> Raw:
     if isinstance(command, OneLine):
         lines = ((command.sku, command.quantity),)
         if command.hold_ticks == AT_ONCE:
-            return _PLACE_ORDER, command.reservation_id, lines
-        return _RESERVE, command.reservation_id, lines, command.hold_ticks
+            return PLACE_ORDER, command.reservation_id, lines
+        return RESERVE, command.reservation_id, lines, command.hold_ticks
     if isinstance(command, ConfirmAll):
-        return _CONFIRM, command.reservation_id, (command.term, command.index, command.position), ()
+        return CONFIRM, command.reservation_id, (command.term, command.index, command.position), ()
     return COMMAND_TYPES[type(command)], *command
 
 
@@ -114,6 +112,10 @@ def decode_entry(data: bytes) -> DecodedEntry | NoOp | Undecodable:
         return NoOp()
     if data[:1] != _ENTRY or len(data) > limits.MAX_ENTRY_BYTES:
         return Undecodable("no entry of a known kind and size")
+    brief = brief_entry(data)
+    if brief is not None:
+        nonce, valid_until_tick, commands = brief
+        return DecodedEntry(nonce, valid_until_tick, tuple(commands))
     try:
         return _decode_fields(unpack(data[1:]))
     except ValueError as error:
@@ -151,13 +153,13 @@ def _decode_command(raw: object) -> Command | Brief | Malformed:
 def _decode_brief(raw: Raw) -> Brief | None:
     """A command that has a brief form and is within all limits; None for any other."""
     kind = raw[0]
-    if kind == _PLACE_ORDER:
+    if kind == PLACE_ORDER:
         return _one_line(raw[1], raw[2], AT_ONCE) if len(raw) == 3 else None
-    if kind == _RESERVE:
+    if kind == RESERVE:
         if len(raw) != 4 or type(raw[3]) is not int or not 0 <= raw[3] <= limits.MAX_TICK:
             return None
         return _one_line(raw[1], raw[2], raw[3])
-    if kind == _CONFIRM and len(raw) == 4 and raw[3] == ():
+    if kind == CONFIRM and len(raw) == 4 and raw[3] == ():
         return _confirm_all(raw[1], raw[2])
     return None
 
