@@ -158,6 +158,8 @@ def test_a_commit_by_itself_moves_nothing(shops: Callable[..., Shop], tmp_path: 
 
 async def test_a_failure_is_told(shops: Callable[..., Shop], tmp_path: Path) -> None:
     class Full:
+        filename = filename_wal = str(tmp_path / "state.db")
+
         def execute(self, *_: object) -> None:
             raise sqlite.Error("database or disk is full")
 
