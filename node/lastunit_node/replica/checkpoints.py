@@ -3,11 +3,10 @@
 By itself SQLite does so within the COMMIT that finds 1,000 pages in the -wal, and all orders wait for it. With a
 million skus, of which each order writes another page, that is every tenth of a second. A thread does it beside them, on
 a connection of its own, and far less often: a page that changed many times is moved once, and pages that lie side by
-side in one go. Another one lets the kernel begin with the writes meanwhile (write_out.py). With 5,000,000 reservations
-and 64 callers who order any of 1,000,000 skus, three nodes on one disk, passes of 15,000 pages instead of 4,000 and
-early writes give a third more orders (5,100 a second, then 6,900), a p99 of 36 ms instead of 61, and half the writes.
-With one hot sku the slowest order of eight seconds took 36 to 40 ms instead of 72 to 75 (of 64 callers), and 39 to 41
-instead of 76 to 88 (of 256).
+side in one go. Another one lets the kernel begin with the writes meanwhile (write_out.py). Passes of 15,000 pages
+instead of 4,000, and early writes, three nodes on one disk, six runs of 8 s by turns: 64 callers who order any of
+1,000,000 skus on the large state of `make bench-growth` get 6,000 orders a second instead of 4,900, with a p99 of 39 ms
+instead of 62, and half the writes. With one hot sku the slowest order took 35 to 60 ms instead of 58 to 84.
 
 Each pass begins at a length drawn anew: else nodes, whose states grow alike, would begin theirs in the same moment, and
 where they share a disk, orders would wait for all of them at once.
