@@ -7,7 +7,7 @@ import os
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from lastunit_client.errors import ClientClosedError
 
@@ -38,13 +38,18 @@ class BackgroundLoop:
         if threading.get_ident() == self._thread.ident:
             work.close()
             raise RuntimeError("called on the client's own thread, which cannot wait for itself")
-        future = self._hand_over(work)
+        call = _Call(work)
         try:
-            return future.result()
+            return self._hand_over(call.run()).result()
         except concurrent.futures.CancelledError:
             raise ClientClosedError("the client was closed during the call", definite=False) from None
+        except ClientClosedError:
+            work.close()  # where it was not begun
+            raise
         except BaseException:
-            future.cancel()  # Ctrl-C while waiting: nobody wants the answer any more
+            if not call.is_over:  # Ctrl-C, while it waits or is being handed over: nobody wants the answer any more
+                with contextlib.suppress(RuntimeError):  # the loop is closed, and so is the call
+                    self._loop.call_soon_threadsafe(call.leave)
             raise
 
     def iterate(self, items: AsyncGenerator[T, None], chunk: int) -> Iterator[T]:
@@ -94,6 +99,34 @@ class BackgroundLoop:
             await _finish(asyncio.all_tasks() - {asyncio.current_task()})
             await self._loop.shutdown_asyncgens()
             self._loop.stop()
+
+
+class _Call(Generic[T]):
+    """Work for the loop that can be left at any moment, also before who hands it over has anything to cancel."""
+
+    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
+        self.is_over = False
+        self._work = work
+        self._task: asyncio.Task[Any] | None = None
+        self._is_left = False
+
+    async def run(self) -> T:
+        """Do the work."""
+        self._task = asyncio.current_task()
+        try:
+            if self._is_left:
+                raise asyncio.CancelledError
+            return await self._work
+        finally:
+            self.is_over = True
+
+    def leave(self) -> None:
+        """Nobody waits for it. Called on the loop."""
+        self._is_left = True
+        if self._task is None:
+            self._work.close()
+        else:
+            self._task.cancel()
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -195,6 +195,31 @@ def test_checkout_wants_a_plain_function(client: InventoryClient, host: NodeThre
     assert [message.commands[0].WhichOneof("command") for message in host.node.messages] == ["reserve", "release"]
 
 
+def is_busy(client: InventoryClient) -> bool:
+    """Whether a call is under way."""
+    return "_Call.run" in repr(asyncio.all_tasks(client._loop._loop))
+
+
+def test_ctrl_c_while_a_call_is_handed_over_ends_it_too(
+    client: InventoryClient, host: NodeThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop may be at the call already when the thread that made it has yet to wait for it."""
+    host.node.reactions.append(host.node.hang)
+    hand_over = client._loop._hand_over
+
+    def interrupted(work: Any) -> Any:
+        hand_over(work)
+        host.run(host.node.inbox.get())
+        assert is_busy(client)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(client._loop, "_hand_over", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        client.place_order({"VASE": 1}, timeout=60.0)
+    monkeypatch.undo()
+    host.run(until(lambda: not is_busy(client)))
+
+
 def test_ctrl_c_ends_the_call_and_leaves_the_client_usable(client: InventoryClient, host: NodeThread) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
     gate, main = asyncio.Event(), threading.get_ident()
@@ -208,7 +233,7 @@ def test_ctrl_c_ends_the_call_and_leaves_the_client_usable(client: InventoryClie
         threads.submit(interrupt)
         with pytest.raises(KeyboardInterrupt):
             client.place_order({"VASE": 1}, timeout=60.0)
-    host.run(until(lambda: "place_order" not in repr(asyncio.all_tasks(client._loop._loop))))
+    host.run(until(lambda: not is_busy(client)))
     host.node.reactions.clear()
     host.loop.call_soon_threadsafe(gate.set)
     assert client.place_order({"VASE": 1}).accepted
