@@ -134,10 +134,12 @@ class CheckpointThread:
         try:
             with closing(self._open_state()) as connection, closing(WriteOut(connection, self._on_fatal)) as write_out:
                 self._write_out = write_out
-                while self._told.wait() and not self._is_closing:
+                while not self._is_closing:  # looked at after clear(), which may undo what close() told
+                    self._told.wait()
                     self._told.clear()
-                    with write_out.during_checkpoint():
-                        self._pass(connection)
+                    if self._is_under_way and not self._is_closing:
+                        with write_out.during_checkpoint():
+                            self._pass(connection)
         except BaseException as problem:
             self._on_fatal(problem)
             raise

@@ -72,7 +72,10 @@ class WriteOut:
 
     def _run(self) -> None:
         try:
-            while self._told.wait() and not self._closing.wait(PAUSE):
+            while not self._closing.is_set():  # looked at after clear(), which may undo what close() told
+                self._told.wait()
+                if self._closing.wait(PAUSE):
+                    return
                 if not self._is_checkpoint:
                     self._told.clear()
                 for file in self._files:

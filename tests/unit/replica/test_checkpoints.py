@@ -174,3 +174,31 @@ async def test_a_failure_is_told(shops: Callable[..., Shop], tmp_path: Path) -> 
         await eventually(lambda: bool(shop.problems), "the node is told")
     assert "full" in str(shop.problems[0])
     assert shop.checkpoints.durable_index == 0
+
+
+def test_an_end_that_comes_when_a_pass_begins_is_not_missed(tmp_path: Path) -> None:
+    """The thread looked, and found no end; it is told of one before it forgets what it was told."""
+    shop = Shop(tmp_path / "state.db")
+    thread = shop.checkpoints._checkpoint_thread
+    closer = threading.Thread(target=shop.checkpoints.close, daemon=True)
+
+    class Late(threading.Event):
+        def clear(self) -> None:
+            if not closer.is_alive():
+                closer.start()
+                assert told_of_the_end.wait(10)
+            super().clear()
+
+        def set(self) -> None:
+            super().set()
+            if shop.checkpoints._is_closing:
+                told_of_the_end.set()
+
+    told_of_the_end = threading.Event()
+    before, shop.checkpoints._told = shop.checkpoints._told, Late()
+    shop.checkpoints.begin()
+    before.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    shop.connection.close()
+    assert shop.problems == []

@@ -1,6 +1,7 @@
 """Writes that begin early: after a COMMIT, all through a checkpoint, and never after close()."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -89,3 +90,32 @@ async def test_a_failure_of_the_thread_is_told(monkeypatch: pytest.MonkeyPatch, 
         failing.soon()
         await eventually(lambda: bool(problems), "the node is told")
     assert str(problems[0]) == "a bug"
+
+
+def test_an_end_that_comes_while_it_pauses_is_not_missed(connection: sqlite.Connection) -> None:
+    """The thread looked, and found no end; it is told of one before it forgets what it was told."""
+    problems: list[BaseException] = []
+    writing = WriteOut(connection, problems.append)
+    closer = threading.Thread(target=writing.close, daemon=True)
+
+    class Late(threading.Event):
+        def clear(self) -> None:
+            if not closer.is_alive():
+                closer.start()
+                assert writing._closing.wait(10)
+                assert told_of_the_end.wait(10)
+            super().clear()
+
+        def set(self) -> None:
+            super().set()
+            if writing._closing.is_set():
+                told_of_the_end.set()
+
+    told_of_the_end = threading.Event()
+    before, writing._told = writing._told, Late()
+    writing.soon()
+    before.set()
+    writing._thread.join(10)
+    assert not writing._thread.is_alive()
+    closer.join(10)
+    assert problems == []
