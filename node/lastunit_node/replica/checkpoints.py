@@ -6,7 +6,7 @@ a connection of its own, and far less often: a page that changed many times is m
 side in one go. Another one lets the kernel begin with the writes meanwhile (write_out.py). Passes of 15,000 pages
 instead of 4,000, and early writes, three nodes on one disk, six runs of 8 s by turns: 64 callers who order any of
 1,000,000 skus on the large state of `make bench-growth` get 6,000 orders a second instead of 4,900, with a p99 of 39 ms
-instead of 62, and half the writes. With one hot sku the slowest order took 35 to 60 ms instead of 58 to 84.
+instead of 62, and half the writes. With one hot sku, two runs, the slowest took 35 and 60 ms instead of 58 and 84.
 
 Each pass begins at a length drawn anew: else nodes, whose states grow alike, would begin theirs in the same moment, and
 where they share a disk, orders would wait for all of them at once.
