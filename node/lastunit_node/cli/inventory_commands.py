@@ -120,13 +120,13 @@ def stock(
     """Show stock levels."""
     with connect(config, timeout) as client:
         if skus:
-            levels = [client.get_stock(sku, stale=stale, min_index=min_index) for sku in skus]
+            levels = iter([client.get_stock(sku, stale=stale, min_index=min_index) for sku in skus])
         else:
-            levels = list(client.list_stock(stale=stale, min_index=min_index))
-    if as_json:
-        output.print_json({"stock": levels})
-    else:
-        rendering.show_stock(levels)
+            levels = client.list_stock(page_size=output.PIECE, stale=stale, min_index=min_index)
+        if as_json:
+            output.print_json_list("stock", levels)
+        else:
+            rendering.show_stock(levels)
     return ExitStatus.ACCEPTED
 
 
@@ -264,9 +264,9 @@ def reservations(
     """List reservations, by id."""
     wanted = None if state is None else ReservationState[state.name]
     with connect(config, timeout) as client:
-        found = list(client.list_reservations(state=wanted, stale=stale, min_index=min_index))
-    if as_json:
-        output.print_json({"reservations": found})
-    else:
-        rendering.show_reservations(found)
+        found = client.list_reservations(state=wanted, page_size=output.PIECE, stale=stale, min_index=min_index)
+        if as_json:
+            output.print_json_list("reservations", found)
+        else:
+            rendering.show_reservations(found)
     return ExitStatus.ACCEPTED

@@ -8,11 +8,13 @@ import contextlib
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from enum import Enum, StrEnum
-from typing import Any, Final, TextIO
+from itertools import islice
+from typing import Any, Final, TextIO, TypeVar
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -23,7 +25,10 @@ from rich.text import Text
 from lastunit_client import FencingToken
 from lastunit_node.cli.errors import UnwrittenError
 
+ItemT = TypeVar("ItemT")
+
 WIDE: Final = 200  # columns for a table that no terminal bounds
+PIECE: Final = 1_000  # rows printed at once: a long list begins at once, and takes no more memory than a short one
 
 
 def stdout() -> Console:
@@ -126,9 +131,33 @@ def print_json(value: object) -> None:
     write(json.dumps(as_json(value), indent=2) + "\n")
 
 
+def print_json_list(name: str, items: Iterable[object]) -> None:
+    """One JSON object with one list on stdout, piece by piece. One that is cut off by an error is no JSON."""
+    text, separator = f'{{\n  "{name}": [', "\n"
+    for piece in _pieces(items):
+        for item in piece:
+            text += separator + textwrap.indent(json.dumps(as_json(item), indent=2), "    ")
+            separator = ",\n"
+        write(text)
+        text = ""
+    write("\n  ]\n}\n")
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table with a heading; numbers to the right, None as a dash."""
-    body = list(rows)
+    """A table with a heading; numbers to the right, None as a dash. The heading comes again with each further piece."""
+    for piece in _pieces(rows):
+        _print_piece(columns, piece)
+
+
+def _pieces(items: Iterable[ItemT]) -> Iterator[list[ItemT]]:
+    """The first one may be empty."""
+    rest = iter(items)
+    yield list(islice(rest, PIECE))
+    while piece := list(islice(rest, PIECE)):
+        yield piece
+
+
+def _print_piece(columns: Sequence[str], body: Sequence[Sequence[object]]) -> None:
     table = Table(header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for position, column in enumerate(columns):
         numeric = any(isinstance(row[position], int) for row in body)

@@ -51,14 +51,14 @@ def show_result(result: CommandResult) -> None:
 def show_stock(levels: Iterable[StockLevel]) -> None:
     """Stock levels."""
     columns = ("sku", "received", "available", "held", "sold", "removed")
-    rows = [(each.sku, each.received, each.available, each.held, each.sold, each.removed) for each in levels]
+    rows = ((each.sku, each.received, each.available, each.held, each.sold, each.removed) for each in levels)
     output.print_table(columns, rows)
 
 
 def show_reservations(reservations: Iterable[Reservation]) -> None:
     """Reservations, one a row."""
     columns = ("reservation", "state", "token", "ordered", "units", "expires at tick")
-    output.print_table(columns, [reservation_row(each) for each in reservations])
+    output.print_table(columns, map(reservation_row, reservations))
 
 
 def reservation_row(each: Reservation) -> tuple[object, ...]:

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -26,7 +27,7 @@ from lastunit_client import (
     UnitLine,
     UnitRange,
 )
-from lastunit_node.cli import inventory_commands
+from lastunit_node.cli import inventory_commands, output
 
 Command = Callable[..., int]
 TOKEN = FencingToken(2, 14, 0)
@@ -116,7 +117,7 @@ def test_stock(lastunit: Command, client: MagicMock, capsys: pytest.CaptureFixtu
     client.list_stock.return_value = iter([LEVEL])
     assert lastunit("stock", "--stale", "--json") == 0
     assert json.loads(capsys.readouterr().out)["stock"][0]["available"] == 7
-    client.list_stock.assert_called_once_with(stale=True, min_index=0)
+    client.list_stock.assert_called_once_with(page_size=1_000, stale=True, min_index=0)
     client.get_stock.return_value = LEVEL
     assert lastunit("stock", "vase", "--min-index", "7") == 0
     client.get_stock.assert_called_once_with("vase", stale=False, min_index=7)
@@ -126,13 +127,54 @@ def test_stock(lastunit: Command, client: MagicMock, capsys: pytest.CaptureFixtu
 def test_reservations(lastunit: Command, client: MagicMock, capsys: pytest.CaptureFixture[str]) -> None:
     client.list_reservations.return_value = iter([RESERVATION])
     assert lastunit("reservations", "--state", "held") == 0
-    client.list_reservations.assert_called_once_with(state=ReservationState.HELD, stale=False, min_index=0)
+    client.list_reservations.assert_called_once_with(
+        state=ReservationState.HELD, page_size=1_000, stale=False, min_index=0
+    )
     printed = capsys.readouterr().out
     for words in ("my-1", "HELD", "2.14.0", "vase=2", "vase 1-2", "6004"):
         assert words in printed
     client.list_reservations.return_value = iter([])
     assert lastunit("reservations", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"reservations": []}
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_list_is_printed_as_it_comes(
+    lastunit: Command, client: MagicMock, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    """Not when all of it is there: a busy shop has millions."""
+    printed_before: list[str] = []
+
+    def reservations() -> Iterator[Reservation]:
+        for number in range(2_500):
+            if number % 1_000 == 1:  # those before are asked for
+                printed_before.append(capsys.readouterr().out)
+            yield replace(RESERVATION, reservation_id=f"id-{number:04}")
+
+    client.list_reservations.return_value = reservations()
+    assert lastunit("reservations", *options) == 0
+    printed = [*printed_before, capsys.readouterr().out]
+    found = [re.findall(r"id-\d{4}", each) for each in printed]
+    ids = [f"id-{number:04}" for number in range(2_500)]
+    assert found == [[], ids[:1_000], ids[1_000:2_000], ids[2_000:]]
+    if options:
+        listed = json.loads("".join(printed))["reservations"]
+        assert [each["reservation_id"] for each in listed] == ids
+        assert listed[7] == output.as_json(replace(RESERVATION, reservation_id="id-0007"))
+
+
+def test_a_list_that_breaks_off_ends_as_a_failure(
+    lastunit: Command, client: MagicMock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def levels() -> Iterator[StockLevel]:
+        yield from [LEVEL] * 1_000
+        raise UnavailableError("no quorum", definite=True)
+
+    client.list_stock.return_value = levels()
+    assert lastunit("stock") == 4
+    printed = capsys.readouterr()
+    assert printed.out.count("vase") == 1_000
+    assert "no quorum" in printed.err
 
 
 def test_reservation(lastunit: Command, client: MagicMock, capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,3 +87,10 @@ def test_a_table_in_a_pipe_is_not_squeezed(capsys: pytest.CaptureFixture[str]) -
     printed = capsys.readouterr().out
     assert "r" * 64 in printed
     assert "u" * 64 in printed
+
+
+def test_an_empty_list_has_its_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table(["id", "units"], [])
+    assert capsys.readouterr().out.split()[:2] == ["id", "units"]
+    output.print_json_list("stock", [])
+    assert json.loads(capsys.readouterr().out) == {"stock": []}
