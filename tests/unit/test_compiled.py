@@ -43,6 +43,36 @@ def test_a_process_of_its_own_runs_what_was_compiled(module: str) -> None:
     assert run.stdout.strip().endswith(".so")
 
 
+NEXT_CALL = """
+import asyncio
+from lastunit_node.frontend.calls import abort
+from lastunit_node.frontend.errors import internal
+
+class Context:
+    async def abort(self, code, details, metadata):
+        raise LookupError(details)
+
+class Dropped(Context):
+    def __del__(self):
+        begun.append(abort(Context(), internal("what the next call says", definite=True)))
+
+begun = []
+call = abort(Dropped(), internal("unheard", definite=True))
+del call
+try:
+    asyncio.run(begun.pop())
+except LookupError as error:
+    print(str(error).partition(":")[0])
+"""
+
+
+@needs_compiled
+def test_a_call_that_begins_while_another_of_the_same_function_is_dropped_has_its_own_arguments() -> None:
+    """As any thread may at any line, when the collector finds calls that nobody will finish."""
+    run = subprocess.run([sys.executable, "-c", NEXT_CALL], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "what the next call says\n", "")
+
+
 def test_a_source_that_changed_after_it_was_compiled_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "orders.py"
     source.write_text("first", encoding="utf-8")
