@@ -59,6 +59,7 @@ def confirm_all(state: State, at: Position, command: ConfirmAll) -> Answer:
     name, row_state, term, index, position, created, expires_at_tick, units, request, answer, *_ = row
     if row_state != HELD or expires_at_tick <= state.clock or not command.has_token(term, index, position):
         return confirm(state, at, command.full())
+    state.go_through(units, answer)
     state.stock.move(state.stock.known(held.sku), held.last - held.first + 1, _HELD, _SOLD)
     sold = (
         name,

@@ -20,7 +20,7 @@ from lastunit_node.statemachine.tables import HOLDS, RESERVATIONS, HoldRow, Rese
 
 _DECODE: Final = JSONDecoder().raw_decode  # half the time of loads(), which looks for space around the value
 KEPT_SKUS: Final = 4_096  # of which it is remembered that nothing is due
-KEPT_RANGES: Final = 16_384  # whose units are known without reading their JSON
+KEPT_RANGES = 16_384  # whose units are known without reading their JSON. Not Final: tests change it
 NO_UNITS: Final = "[]"
 REFUSED: Final = 0
 HELD: Final = int(ReservationState.HELD)

@@ -23,9 +23,9 @@ from lastunit_node.statemachine.commands import (
 )
 from lastunit_node.statemachine.database import Identity, open_state
 from lastunit_node.statemachine.machine import StateMachine
-from lastunit_node.statemachine.results import Applied, StateHash
+from lastunit_node.statemachine.results import Applied, Outcome, StateHash
 
-from .shop import FOREVER, TERM, lines
+from .shop import FOREVER, TERM, lines, memory_database
 
 IDENTITY = Identity("cluster", "n1")
 
@@ -110,6 +110,30 @@ def test_a_restart_continues_where_the_last_commit_ended(tmp_path: Path) -> None
         machine = StateMachine(connection)
         assert (machine.state_hash(), machine.clock, machine.parameters, machine.applied_term) == committed
         assert machine.apply(9, TERM + 1, LOG[8]) == Applied(9, TERM + 1, 1, ())
+
+
+def test_what_an_entry_may_take_does_not_depend_on_what_memory_knows() -> None:
+    """Confirms of holds that memory knew took nothing: a node that had just started postponed what others sold."""
+    sku = "vase-" + "0" * 31
+    log = [
+        entry(Configure(100, 9, 9, 9, 1)),
+        entry(ReceiveStock("delivery", lines({sku: 4_096}))),
+        entry(*[Reserve(f"r{number}", lines({sku: 1}), 0) for number in range(4_096)]),
+        entry(*[Confirm(f"r{number}", FencingToken(TERM, 3, number), ()) for number in range(4_096)]),
+    ]
+    outcomes = []
+    for restarts in (False, True):
+        connection = memory_database()
+        machine = StateMachine(connection)
+        for index, data in enumerate(log, 1):
+            if restarts:
+                machine.commit()
+                machine = StateMachine(connection)
+            applied = machine.apply(index, TERM, data)
+        outcomes.append([result.outcome for result in applied.results])
+
+    assert outcomes[0] == outcomes[1]
+    assert set(outcomes[0]) == {Outcome.CONFIRMED, Outcome.POSTPONED}
 
 
 def test_a_commit_without_anything_applied_does_nothing(database: sqlite.Connection) -> None:

@@ -1,0 +1,54 @@
+"""Entries that take more than they may: what is postponed is the same on every node, whatever its memory knows.
+
+The naive model knows no bound. It follows what was carried out, so that commands go on meeting each other.
+"""
+
+from hypothesis import event, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import invariant, rule
+from unit.statemachine.shop import audit
+
+from lastunit_node.statemachine import reservations, state
+from lastunit_node.statemachine.brief import full
+from lastunit_node.statemachine.codec import encode_entry
+from lastunit_node.statemachine.commands import Entry, FencingToken
+from lastunit_node.statemachine.results import Outcome
+
+from . import test_model
+from .model import At
+
+RANGES_AN_ENTRY, KEPT_RANGES = state.RANGES_AN_ENTRY, reservations.KEPT_RANGES
+
+
+class PostponedHistory(test_model.ShopHistory):
+    """One log: for a machine that commits and restarts, and for one that never does."""
+
+    @rule(ranges=st.integers(1, 12), kept=st.sampled_from([0, 2, 10_000]))
+    def allow(self, ranges: int, kept: int) -> None:
+        state.RANGES_AN_ENTRY, reservations.KEPT_RANGES = ranges, kept
+
+    @invariant()
+    def agree(self) -> None:
+        self.machine.commit()
+        assert self.machine.scan_digest() == self.machine.digest
+        audit(self.connection)
+
+    def teardown(self) -> None:
+        super().teardown()
+        state.RANGES_AN_ENTRY, reservations.KEPT_RANGES = RANGES_AN_ENTRY, KEPT_RANGES
+
+    def deliver(self, entry: Entry) -> None:
+        index = self.machine.applied_index + 1
+        applied = self.machine.apply(index, test_model.TERM, encode_entry(entry))
+        assert self.twin.apply(index, test_model.TERM, encode_entry(entry)) == applied
+        assert self.twin.state_hash() == self.machine.state_hash()
+        self.model.step()
+        for position, (command, result) in enumerate(zip(entry.commands, applied.results, strict=True)):
+            event(f"{type(command).__name__} {result.outcome.name}")
+            if result.outcome is not Outcome.POSTPONED:
+                late = self.model.clock > entry.valid_until_tick
+                self.model.apply(full(command), At(FencingToken(test_model.TERM, index, position), late=late))
+
+
+TestPostponedHistory = PostponedHistory.TestCase
+TestPostponedHistory.settings = settings(max_examples=60, stateful_step_count=40)
