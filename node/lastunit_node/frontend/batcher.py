@@ -22,7 +22,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Final
 
-from lastunit_node.frontend.errors import CallError, deadline_exceeded, internal, stopping, unavailable
+from lastunit_node.frontend.errors import CallError, deadline_exceeded, internal, queue_full, stopping, unavailable
 from lastunit_node.frontend.queue import WorkQueue
 from lastunit_node.frontend.work import Answers, Batch, Work
 from lastunit_node.replica.interface import DEFINITE, FailureReason, ProposalFailed, Replica
@@ -34,6 +34,7 @@ from lastunit_node.statemachine.results import Applied
 
 TURNS: Final = 128  # of the event loop, at most, before an entry that calls may share
 TURNS_A_CALL: Final = 24  # and so many more for each; a loop that is busy with them brings one in ten turns
+PRESENT_SECONDS: Final = 0.05  # callers who were answered longer ago have gone: a lone call spun for 160 ms for 4,096
 FIRST_PAUSE: Final = 0.01  # seconds between attempts, doubled up to LAST_PAUSE; each is cut by up to half, at random
 LAST_PAUSE: Final = 0.1
 
@@ -53,7 +54,8 @@ class Batcher:
         self._replica = replica
         self._rng = rng or random.SystemRandom()
         self._queue = WorkQueue()
-        self._present = 0  # calls that were here when the last batch was answered
+        self._present = 0  # calls that were here when the last batch was answered,
+        self._present_at = 0.0  # at this time of the loop
         self._batch: Batch | None = None  # under way
         self._wake = asyncio.Event()  # something waits
         self._attempting = asyncio.Lock()  # kept during an attempt, and by held()
@@ -123,11 +125,13 @@ class Batcher:
         await self._see_through(batch)
         self._batch = None
         self._present = len(batch.works) + self._queue.calls
+        self._present_at = asyncio.get_running_loop().time()
         batch.works.clear()  # each knows its batch: else all of it waits for a garbage collection
 
     async def _gathered(self) -> None:
-        """Let those calls come in that are on their way, as those that were here tell. No clock is waited for."""
-        expected, turns = self._present, 0
+        """Let those calls come in that are on their way, as those that were just here tell. No clock is waited for."""
+        is_recent = asyncio.get_running_loop().time() - self._present_at < PRESENT_SECONDS
+        expected, turns = self._present if is_recent else 0, 0
         most = TURNS + TURNS_A_CALL * expected if expected > 1 else 0
         while turns < most and self._queue.calls < expected and self._queue.weight < MAX_COMMANDS:
             os.sched_yield()  # to those whose calls are awaited, where they share our processor
@@ -182,8 +186,8 @@ class Batcher:
         for work in postponed:
             try:
                 self._queue.put(work)
-            except CallError as full:
-                work.give_up(full)
+            except CallError:
+                work.give_up(queue_full(definite=not work.exposed))
 
     async def _propose(self, batch: Batch) -> Applied:
         commands = batch.commands()

@@ -89,11 +89,11 @@ def failed_precondition(reason: str, problem: str) -> CallError:
     return CallError(grpc.StatusCode.FAILED_PRECONDITION, reason, problem, True)
 
 
-def queue_full() -> CallError:
-    """More waits to be proposed than this node takes; nothing of the call was queued."""
-    message = f"this node's queue of commands is full; {NOT_APPLIED}, a little later"
+def queue_full(*, definite: bool = True) -> CallError:
+    """More waits to be proposed than this node takes. Indefinite where an attempt to propose the command had begun."""
+    message = f"this node's queue of commands is full, try a little later; {_consequence(definite)}"
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
-    return CallError(code, "QUEUE_FULL", message, True, retry_seconds=RETRY_SECONDS)
+    return CallError(code, "QUEUE_FULL", message, definite, retry_seconds=RETRY_SECONDS)
 
 
 def too_many_streams(most: int) -> CallError:

@@ -39,6 +39,7 @@ class Work:
     """
 
     __slots__ = (
+        "_applied_index",
         "_deadlines",
         "_earliest",
         "_exposed",
@@ -62,6 +63,7 @@ class Work:
         self._earliest = min(deadlines)
         self._exposed = False  # by an attempt of a batch that it has left
         self._settled: dict[int, Answer | CallError] = {}  # by position: what is proposed no more
+        self._applied_index = 0  # of the entry that settled the last of them
 
     @property
     def is_read(self) -> bool:
@@ -102,6 +104,7 @@ class Work:
         """
         if answers and _is_postponed(answers[-1]) and not self.done.done():
             self._keep_postponed(answers)
+            self._applied_index = applied_index
             self._exposed, self.batch = exposed or self._exposed, None
             return False
         self._finish(applied_index, answers)
@@ -126,7 +129,7 @@ class Work:
         if self._settled:
             by_position = self._settled | dict(zip(self._open(), answers, strict=True))
             answers = [by_position[position] for position in range(self.weight)]
-        self.done.set_result(Answers(applied_index, answers))
+        self.done.set_result(Answers(max(applied_index, self._applied_index), answers))
 
 
 class Batch:

@@ -133,6 +133,7 @@ class Elections:
         if message["term"] <= self._raft.term:
             return False
         self._raft.set_term(message["term"], None)
+        self._raft.forget_transfer()
         self._raft.become_follower(None)
         return True
 
@@ -146,6 +147,7 @@ class Elections:
         granted = free and self._may_vote_for(node, message)
         if granted:
             raft.set_term(raft.term, node.id)
+            raft.forget_transfer()
             self.postpone()
         raft.send(node, {"type": "response_vote", "term": raft.term, "granted": granted})
 

@@ -2,7 +2,9 @@
 
 import asyncio
 
-from lastunit_node.frontend.batcher import TURNS, TURNS_A_CALL, Batcher
+import pytest
+
+from lastunit_node.frontend.batcher import PRESENT_SECONDS, TURNS, TURNS_A_CALL, Batcher
 from lastunit_node.frontend.work import Answers
 
 from .batcher_calls import names_in, run
@@ -56,3 +58,17 @@ async def test_calls_that_keep_coming_hold_no_entry_up(batcher: Batcher, replica
         calls.append(run(batcher, f"x{number}"))
         await turns(between)
         assert sum(not call.done() for call in calls) <= longest / between + 1
+
+
+async def test_callers_who_were_answered_a_while_ago_are_not_waited_for(
+    batcher: Batcher, replica: FakeReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lone call after 4,096 others had the loop turn for 160 ms."""
+    await asyncio.gather(*(run(batcher, name) for name in "abcdefghijkl"))
+    loop = asyncio.get_running_loop()
+    later = loop.time() + 2 * PRESENT_SECONDS
+    monkeypatch.setattr(loop, "time", lambda: later)
+    late = run(batcher, "m")
+    await turns()
+    assert late.done()
+    assert names_in(replica, 1) == ["m"]

@@ -6,13 +6,18 @@ from collections.abc import Callable
 import pytest
 
 from lastunit_node.frontend.batcher import Batcher
+from lastunit_node.frontend.errors import CallError
+from lastunit_node.frontend.queue import MAX_QUEUED
 from lastunit_node.replica.interface import FailureReason
 from lastunit_node.statemachine.codec import Malformed
 from lastunit_node.statemachine.commands import Command
+from lastunit_node.statemachine.limits import MAX_COMMANDS
 from lastunit_node.statemachine.results import Outcome, Result
 
 from .batcher_calls import SOON, names_in, only_error, run
 from .fakes import FakeReplica, accept, turns
+
+FULL = MAX_QUEUED // MAX_COMMANDS  # messages fill the queue
 
 
 def at_most(answered: int) -> Callable[[Command | Malformed, int, int], Result]:
@@ -46,3 +51,35 @@ async def test_it_was_not_applied_unless_by_an_earlier_attempt(
     replica.answer = at_most(0)
     replica.script.extend(failures)
     assert (await only_error(run(batcher, "a", seconds=SOON))).definite is definite
+
+
+@pytest.mark.parametrize(("failures", "definite"), [([], True), ([FailureReason.UNKNOWN], False)])
+async def test_a_queue_that_is_full_by_then_says_so_too(
+    batcher: Batcher, replica: FakeReplica, failures: list[FailureReason], definite: bool
+) -> None:
+    replica.answer = lambda command, index, position: at_most(0 if index == 1 else MAX_COMMANDS)(
+        command, index, position
+    )
+    replica.script.extend(failures)
+    replica.hold()
+    first = run(batcher, "a")
+    await replica.proposed(1)
+    others = [run(batcher, *[f"{number}-{n}" for n in range(MAX_COMMANDS)]) for number in range(FULL)]
+    await turns()
+    replica.let_go()
+    error = await only_error(first)
+    assert (error.reason, error.definite) == ("QUEUE_FULL", definite)
+    await asyncio.gather(*others)
+
+
+async def test_what_was_applied_tells_its_index_though_the_rest_was_given_up(
+    batcher: Batcher, replica: FakeReplica
+) -> None:
+    def answer(command: Command | Malformed, index: int, position: int) -> Result:
+        return at_most(1 if index == 1 else 0)(command, index, position)
+
+    replica.answer = answer
+    answers = await run(batcher, "a", "b", seconds=SOON)
+    assert isinstance(answers.answers[0], Result)
+    assert isinstance(answers.answers[1], CallError)
+    assert answers.applied_index >= answers.answers[0].index == 1

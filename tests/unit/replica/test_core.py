@@ -72,6 +72,11 @@ class Alone:
         self.journal = self
         self.seconds = 0.0
         self.stalled = False
+        self.hands_over = False
+
+    def may_take_proposals(self) -> bool:
+        """Whether what is proposed gets into the log."""
+        return not self.hands_over
 
     def now(self) -> float:
         """Seconds."""
@@ -151,6 +156,19 @@ def test_entries_that_sweep_are_proposed_one_at_a_time(tmp_path: Path) -> None:
         for _ in range(10):
             core.turn()
         assert raft.proposed == [encode_entry(Entry(0, core._machine.clock, ()))]
+
+
+def test_nothing_is_proposed_while_leadership_is_handed_over(tmp_path: Path) -> None:
+    """It would wait in the queue, and the log would not show that it does: so many of them that no order had room."""
+    with alone(tmp_path) as (core, raft):
+        core.turn()
+        hold(raft)
+        while not core._machine.left_due_holds:
+            turn(core, raft)
+        raft.stalled = raft.hands_over = True
+        for _ in range(2 * TURNS_A_TICK):
+            turn(core, raft)
+        assert not raft.proposed
 
 
 def test_the_parameters_are_proposed_again_only_after_a_while(tmp_path: Path) -> None:

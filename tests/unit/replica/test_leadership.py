@@ -293,3 +293,18 @@ def test_a_follower_cannot_hand_leadership_over(make_network: MakeNetwork) -> No
     network = make_network(3)
     leader = network.elect()
     assert network.nodes[others(network, leader)[0]].begin_transfer(None) is None
+
+
+def test_who_was_told_to_stand_and_votes_for_another_forgets_it(make_network: MakeNetwork) -> None:
+    """It asked for pre-votes for ever, under a healthy leader."""
+    network = make_network(3)
+    leader = network.elect()
+    other, told = [name for name in network.addresses if name != leader]
+    network.say(leader, told, {"type": "timeout_now", "term": network.nodes[leader].term})
+    network.nodes[other].stand()
+    network.nodes[other].turn(0.0)
+    network.deliver()  # both in one poll
+    network.run_until(lambda: network.leader() == other)
+    for _ in range(50):
+        network.round()
+    assert not network.nodes[told].told_to_stand
