@@ -166,8 +166,9 @@ class Server:
         asyncio.get_running_loop().call_later(STOP_SECONDS, os._exit, FATAL_EXIT)
         await front_end.drain(DRAIN_SECONDS)
         await self._hand_over(replica, front_end)
+        await front_end.refuse(REFUSE_SECONDS)
+        await replica.stop()  # first: gRPC 1.78 can crash where it closes a port on which connections arrive
         await front_end.stop(REFUSE_SECONDS)
-        await replica.stop()
         _log.info("stopped")
 
     async def _hand_over(self, replica: ThreadedReplica, front_end: FrontEnd) -> None:

@@ -51,7 +51,8 @@ def _try_to_listen(address: str) -> None:
 class FrontEnd:
     """One node's gRPC server. Create it on the running event loop that the replica uses.
 
-    start() -> serving; drain() -> NOT_SERVING, no new calls, those under way end; stop(). The replica must outlive it.
+    start() -> serving; drain() -> NOT_SERVING, no new calls, those under way end; refuse(), until which the replica must
+    outlive it; stop().
     """
 
     def __init__(
@@ -104,18 +105,20 @@ class FrontEnd:
         """Hand leadership over while this node proposes nothing; the new leader's name. CallError when it fails."""
         return await self._cluster.transfer(target)
 
-    async def stop(self, refuse_seconds: float) -> None:
-        """Stop serving. Calls still under way are answered UNAVAILABLE, and so are those that come.
+    async def refuse(self, quiet_seconds: float) -> None:
+        """Ask nothing of the replica any more: calls under way are answered UNAVAILABLE, and so are those that come.
 
-        The port is closed when none came for `refuse_seconds`; what came is held for as long again, while its
-        connections hear that they are to be closed.
+        Returns when none came for so long.
         """
         self._gate.close()
         await self._health.stop()
         await self._batcher.stop()
-        await self._gate.hold_refusals(refuse_seconds)
-        stopping = asyncio.create_task(self._server.stop(refuse_seconds + STOP_SECONDS))
-        await asyncio.wait((stopping,), timeout=refuse_seconds)
+        await self._gate.hold_refusals(quiet_seconds)
+
+    async def stop(self, hold_seconds: float) -> None:
+        """Close the port, after refuse(). What came is held for so long, while its connections hear of the end."""
+        stopping = asyncio.create_task(self._server.stop(hold_seconds + STOP_SECONDS))
+        await asyncio.wait((stopping,), timeout=hold_seconds)
         self._gate.let_go()
         await stopping
 

@@ -44,6 +44,7 @@ async def front_end(replica: FakeReplica) -> AsyncIterator[FrontEnd]:
     )
     await front_end.start()
     yield front_end
+    await front_end.refuse(0)
     await front_end.stop(0)
 
 

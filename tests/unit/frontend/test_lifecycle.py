@@ -87,6 +87,7 @@ async def test_a_node_without_a_quorum_starts_not_serving(replica: FakeReplica) 
     async with grpc.aio.insecure_channel(f"127.0.0.1:{front_end.port}") as channel:
         response = await HealthStub(channel).Check(health_pb2.HealthCheckRequest())
     assert response.status == NOT_SERVING
+    await front_end.refuse(0)
     await front_end.stop(0)
 
 
@@ -137,6 +138,7 @@ class TestDrain:
         under_way = asyncio.create_task(error_of(inventory.Release(RELEASE)))
         await replica.proposed(1)
         assert not await front_end.drain(0.01)
+        await front_end.refuse(0)
         await front_end.stop(0)
         error = await under_way
         assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE.value[0], "STOPPING")
@@ -148,6 +150,7 @@ class TestDrain:
         callers = asyncio.gather(*[first_unexplained(inventory) for _ in range(50)])
         await inventory.Release(RELEASE)
         await front_end.drain(10)
+        await front_end.refuse(0.5)
         await front_end.stop(0.5)
         assert set(await callers) == {grpc.StatusCode.UNAVAILABLE}  # gRPC's own: the connection is refused
 
@@ -203,11 +206,11 @@ class TestDrain:
         stream: Any = inventory.Execute()
         await stream.write(pb.ExecuteRequest(sequence=1, commands=[pb.Command(release=RELEASE), pb.Command()]))
         await replica.proposed(1)
-        stop = asyncio.create_task(front_end.stop(0))
+        refusing = asyncio.create_task(front_end.refuse(0))
         first, second = (await stream.read()).results
         assert (seen(first.error).reason, seen(first.error).definite) == ("STOPPING", "false")
         assert seen(second.error).reason == "INVALID_ARGUMENT"
-        await stop
+        await refusing
 
     async def test_the_status_is_told_while_draining(
         self, front_end: FrontEnd, cluster: "ClusterServiceAsyncStub"
