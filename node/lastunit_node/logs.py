@@ -1,4 +1,7 @@
-"""The node's log: one line per event on stderr, key=value, with UTC times for people (no decision reads them)."""
+"""The node's log: one line per event on stderr, key=value, with UTC times for people (no decision reads them).
+
+A line that stderr does not take is dropped (streams.py): the Raft thread logs, and must not end for want of a reader.
+"""
 
 import logging
 import sys
@@ -8,7 +11,10 @@ import structlog
 
 
 def configure_logging(node: str) -> None:
-    """Send structlog and the standard library's warnings to stderr, every line with the node's name."""
+    """Send structlog and the standard library's warnings to stderr, every line with the node's name.
+
+    After guard_streams.
+    """
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )

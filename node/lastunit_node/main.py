@@ -23,6 +23,7 @@ from lastunit_node.replica.journal import JournalFormatError
 from lastunit_node.replica.link import CannotLinkError
 from lastunit_node.server import run_node
 from lastunit_node.statemachine.errors import StateFormatError, StateIdentityError
+from lastunit_node.streams import guard_streams
 from lastunit_node.verify import as_json, as_text, is_whole, verify_node
 from lastunit_node.wide_scan import ScanEnded
 
@@ -63,6 +64,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; the exit status."""
+    guard_streams()
     options = parse_arguments(arguments)
     directory = Path()
     try:
