@@ -8,8 +8,10 @@ import asyncio
 import functools
 import gc
 import os
+import resource
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -62,6 +64,13 @@ def quieten_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTIONS)
+
+
+def allow_open_files() -> None:
+    """Take as many descriptors as the system grants: every caller costs one, and shells begin with 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # a hard limit from before the system's own was lowered
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def configure_command(config: ClusterConfig) -> Configure:
@@ -193,5 +202,6 @@ class Server:
 def run_node(config: ClusterConfig, node: str) -> None:
     """Run one node until a signal ends it; after a copy was installed, as a new program under the same PID."""
     sys.setswitchinterval(SWITCH_INTERVAL)
+    allow_open_files()
     if uvloop.run(Server(config, node).run()):
         os.execv(sys.executable, [sys.executable, "-m", "lastunit_node.main", *sys.argv[1:]])  # noqa: S606  # ourselves

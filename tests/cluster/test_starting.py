@@ -1,5 +1,6 @@
 """A node that must not start says why, in one line, and exits with status 2."""
 
+import resource
 import shutil
 import socket
 import sqlite3
@@ -134,6 +135,18 @@ def test_a_node_is_found_by_its_lock(cluster: LocalCluster) -> None:
         cluster.kill("n1")
         assert cluster.state("n1") is ProcessState.DOWN
     finally:
+        cluster.down()
+
+
+def test_a_node_opens_as_many_files_as_the_system_lets_it(cluster: LocalCluster) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        cluster.up()
+        processes = map(psutil.Process, cluster.running().values())
+        assert {process.rlimit(psutil.RLIMIT_NOFILE) for process in processes} == {(hard, hard)}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         cluster.down()
 
 

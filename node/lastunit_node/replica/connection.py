@@ -64,7 +64,10 @@ class Connection:
     @classmethod
     def dial(cls, poller: Poller, address: tuple[str, int], now: float, **callbacks: Any) -> "Connection | None":
         """Begin to connect; None when that fails at once."""
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        except OSError:  # no descriptor is left
+            return None
         _prepare(sock)
         try:
             sock.connect(address)

@@ -3,7 +3,7 @@
 Of two nodes the one with the greater name dials. Both say hello first (hello.py). Nobody is a peer before its hello
 fits; a stranger is cut off, and at most MAX_STRANGERS are heard at a time. A second connection of a peer closes the
 first before it counts, so nothing is read from a connection that was replaced. There are no admin verbs and no
-read-only peers.
+read-only peers. While the system gives no more descriptors, peers wait: who dials tries again, and so does who accepts.
 """
 
 import socket
@@ -59,6 +59,7 @@ class RaftLink:
         self._strangers: set[Connection] = set()
         self._refused: dict[tuple[str, str], float] = {}  # when it was last said: peer (or none), problem
         self._dial_after: dict[str, float] = {}
+        self._accept_after: float | None = None  # while the listener is not polled
         self._next_look = float("-inf")
         self._message: Any = None  # the last one that was sent, and
         self._frame = b""
@@ -69,7 +70,7 @@ class RaftLink:
     def start(self, poller: Poller) -> None:
         """Accept and dial from now on, whenever the poller polls."""
         self._poller = poller
-        poller.subscribe(self._server.fileno(), self._accept, POLL_EVENT_TYPE.READ)
+        self._watch_server()
 
     def on_tick(self) -> None:
         """Once a turn: now and then dial whom this node is to dial, close what is overdue, give signs of life."""
@@ -77,6 +78,8 @@ class RaftLink:
         if now < self._next_look:
             return
         self._next_look = now + timing.LOOK_AT_LINKS
+        if self._accept_after is not None and now >= self._accept_after:
+            self._watch_server()
         for name in self._addresses:
             if name < self._hello.node and self._may_dial(name, now):
                 self._dial(name, now)
@@ -139,7 +142,8 @@ class RaftLink:
     def _accept(self, _descriptor: int, _events: int) -> None:
         try:
             sock, _ = self._server.accept()
-        except OSError:
+        except OSError as problem:
+            self._rest(problem)
             return
         if len(self._strangers) >= MAX_STRANGERS:
             sock.close()
@@ -147,6 +151,20 @@ class RaftLink:
         connection = Connection.accepted(self._poller, sock, monotonic(), **self._callbacks())
         self._strangers.add(connection)
         self._on_open(connection)
+
+    def _watch_server(self) -> None:
+        self._accept_after = None
+        if self._poller is not None:
+            self._poller.subscribe(self._server.fileno(), self._accept, POLL_EVENT_TYPE.READ)
+
+    def _rest(self, problem: OSError) -> None:
+        """Accept nobody for a while: who waits still does, and every poll would return at once to say so."""
+        now = monotonic()
+        self._accept_after = now + timing.CONNECT_RETRY
+        if self._poller is not None:
+            self._poller.unsubscribe(self._server.fileno())
+        if self._is_news(("", str(problem.strerror)), now):
+            _log.warning("cannot accept a connection", problem=problem.strerror)
 
     def _callbacks(self) -> dict[str, Any]:
         return {"on_open": self._on_open, "on_value": self._on_value, "on_closed": self._on_closed}
@@ -189,12 +207,17 @@ class RaftLink:
 
     def _refuse(self, connection: Connection, refusal: Refusal) -> None:
         """Cut it off, and say so, but not as often as it comes again."""
-        now = monotonic()
         about = refusal.peer if refusal.peer in self._nodes else "", refusal.problem
-        if now - self._refused.get(about, float("-inf")) >= timing.REFUSED:
-            self._refused[about] = now
+        if self._is_news(about, monotonic()):
             _log.warning("refused a peer", **refusal._asdict(), advice=ADVICE[refusal.problem])
         connection.close(refusal.problem)
+
+    def _is_news(self, about: tuple[str, str], now: float) -> bool:
+        """Whether it was not said for a while; counts as said when True."""
+        is_news = now - self._refused.get(about, float("-inf")) >= timing.REFUSED
+        if is_news:
+            self._refused[about] = now
+        return is_news
 
     def _on_closed(self, connection: Connection, reason: str) -> None:
         self._strangers.discard(connection)

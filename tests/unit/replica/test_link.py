@@ -1,9 +1,13 @@
 """The raft link over real sockets: peers find each other, strangers are cut off, nothing is unpickled."""
 
+import errno
+import os
 import pickle
+import resource
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgpack
@@ -17,10 +21,9 @@ from support.real_cluster import free_ports
 from lastunit_node.replica import connection as connection_module
 from lastunit_node.replica import link as link_module
 from lastunit_node.replica import timing
-from lastunit_node.replica.frames import MAX_FRAME_BYTES, FrameReader, encode_frame
+from lastunit_node.replica.frames import MAX_FRAME_BYTES, encode_frame
 from lastunit_node.replica.hello import OTHER_CLUSTER, OTHER_MEMBERS, OTHER_NODE, STRANGER, Hello
 from lastunit_node.replica.link import MAX_STRANGERS, CannotLinkError, RaftLink
-from lastunit_node.replica.messages import MalformedMessage
 
 MEMBERS = ("n1", "n2", "n3")
 ROUNDS = 2_000  # of at most 10 ms, until a condition must hold
@@ -77,6 +80,19 @@ def until(condition: Callable[[], bool], *peers: Peer) -> None:
         for peer in peers:
             peer.turn()
     raise AssertionError("it did not happen")
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """This process can open nothing meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def hello(node: str, cluster_id: str = "c") -> dict[str, Any]:
@@ -322,6 +338,40 @@ def test_what_waits_to_be_sent_is_bounded(
         assert one.connected == []
 
 
+def test_a_node_that_has_no_descriptors_left_accepts_later_and_does_not_spin(
+    peers: Callable[..., Peer], ports: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, now, accepts = peers("n1"), pysyncobj_module.monotonicTime(), 0
+    really_accept = socket.socket.accept
+
+    def accept(server: socket.socket) -> Any:
+        nonlocal accepts
+        accepts += 1
+        return really_accept(server)
+
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    monkeypatch.setattr(pysyncobj_module, "monotonicTime", lambda: now)
+    with socket.create_connection(("127.0.0.1", ports["n1"])) as two, capture_logs() as logs:
+        two.sendall(encode_frame(hello("n2")))
+        with no_descriptors():
+            for attempt in range(1, 6):
+                for _ in range(20):
+                    one.turn()
+                assert accepts == attempt
+                now += timing.CONNECT_RETRY
+        until(lambda: one.connected == ["n2"], one)
+    said = [each["problem"] for each in logs if each["event"] == "cannot accept a connection"]
+    assert said == [os.strerror(errno.EMFILE)]
+
+
+def test_a_node_that_has_no_descriptors_left_dials_later(peers: Callable[..., Peer]) -> None:
+    one, two = peers("n1"), peers("n2")
+    with no_descriptors():
+        for _ in range(20):
+            two.turn()
+    until(lambda: one.connected == ["n2"] and two.connected == ["n1"], one, two)
+
+
 def test_raft_may_cut_a_peer_off(peers: Callable[..., Peer]) -> None:
     one, two = peers("n1"), peers("n2")
     until(lambda: one.connected == ["n2"] and two.connected == ["n1"], one, two)
@@ -333,20 +383,3 @@ def test_raft_may_cut_a_peer_off(peers: Callable[..., Peer]) -> None:
 def test_a_taken_address_is_an_error(ports: dict[str, int]) -> None:
     with socket.create_server(("127.0.0.1", ports["n1"])), pytest.raises(CannotLinkError, match="in use"):
         Peer("n1", ports)
-
-
-def test_frames_come_whole_however_they_were_cut() -> None:
-    values = [{"a": 1}, [b"x" * 1000, 2], "text", None]
-    stream = b"".join(map(encode_frame, values))
-    for size in (1, 3, 7, 1000, len(stream)):
-        reader = FrameReader()
-        found = [value for start in range(0, len(stream), size) for value in reader.feed(stream[start : start + size])]
-        assert found == [{"a": 1}, (b"x" * 1000, 2), "text", None]
-
-
-@pytest.mark.parametrize(
-    "payload", [b"", b"\xc1", b"\x92\x01", b"\x01\x01", b"\x91" * 100_000, b"\xa2\xff\xfe", msgpack.packb({1: 2})[:-1]]
-)
-def test_a_frame_that_is_no_value_is_malformed(payload: bytes) -> None:
-    with pytest.raises(MalformedMessage):
-        list(FrameReader().feed(struct.pack("!I", len(payload)) + payload))
