@@ -4,7 +4,7 @@
     journal.db      Raft's log, term and vote, and the name of the state that it continues
     state.db        the state machine's database; state-N.db once a copy was installed at index N
     copy-*.db       a copy of the state on its way; removed at the next start
-    LOCK            held for the life of the process (flock); the PID of the latest node is in it
+    LOCK            held for the life of the process (flock), as the directory is; the PID of the latest node is in it
 
 A directory is made by format_directory: for every node when the cluster is born, and later by rejoin.py in the place
 of a lost one. A node never makes one for itself: a directory that is empty or lacks a file is a lost disk, and a lost
@@ -14,8 +14,8 @@ disk must not vote as if it were new (docs/raft-rules.md, rule 9).
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -53,7 +53,7 @@ class DirectoryInUse(DirectoryRefused):
 
 
 class DirectoryLost(Exception):
-    """The data directory was deleted or moved while it was in use."""
+    """The data directory, or data in it, was deleted or moved while it was in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,25 +98,62 @@ def _write_durably(path: Path, text: str) -> None:
         os.close(directory)
 
 
-def take_lock(path: Path) -> int:
-    """Lock a directory for this process; the descriptor to close. Raises DirectoryInUse."""
-    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+class DirectoryLock:
+    """A directory that this process has for itself until it is closed.
+
+    The directory is what is locked, for anybody may delete a LOCK that he takes for a leftover; LOCK is for those who
+    look whether a node runs.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises DirectoryInUse."""
+        self._path = path
+        self.folder = _locked(path, os.O_DIRECTORY)
+        try:
+            if not _is_same(os.fstat(self.folder), path):  # a rejoin moved it away before it was locked here
+                raise DirectoryInUse(f"{path} is in use: another directory was put in its place just now")
+            self.file = _locked(path / LOCK, os.O_RDWR | os.O_CREAT)
+        except BaseException:
+            os.close(self.folder)
+            raise
+
+    def close(self) -> None:
+        """Let others use it."""
+        os.close(self.file)
+        os.close(self.folder)
+
+    def renew_file(self) -> bool:
+        """Lock LOCK again should it have been deleted or replaced; whether that was so, and is done."""
+        if _is_same(os.fstat(self.file), self._path / LOCK):
+            return False
+        try:
+            file = _locked(self._path / LOCK, os.O_RDWR | os.O_CREAT)
+        except (OSError, DirectoryInUse):  # a full disk, or somebody who looks just now: at the next look
+            return False
+        os.close(self.file)
+        self.file = file
+        return True
+
+
+def _locked(path: Path, flags: int) -> int:
+    """A descriptor that is locked. Raises DirectoryInUse."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as problem:
         os.close(descriptor)
+        if not isinstance(problem, BlockingIOError):
+            raise
         raise DirectoryInUse(f"{path} is in use: is this node running already?") from None
     return descriptor
 
 
-@contextmanager
-def hold_lock(path: Path) -> Iterator[None]:
-    """Lock a directory meanwhile. Raises DirectoryInUse."""
-    descriptor = take_lock(path)
+def _is_same(opened: os.stat_result, path: Path) -> bool:
+    """Whether this is what lies at the path."""
     try:
-        yield
-    finally:
-        os.close(descriptor)
+        return os.path.samestat(opened, path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def require_same_members(file: Path, found: Iterable[object], members: Iterable[str]) -> None:
@@ -144,7 +181,8 @@ class DataDirectory:
                 "before, its disk was lost and it must not start empty: `lastunit-node rejoin` makes a directory that "
                 "catches up from the other nodes"
             )
-        self._lock = take_lock(path)
+        self._lock = DirectoryLock(path)
+        self._opened = {path: os.fstat(self._lock.folder)}
         self.identity = self._read_identity()
         self._check_identity(cluster, node)
         require_same_members(path / IDENTITY, self.identity.members, members)
@@ -153,21 +191,24 @@ class DataDirectory:
 
     def close(self) -> None:
         """Let others use it."""
-        os.close(self._lock)
+        self._lock.close()
 
     def name_process(self) -> None:
         """Say in the lock file which process is the node, to who wants to stop it: others lock directories as well."""
         with suppress(OSError):  # a full disk can be locked, too
-            os.pwrite(self._lock, f"{os.getpid():<10}\n".encode(), 0)
+            os.pwrite(self._lock.file, f"{os.getpid():<10}\n".encode(), 0)
 
     def require_in_place(self) -> None:
-        """DirectoryLost when what lies at the path is no longer the directory that was locked."""
-        try:
-            in_place = os.path.samestat(os.fstat(self._lock), (self._path / LOCK).stat())
-        except (FileNotFoundError, NotADirectoryError):
-            in_place = False
-        if not in_place:
-            raise DirectoryLost(f"{self._path} was deleted or moved while this node ran: {REJOIN}")
+        """DirectoryLost when what lies at the paths is no longer what was opened there; a lost LOCK is made again.
+
+        That is safe: the directory is locked as well, so that nobody else has used it meanwhile.
+        """
+        for path, opened in self._opened.items():
+            if not _is_same(opened, path):
+                raise DirectoryLost(f"{path} was deleted or moved while this node ran: {REJOIN}")
+        if self._lock.renew_file():
+            self.name_process()
+            _log.warning("LOCK was deleted while this node runs, and is made again: it is no leftover")
 
     def _read_identity(self) -> Identity:
         file = self._path / IDENTITY
@@ -201,6 +242,7 @@ class DataDirectory:
         path = self._path / JOURNAL
         with unreadable_is(JournalDamaged, path):
             journal = SqliteJournal(path, self.identity.cluster_id, self.identity.node, read_only=read_only)
+        self._opened[path] = path.stat()
         self._state = journal.state_file
         self._require(self._state)
         return journal
@@ -253,6 +295,7 @@ class DataDirectory:
             _log.warning("the state goes back to its last whole commit; the journal has the rest", torn_frames=torn)
         with unreadable_is(StateDamaged, path):
             connection = open_state(path, identity=self.state_identity)
+            self._opened[path] = path.stat()
             if is_wide(path):
                 _log.info("reading all of the state before it is served", megabytes=path.stat().st_size >> 20)
             with WideScan(path) as scan:

@@ -6,13 +6,13 @@ The new disk knows nothing and counts for nothing: it fetches what it lacks, and
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
 from typing import Final
 
 from lastunit_node.config import ClusterConfig
-from lastunit_node.datadir import IDENTITY, DirectoryRefused, format_directory, hold_lock, require_same_members
+from lastunit_node.datadir import IDENTITY, DirectoryLock, DirectoryRefused, format_directory, require_same_members
 
 ASIDE: Final = "{node}.old-{number}"
 
@@ -22,7 +22,7 @@ def rejoin_node(config: ClusterConfig, node: str, cluster_id: str | None = None)
     path = config.node_dir(node)
     with ExitStack() as held:
         if path.is_dir():
-            held.enter_context(hold_lock(path))  # refused while the node runs
+            held.enter_context(closing(DirectoryLock(path)))  # refused while the node runs
         known = find_cluster_id(config, node, cluster_id)
         aside = move_aside(path) if path.exists() else None
         format_directory(path, config.cluster, known, config.nodes, node, founding=False)

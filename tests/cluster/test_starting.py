@@ -167,6 +167,21 @@ def test_a_node_whose_directory_is_lost_stops_and_rejoins(cluster: LocalCluster,
         cluster.down()
 
 
+def test_a_node_whose_lock_file_is_deleted_goes_on(cluster: LocalCluster) -> None:
+    """By a script that cleans up what it takes for stale."""
+    cluster.up()
+    try:
+        pid = cluster.running()["n1"]
+        lock = cluster.config.node_dir("n1") / "LOCK"
+        lock.unlink()
+        assert "is this node running already?" in run_node(cluster)
+        assert wait_until(lambda: lock.is_file() and lock.read_text().split() == [str(pid)], 10)
+        assert cluster.running()["n1"] == pid
+        assert "LOCK was deleted" in cluster.log_tail("n1", 1)
+    finally:
+        cluster.down()
+
+
 def test_a_running_nodes_directory_is_locked(cluster: LocalCluster) -> None:
     cluster.up()
     try:
