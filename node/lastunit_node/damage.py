@@ -40,7 +40,17 @@ def explain(problem: BaseException, directory: Path) -> str:
             f"the disk refused a read or a write in {directory}: see to the disk, its mount and limits of file sizes, "
             f"then start the node again; nothing acknowledged was lost ({text})"
         )
+    if is_from_system(problem):
+        return (
+            f"the system refused it: {text}. See to that (data_dir in the cluster file says where the data lies), then "
+            "try again; it says nothing about the data"
+        )
     return text
+
+
+def is_from_system(problem: BaseException) -> bool:
+    """Whether the operating system refused a call, for whatever reason."""
+    return isinstance(problem, OSError) and problem.errno is not None
 
 
 def has_disk_failed(problem: BaseException) -> bool:

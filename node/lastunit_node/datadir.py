@@ -11,6 +11,7 @@ of a lost one. A node never makes one for itself: a directory that is empty or l
 disk must not vote as if it were new (docs/raft-rules.md, rule 9).
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -72,8 +73,10 @@ def format_directory(
 ) -> None:
     """Make the data of a new disk, identity last, so that a half-made directory is not taken for a whole one.
 
-    founding: for a cluster that is being born; else the disk takes the place of a lost one.
+    founding: for a cluster that is being born; else the disk takes the place of a lost one. Raises DirectoryRefused,
+    and OSError of the system.
     """
+    require_folders(path)
     for name in (IDENTITY, STATE, JOURNAL):
         if (path / name).exists():
             raise DirectoryRefused(f"{path} already holds {name} and is not formatted again; remove it first")
@@ -82,6 +85,13 @@ def format_directory(
     create_journal(path / JOURNAL, cluster_id, node, founding=founding)
     identity = Identity(FORMAT_VERSION, cluster, cluster_id, tuple(sorted(members)), node)
     _write_durably(path / IDENTITY, json.dumps(asdict(identity), indent=2) + "\n")
+
+
+def require_folders(path: Path) -> None:
+    """Raise NotADirectoryError when a file lies where a node's directory is to be, or the one around it."""
+    for folder in (path.parent, path):
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
 def _write_durably(path: Path, text: str) -> None:
@@ -173,8 +183,9 @@ class DataDirectory:
     """An existing directory, locked by this process for as long as the object lives."""
 
     def __init__(self, path: Path, cluster: str, members: Iterable[str], node: str) -> None:
-        """Lock and check. Raises DirectoryRefused."""
+        """Lock and check. Raises DirectoryRefused, and OSError of the system."""
         self._path = path
+        require_folders(path)
         if not (path / IDENTITY).is_file():
             raise DirectoryRefused(
                 f"{path} holds no data of node {node}: `lastunit up` makes it for a new cluster; if this node had data "

@@ -13,7 +13,7 @@ from typing import Final
 from lastunit_node import __version__
 from lastunit_node.compiled import StaleCodeError, refuse_stale_code
 from lastunit_node.config import ClusterConfig, ConfigError, load_cluster
-from lastunit_node.damage import DAMAGE, explain, has_disk_failed
+from lastunit_node.damage import DAMAGE, explain, has_disk_failed, is_from_system
 from lastunit_node.datadir import DirectoryRefused, format_directory
 from lastunit_node.frontend import CannotListenError
 from lastunit_node.logs import configure_logging
@@ -23,7 +23,7 @@ from lastunit_node.replica.journal import JournalFormatError
 from lastunit_node.replica.link import CannotLinkError
 from lastunit_node.server import run_node
 from lastunit_node.statemachine.errors import StateFormatError, StateIdentityError
-from lastunit_node.streams import guard_streams
+from lastunit_node.streams import AnswerLost, guard_streams, write_answer
 from lastunit_node.verify import as_json, as_text, is_whole, verify_node
 from lastunit_node.wide_scan import ScanEnded
 
@@ -41,6 +41,7 @@ REFUSALS: Final = (
     CannotLinkError,
     StaleCodeError,
     ScanEnded,
+    AnswerLost,
 )
 
 
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         directory = config.node_dir(options.node)
         return run_command(options, config)
     except Exception as problem:
-        if not isinstance(problem, REFUSALS) and not has_disk_failed(problem):
+        if not (isinstance(problem, REFUSALS) or has_disk_failed(problem) or is_from_system(problem)):
             raise
         say(options.node, explain(problem, directory))
         return REFUSED_EXIT
@@ -89,7 +90,7 @@ def run_command(options: argparse.Namespace, config: ClusterConfig) -> int:
         say(node, rejoin_node(config, node, options.cluster_id))
     elif options.command == "verify":
         findings = verify_node(config, node, lambda progress: say(node, progress))
-        sys.stdout.write((as_json if options.json else as_text)(node, findings) + "\n")
+        write_answer((as_json if options.json else as_text)(node, findings))
         return 0 if is_whole(findings) else NOT_WHOLE_EXIT
     else:
         configure_logging(node)

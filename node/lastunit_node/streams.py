@@ -4,6 +4,7 @@ None of that is a reason for a node to end: what stderr does not take is dropped
 lives, but does not read, makes a write wait.
 """
 
+import errno
 import io
 import os
 import sys
@@ -11,6 +12,24 @@ from contextlib import suppress
 from typing import Final, TextIO
 
 _LAST_STANDARD: Final = 2
+
+
+class AnswerLost(Exception):
+    """Stdout did not take the answer."""
+
+
+def write_answer(text: str) -> None:
+    """Write to stdout what was asked for. Raises AnswerLost."""
+    try:
+        if sys.stdout is None:  # it was closed from the start
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except OSError as problem:
+        sys.stdout = None  # or Python would try again when it ends, and fail
+        raise AnswerLost(
+            f"stdout did not take the answer ({problem.strerror}), which says nothing about the data: ask again"
+        ) from problem
 
 
 def guard_streams() -> None:
