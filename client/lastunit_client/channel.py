@@ -14,7 +14,12 @@ import grpc
 from lastunit_client.errors import ClientClosedError
 from lastunit_client.limits import MAX_MESSAGE_BYTES
 
+DIRECT: Final = (  # of every channel to a node, the operator's too
+    ("grpc.enable_http_proxy", 0),  # loopback never goes through a proxy, whatever the environment names
+    ("grpc.use_local_subchannel_pool", 1),  # clients in one process share neither connections nor back-off
+)
 _OPTIONS: Final = (
+    *DIRECT,
     ("grpc.enable_retries", 0),  # no second retry loop underneath ours
     ("grpc.initial_reconnect_backoff_ms", 100),  # a killed node is back soon
     ("grpc.min_reconnect_backoff_ms", 1_000),  # time for an attempt to connect: a paused node accepts and says nothing
@@ -23,7 +28,6 @@ _OPTIONS: Final = (
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.max_send_message_length", 2 * MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", 64 * MAX_MESSAGE_BYTES),  # 4,096 answers, each with its units
-    ("grpc.use_local_subchannel_pool", 1),  # clients in one process share neither connections nor back-off
 )
 
 

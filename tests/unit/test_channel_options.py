@@ -5,10 +5,9 @@ from importlib.resources import files
 import pytest
 
 from lastunit_client import channel
-from lastunit_node.cli import probes
 from lastunit_node.frontend import frontend
 
-NAMES = {name for options in (frontend.OPTIONS, channel._OPTIONS, probes.CHANNEL_OPTIONS) for name, _ in options}
+NAMES = {name for options in (frontend.OPTIONS, channel._OPTIONS) for name, _ in options}
 
 
 @pytest.fixture(scope="module")

@@ -3,19 +3,15 @@
 Each opens a channel of its own, so that a node that was down a moment ago is asked at once and not after a back-off.
 """
 
-from typing import Final, cast
+from typing import cast
 
 import grpc
 from grpc_health.v1 import health_pb2
 
 from lastunit.v1 import cluster_pb2, cluster_pb2_grpc
+from lastunit_client.channel import DIRECT
 from lastunit_node.cli.verification import NodeScan
 from lastunit_node.config import Address
-
-CHANNEL_OPTIONS: Final = (
-    ("grpc.use_local_subchannel_pool", 1),  # no back-off shared with earlier channels
-    ("grpc.enable_http_proxy", 0),  # loopback never goes through a proxy
-)
 
 
 class TransferRefused(Exception):
@@ -24,7 +20,7 @@ class TransferRefused(Exception):
 
 def open_channel(address: Address) -> grpc.Channel:
     """A new channel to one node."""
-    return grpc.insecure_channel(str(address), options=CHANNEL_OPTIONS)
+    return grpc.insecure_channel(str(address), options=DIRECT)
 
 
 def is_serving(address: Address, timeout_s: float) -> bool:

@@ -41,6 +41,15 @@ async def test_an_id_is_made_when_none_is_given(client: AsyncInventoryClient, no
     assert nodes[0].messages[0].commands[0].receive_stock.receipt_id == one.request_id
 
 
+async def test_no_proxy_is_asked(nodes: Nodes, dead_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("grpc_proxy", "https_proxy", "http_proxy"):
+        monkeypatch.setenv(name, f"http://{dead_endpoint}")
+    for name in ("no_grpc_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    async with AsyncInventoryClient([nodes[0].endpoint], timeout=5.0) as client:
+        assert (await client.place_order({"VASE": 1})).accepted
+
+
 @pytest.mark.parametrize("definite", [True, False])
 @pytest.mark.parametrize("code", [StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.CANCELLED])
 async def test_a_node_without_an_answer_is_left_for_the_next_under_the_same_id(
