@@ -204,4 +204,4 @@ def run_node(config: ClusterConfig, node: str) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     allow_open_files()
     if uvloop.run(Server(config, node).run()):
-        os.execv(sys.executable, [sys.executable, "-m", "lastunit_node.main", *sys.argv[1:]])  # noqa: S606  # ourselves
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "lastunit_node.main", *sys.argv[1:]])  # noqa: S606  # us

@@ -12,7 +12,7 @@ from support.real_cluster import assert_nodes_agree, client, eventually, leader_
 
 from lastunit_node.cli.data_directories import DataDirectories
 from lastunit_node.cli.errors import LocalClusterError
-from lastunit_node.cli.local_cluster import LocalCluster
+from lastunit_node.cli.local_cluster import NODE_PROGRAM, LocalCluster
 from lastunit_node.replica import timing
 
 
@@ -130,7 +130,7 @@ async def test_a_disk_made_as_a_founders_by_mistake_is_admitted_like_any_new_one
     await lose(cluster, node)
     other = cluster.config.node_dir(leader) / "identity.json"
     cluster_id = other.read_text().split('"cluster_id": "')[1].split('"')[0]
-    DataDirectories(cluster.config, cluster._processes[node]._command[:3])._format_node(node, cluster_id)
+    DataDirectories(cluster.config, NODE_PROGRAM)._format_node(node, cluster_id)
     await asyncio.to_thread(cluster.start, node)
     await asyncio.to_thread(cluster.wait_admitted, node, 15.0)
     await asyncio.to_thread(cluster.wait_serving)

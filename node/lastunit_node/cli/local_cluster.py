@@ -26,7 +26,7 @@ from lastunit_node.config import Address, ClusterConfig
 
 __all__ = ["LocalCluster", "LocalClusterError", "NodeFaultError"]
 
-NODE_PROGRAM: Final = (sys.executable, "-m", "lastunit_node.main")
+NODE_PROGRAM: Final = (sys.executable, "-P", "-m", "lastunit_node.main")  # -P: nothing is imported from where we are
 SERVE_LIMIT_S: Final = 30.0
 STOP_LIMIT_S: Final = 15.0  # more than a node takes to drain
 CLEAN_UP_LIMIT_S: Final = 5.0  # for nodes that have served nobody

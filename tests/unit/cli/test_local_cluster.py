@@ -4,11 +4,9 @@ import os
 import signal
 import socket
 from functools import partial
-from pathlib import Path
 
 import pytest
 
-from lastunit_node.cli import local_cluster
 from lastunit_node.cli.errors import LocalClusterError, NodeFaultError
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.cli.processes import ProcessState
@@ -144,7 +142,3 @@ def test_a_node_that_is_not_in_the_file(cluster: LocalCluster) -> None:
     for action in (cluster.start, cluster.kill, cluster.state, cluster.stop, cluster.status):
         with pytest.raises(ConfigError, match="no node 'n9'; its nodes are n1, n2, n3"):
             action("n9")
-
-
-def test_the_program_of_a_node(cluster_file: Path) -> None:
-    assert local_cluster.NODE_PROGRAM[1:] == ("-m", "lastunit_node.main")
