@@ -148,7 +148,7 @@ async def test_two_wiped_of_three_elect_nobody(make_cluster: MakeCluster) -> Non
     for node in lost:
         shutil.rmtree(cluster.config.node_dir(node))
     with pytest.raises(LocalClusterError, match="too few are left"):
-        await asyncio.to_thread(cluster.start, leader)
+        await asyncio.to_thread(cluster.start, lost[0])
     for node in lost:
         cluster.data.rejoin(node)
     for node in cluster.nodes:

@@ -100,10 +100,10 @@ def start(
     cluster = local(config)
     with cluster.data.exclusive():
         pid = cluster.start(node)
-    if not cluster.majority_runs():
-        return show_node(cluster, node, f"runs (PID {pid}), and serves once a majority of the nodes does", as_json)
     with output.progress(f"waiting for {node}"):
-        cluster.wait_serving(timeout, [node])
+        serves = cluster.comes_to_serve(node, timeout)
+    if not serves:
+        return show_node(cluster, node, f"runs (PID {pid}), and serves once a majority of the nodes does", as_json)
     warn_of_overruled(cluster)
     return show_node(cluster, node, f"serves (PID {pid})", as_json)
 
@@ -122,8 +122,9 @@ def rejoin(
     cluster = local(config)
     with cluster.data.exclusive():
         output.complain(cluster.rejoin(node))
+        others_suffice = cluster.majority_runs()
         pid = cluster.start(node)
-    if not cluster.majority_runs():
+    if not others_suffice:
         return show_node(cluster, node, f"runs (PID {pid}), and catches up once the others run", as_json)
     with output.progress(f"waiting for {node} to catch up"):
         cluster.wait_admitted(node, timeout)

@@ -78,7 +78,8 @@ class DataDirectories:
 
     def _way_back(self, missing: Sequence[str]) -> str:
         if 2 * len(missing) < len(self._config.nodes):
-            return f"start the others, and let it catch up from them with `lastunit rejoin {missing[0]}`"
+            others = ", ".join(f"`lastunit start {node}`" for node in self._config.nodes if node not in missing)
+            return f"run the others ({others}), and let it catch up from them with `lastunit rejoin {missing[0]}`"
         return "too few are left to elect a leader; put back what was there, as it was left"
 
     def in_use(self, node: str) -> bool:

@@ -137,7 +137,7 @@ class LocalCluster:
     def start(self, node: str, environment: Mapping[str, str] | None = None) -> int:
         """Start one node and return its PID, before it serves. `environment` is added to this program's own."""
         process = self._process(node)
-        if not self.data.exist():
+        if not self.data.has_data(node) and not self.data.exist():
             raise LocalClusterError(f"{node} has no data yet; start the cluster with `lastunit up`")
         if process.pid is None:
             self._require_free_ports(node)
@@ -239,6 +239,18 @@ class LocalCluster:
                 raise self._fault(waiting[0], f"does not serve after {timeout_s:g} s")
             time.sleep(POLL_S)
 
+    def comes_to_serve(self, node: str, timeout_s: float = SERVE_LIMIT_S) -> bool:
+        """Wait until a node serves: True. False once too few run for a quorum. Raises as wait_serving does."""
+        deadline = time.monotonic() + timeout_s
+        while not self._serves(node):
+            self._require_alive(node)
+            if not self.majority_runs():
+                return False
+            if time.monotonic() >= deadline:
+                raise self._fault(node, f"does not serve after {timeout_s:g} s")
+            time.sleep(POLL_S)
+        return True
+
     def _serves(self, node: str) -> bool:
         return probes.is_serving(self.config.node(node).grpc, PROBE_LIMIT_S)
 
@@ -301,9 +313,12 @@ class LocalCluster:
         return probes.scan_state(self.config.node(node).grpc, timeout_s)
 
     def majority_runs(self) -> bool:
-        """Whether enough processes run for a quorum; paused ones do not count."""
-        running = [node for node in self.nodes if self.state(node) is ProcessState.RUNNING]
-        return len(running) > len(self.nodes) // 2
+        """Whether enough nodes run for a quorum; paused ones do not count, nor do those that say their disk does not.
+
+        One that gives no answer counts: it may have been started just now.
+        """
+        running = [each for each in self.statuses().values() if each.process is ProcessState.RUNNING]
+        return sum(each.is_admitted is not False for each in running) > len(self.nodes) // 2
 
     def leader(self) -> str | None:
         """The node that leads in the highest term; None while none does."""

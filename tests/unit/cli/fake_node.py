@@ -2,7 +2,7 @@
 
 A file mode-NODE beside the cluster file makes that node misbehave:
 `refuse-format` and `refuse-run` end at once, `mute` ends without a word, `silent` never serves,
-`stubborn` does not end on SIGTERM,
+`stubborn` does not end on SIGTERM, `new` is not admitted, and serves not,
 `diverged` has another hash, `damaged` other rows than it keeps the digest of, `unreadable` none that can be read,
 `busy` scans already.
 """
@@ -46,7 +46,7 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
             term=3,
             applied_index=7,
             has_quorum=True,
-            is_admitted=True,
+            is_admitted=self._mode != "new",
             parameters=self._agreed,
             state_hash=cluster_pb2.StateHash(
                 index=request.hash_at_index or 7,
@@ -81,7 +81,7 @@ def serve(config: ClusterConfig, node: str, mode: str) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN if mode == "stubborn" else lambda *_: ended.set())
     status = health_pb2.HealthCheckResponse
     checks = health.HealthServicer()
-    checks.set("", status.NOT_SERVING if mode == "silent" else status.SERVING)
+    checks.set("", status.NOT_SERVING if mode in {"silent", "new"} else status.SERVING)
     server = grpc.server(ThreadPoolExecutor(2))
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     cluster_pb2_grpc.add_ClusterServiceServicer_to_server(FakeCluster(config, node, mode), server)
@@ -95,7 +95,7 @@ def serve(config: ClusterConfig, node: str, mode: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("action", choices=["format", "run"])
+    parser.add_argument("action", choices=["format", "rejoin", "run"])
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--node", required=True)
     parser.add_argument("--cluster-id")
@@ -111,6 +111,7 @@ def main() -> int:
     if arguments.action == "run":
         serve(config, arguments.node, mode)
         return 0
+    config.node_dir(arguments.node).mkdir(exist_ok=True)
     identity = {"cluster": config.cluster, "cluster_id": arguments.cluster_id, "node": arguments.node}
     (config.node_dir(arguments.node) / "identity.json").write_text(json.dumps(identity))
     return 0

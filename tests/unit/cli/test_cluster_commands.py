@@ -1,6 +1,8 @@
 """`lastunit up` and its like, on fake nodes: what is said, and the exit status."""
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -52,6 +54,38 @@ def test_start_does_not_wait_without_a_majority(
     cluster.config.path.with_name("mode-n1").write_text("silent")
     assert lastunit("start", "n1") == 0
     assert "serves once a majority of the nodes does" in capsys.readouterr().out
+
+
+def test_start_does_not_wait_for_a_majority_of_disks_that_do_not_count(
+    cluster: LocalCluster, lastunit: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.format()
+    cluster.config.path.with_name("mode-n1").write_text("new")
+    cluster.config.path.with_name("mode-n2").write_text("silent")
+    for node in ("n1", "n2"):
+        assert lastunit("start", node) == 0
+        assert "serves once a majority of the nodes does" in capsys.readouterr().out
+    shutil.rmtree(cluster.config.node_dir("n3"))
+    assert lastunit("rejoin", "n3") == 0
+    assert "catches up once the others run" in capsys.readouterr().out
+
+
+def test_a_lost_disk_does_not_keep_the_others_from_starting(
+    cluster: LocalCluster, lastunit: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `up` and `start` advise is done to the letter, and helps."""
+    cluster.format()
+    shutil.rmtree(cluster.config.node_dir("n1"))
+    assert lastunit("start", "n1") == 1
+    refused = capsys.readouterr().err
+    assert lastunit("up") == 1
+    assert capsys.readouterr().err == refused
+    *commands, last_resort = re.findall("`lastunit ([^`]*)`", refused)
+    assert commands == ["start n2", "start n3", "rejoin n1"]
+    assert last_resort == "up --fresh"
+    for command in commands:
+        assert lastunit(*command.split()) == 0
+    assert lastunit("status") == 0
 
 
 def test_a_node_that_does_not_come_up(

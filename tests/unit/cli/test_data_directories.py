@@ -45,7 +45,7 @@ def test_data_is_never_formatted_over(cluster: LocalCluster) -> None:
 def test_one_missing_among_others_is_refused(cluster: LocalCluster) -> None:
     make_data(cluster)
     shutil.rmtree(cluster.config.node_dir("n2"))
-    for action in (cluster.data.exist, cluster.up, lambda: cluster.start("n1"), cluster.format):
+    for action in (cluster.data.exist, cluster.up, lambda: cluster.start("n2"), cluster.format):
         with pytest.raises(LocalClusterError):
             action()
     assert not cluster.config.node_dir("n2").exists()
