@@ -5,26 +5,46 @@ PyYAML alone takes the last of two equal keys in silence, which hides a node tha
 
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from lastunit_node.config_errors import ConfigError
 
+LONGEST_SHOWN: Final = 40
+MAX_BITS: Final = 64  # of a whole number; Python refuses to print one of some thousand digits
+
 
 class UniqueKeyLoader(yaml.SafeLoader):
-    """The safe loader, refusing a key that stands twice in one mapping."""
+    """The safe loader, refusing a key that stands twice in one mapping, and what is not of the type that it looks."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Build one value. PyYAML lets through whatever int(), date() and their like raise for it."""
+        try:
+            value = super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError, ArithmeticError) as error:
+            raise unreadable(node) from error
+        if isinstance(value, int) and value.bit_length() > MAX_BITS:
+            raise unreadable(node)
+        return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Build one mapping."""
         seen: set[tuple[str, str]] = set()
-        for key, _ in node.value:
+        for key, _ in node.value if node.id == "mapping" else ():  # a scalar may be tagged as one
             identity = (key.tag, str(key.value))
             if identity in seen:
                 problem = f"the key {key.value!r} is given twice; remove one"
                 raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
             seen.add(identity)
         return super().construct_mapping(node, deep)
+
+
+def unreadable(node: yaml.Node) -> yaml.constructor.ConstructorError:
+    """The error for a value that its type, written or guessed, does not know."""
+    kind = node.tag.rpartition(":")[2]
+    problem = f"{str(node.value)[:LONGEST_SHOWN]!r} cannot be read as {kind}; correct it, or put it in quotes"
+    return yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

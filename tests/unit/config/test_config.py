@@ -147,6 +147,31 @@ def test_not_yaml(tmp_path: Path, text: str) -> None:
     assert refusal(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("2026-02-30", "timestamp"),
+        ("2026-01-01T00:00:00+99:99", "timestamp"),
+        ("9" * 5_000, "int"),
+        ("0x" + "f" * 5_000, "int"),
+        ("0b_", "int"),
+        ("!!int foo", "int"),
+        ("!!float foo", "float"),
+        ("!!bool foo", "bool"),
+        ("!!timestamp foo", "timestamp"),
+    ],
+)
+def test_values_that_are_not_what_they_look_like(tmp_path: Path, value: str, kind: str) -> None:
+    shown = repr(value.rpartition(" ")[2][:40])
+    message = f"line 7, column 10: {shown} cannot be read as {kind}; correct it, or put it in quotes"
+    assert refusal(tmp_path, GOOD.replace("tick_ms: 100", f"tick_ms: {value}")) == message
+
+
+@pytest.mark.parametrize("text", ["!!map foo", "a: !!map foo", "!!set foo"])
+def test_a_scalar_tagged_as_a_mapping(tmp_path: Path, text: str) -> None:
+    assert "expected a mapping node, but found scalar" in refusal(tmp_path, text)
+
+
 def test_not_text(tmp_path: Path) -> None:
     path = tmp_path / "cluster.yml"
     path.write_bytes(b"\xff\xfe\xfa")
