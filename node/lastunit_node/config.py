@@ -194,5 +194,8 @@ class ClusterConfig(Strict):
 
 def load_cluster(path: Path) -> ClusterConfig:
     """Read and check a cluster file. ConfigError's message is one line that names the key and the fix."""
-    path = path.absolute()
+    try:
+        path = path.absolute()
+    except OSError:
+        raise ConfigError(f"{path}: the current directory is gone; change to one that exists") from None
     return ClusterConfig.from_mapping(read_mapping(path), path)

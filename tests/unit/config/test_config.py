@@ -186,6 +186,14 @@ def test_no_file(tmp_path: Path) -> None:
         load_cluster(tmp_path)
 
 
+def test_no_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ConfigError, match=r"^cluster.yml: the current directory is gone; change to one that exists$"):
+        load_cluster(Path("cluster.yml"))
+
+
 def test_no_such_node(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no node 'n4'; its nodes are n1, n2, n3"):
         load(tmp_path, GOOD).node("n4")
