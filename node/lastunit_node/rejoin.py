@@ -4,6 +4,7 @@ The new disk knows nothing and counts for nothing: it fetches what it lacks, and
 (replica/admission.py). Whatever is left of the old directory is moved aside, never deleted.
 """
 
+import errno
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -13,6 +14,7 @@ from typing import Final
 
 from lastunit_node.config import ClusterConfig
 from lastunit_node.datadir import IDENTITY, DirectoryLock, DirectoryRefused, format_directory, require_same_members
+from lastunit_node.node_files import holds_data
 
 ASIDE: Final = "{node}.old-{number}"
 
@@ -24,7 +26,7 @@ def rejoin_node(config: ClusterConfig, node: str, cluster_id: str | None = None)
         if path.is_dir():
             held.enter_context(closing(DirectoryLock(path)))  # refused while the node runs
         known = find_cluster_id(config, node, cluster_id)
-        aside = move_aside(path) if path.exists() else None
+        aside = move_aside(path) if holds_data(path) else None
         format_directory(path, config.cluster, known, config.nodes, node, founding=False)
     moved = f"; what was there is in {aside}" if aside else ""
     return f"{path} is new and empty{moved}. The node catches up when it runs, and counts once the leader admits it"
@@ -57,8 +59,16 @@ def _ids_on_disk(config: ClusterConfig) -> Iterator[str]:
 
 
 def move_aside(path: Path) -> Path:
-    """Rename a directory to the first free name of its kind; that name."""
+    """Rename a directory to the first free name of its kind; that name. DirectoryRefused for a disk of its own."""
     names = (path.with_name(ASIDE.format(node=path.name, number=number)) for number in count(1))
     aside = next(name for name in names if not name.exists())
-    path.rename(aside)
+    try:
+        path.rename(aside)
+    except OSError as problem:
+        if problem.errno != errno.EBUSY:
+            raise
+        raise DirectoryRefused(
+            f"{path} is a disk of its own, which cannot be renamed: move what is in it to another place, or mount an "
+            "empty disk there; then rejoin"
+        ) from None
     return aside

@@ -23,7 +23,8 @@ OURS = {
     "frontend": {"frontend", "replica.interface", "statemachine", "copies", "lastunit"},
     "copies": {"statemachine", "sqlite", "wal", "wide_scan"},
     "wide_scan": {"statemachine", "sqlite"},
-    "cli": {"cli", "config", "lastunit", "lastunit_client"},
+    "cli": {"cli", "config", "lastunit", "lastunit_client", "node_files"},
+    "node_files": set(),
     "lastunit_client": {"lastunit_client", "lastunit"},
     "config": {"config_errors", "strict_yaml", "statemachine.limits"},
 }

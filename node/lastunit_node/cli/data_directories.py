@@ -12,21 +12,14 @@ import subprocess
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
 from lastunit_node.cli.errors import LocalClusterError
 from lastunit_node.config import ClusterConfig
+from lastunit_node.node_files import DATA_FILES, FILE_SYSTEMS_OWN, LOG_FILES, holds_data, matches
 
 FORMAT_LIMIT_S: Final = 30.0
-LOG_FILES: Final = ("node.log", "node.pid*", "LOCK")
-DATA_FILES: Final = ("identity.*", "state*.db*", "copy-*", "journal.db*")
-
-
-def matches(path: Path, patterns: tuple[str, ...]) -> bool:
-    """Whether a file's name is one of these."""
-    return any(fnmatch(path.name, pattern) for pattern in patterns)
 
 
 def is_locked(path: Path) -> bool:
@@ -61,10 +54,9 @@ class DataDirectories:
             ) from problem
 
     def has_data(self, node: str) -> bool:
-        """Whether a node's directory holds anything but logs."""
-        folder = self._config.node_dir(node)
+        """Whether a node's directory holds data."""
         with self.usable():
-            return folder.is_dir() and any(not matches(path, LOG_FILES) for path in folder.iterdir())
+            return holds_data(self._config.node_dir(node))
 
     def exist(self) -> bool:
         """True when every node has data, False when none has. LocalClusterError when some do and some do not."""
@@ -134,7 +126,8 @@ class DataDirectories:
                 shutil.rmtree(folder)
 
     def _require_ours(self, folder: Path) -> None:
-        strange = [path.name for path in folder.iterdir() if not matches(path, LOG_FILES + DATA_FILES)]
+        known = (*LOG_FILES, *DATA_FILES, FILE_SYSTEMS_OWN)
+        strange = [path.name for path in folder.iterdir() if not matches(path, known)]
         if strange:
             raise LocalClusterError(f"{folder} holds {strange[0]}, which no node made; it is not deleted")
         owner = self._owner(folder)

@@ -61,6 +61,16 @@ def test_logs_alone_are_not_data(cluster: LocalCluster) -> None:
     assert cluster.data.exist()
 
 
+def test_what_a_file_system_brings_is_not_data(cluster: LocalCluster) -> None:
+    for node in cluster.nodes:
+        (cluster.config.node_dir(node) / "lost+found").mkdir(parents=True)
+    assert not cluster.data.exist()
+    cluster.format()
+    assert cluster.data.exist()
+    cluster.erase()
+    assert not cluster.data.exist()
+
+
 def test_a_format_that_fails_leaves_nothing_behind(cluster: LocalCluster) -> None:
     cluster.config.path.with_name("mode-n3").write_text("refuse-format")
     with pytest.raises(LocalClusterError, match="format` of n3 failed: n3 will not format"):

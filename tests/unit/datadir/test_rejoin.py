@@ -1,9 +1,11 @@
 """A new directory in the place of a lost or damaged one: `lastunit-node rejoin`."""
 
+import errno
 import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -87,6 +89,28 @@ def test_two_ids_are_a_question(config: ClusterConfig, path: Path) -> None:
     before = files(path)
     with pytest.raises(DirectoryRefused, match="an-id and other"):
         rejoin_node(config, "n1", "other")
+    assert files(path) == before
+
+
+def test_without_data_nothing_is_moved(config: ClusterConfig, path: Path) -> None:
+    """As on an empty disk that is mounted in the place of a lost one: it cannot be renamed."""
+    format_directory(config.node_dir("n2"), config.cluster, "an-id", config.nodes, "n2")
+    shutil.rmtree(path)
+    (path / "lost+found").mkdir(parents=True)
+    (path / "node.log").touch()
+    before = path.stat().st_ino
+    assert "what was there" not in rejoin_node(config, "n1")
+    assert path.stat().st_ino == before
+    open_journal(config)
+
+
+def test_a_disk_of_its_own_with_data_is_refused_in_one_line(
+    config: ClusterConfig, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = files(path)
+    monkeypatch.setattr(Path, "rename", MagicMock(side_effect=OSError(errno.EBUSY, "Device or resource busy")))
+    assert run(config) == 2
+    assert "is a disk of its own, which cannot be renamed: move what is in it" in capsys.readouterr().err
     assert files(path) == before
 
 
