@@ -5,9 +5,10 @@ may have acknowledged what it no longer has, and must not be taken for a new one
 erased, nor is what a rejoin has put aside.
 """
 
+import errno
 import fcntl
 import json
-import shutil
+import os
 import subprocess
 import uuid
 from collections.abc import Iterator, Sequence
@@ -92,7 +93,7 @@ class DataDirectories:
             for node in self._config.nodes:
                 self._format_node(node, cluster_id)
         except BaseException:
-            self.erase()  # half a cluster would be refused ever after
+            self._delete(DATA_FILES)  # half a cluster would be refused ever after
             raise
 
     def rejoin(self, node: str) -> str:
@@ -116,23 +117,42 @@ class DataDirectories:
         return said
 
     def erase(self) -> None:
-        """Delete all directories, the logs with them. LocalClusterError, and nothing deleted, when one is not ours."""
-        folders = [self._config.node_dir(node) for node in self._config.nodes]
+        """Delete the files in all directories, the logs with them; a directory may be a disk of its own, and stays.
+
+        LocalClusterError, and nothing deleted, when one is not ours, or is not to be written to.
+        """
         with self.usable():
-            present = [folder for folder in folders if folder.is_dir()]
-            for folder in present:
+            for folder in self._folders():
                 self._require_ours(folder)
-            for folder in present:
-                shutil.rmtree(folder)
+                if not os.access(folder, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        self._delete(LOG_FILES + DATA_FILES)
+
+    def _folders(self) -> list[Path]:
+        """What lies in the places of the directories."""
+        folders = [self._config.node_dir(node) for node in self._config.nodes]
+        return [folder for folder in folders if folder.is_symlink() or folder.exists()]
+
+    def _delete(self, patterns: tuple[str, ...]) -> None:
+        with self.usable():
+            for folder in self._folders():
+                for path in folder.iterdir():
+                    if matches(path, patterns):
+                        path.unlink()
 
     def _require_ours(self, folder: Path) -> None:
-        known = (*LOG_FILES, *DATA_FILES, FILE_SYSTEMS_OWN)
-        strange = [path.name for path in folder.iterdir() if not matches(path, known)]
+        strange = [path.name for path in folder.iterdir() if not self._is_known(path)]
         if strange:
             raise LocalClusterError(f"{folder} holds {strange[0]}, which no node made; it is not deleted")
         owner = self._owner(folder)
         if owner != self._config.cluster:
             raise LocalClusterError(f"{folder} holds data of the cluster {owner!r}; it is not deleted")
+
+    @staticmethod
+    def _is_known(path: Path) -> bool:
+        if path.is_dir():
+            return path.name == FILE_SYSTEMS_OWN
+        return matches(path, LOG_FILES + DATA_FILES)
 
     def _owner(self, folder: Path) -> str:
         """Name of the cluster whose data a directory holds; ours when it does not say."""

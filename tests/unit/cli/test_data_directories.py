@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import shutil
 from functools import partial
 
@@ -75,7 +76,7 @@ def test_a_format_that_fails_leaves_nothing_behind(cluster: LocalCluster) -> Non
     cluster.config.path.with_name("mode-n3").write_text("refuse-format")
     with pytest.raises(LocalClusterError, match="format` of n3 failed: n3 will not format"):
         cluster.format()
-    assert not any(cluster.config.node_dir(node).exists() for node in cluster.nodes)
+    assert not cluster.data.exist()
 
 
 def test_erase(cluster: LocalCluster) -> None:
@@ -83,8 +84,44 @@ def test_erase(cluster: LocalCluster) -> None:
     (cluster.config.node_dir("n1") / "state.db-wal").touch()
     beside = cluster.config.data_dir / "other"
     beside.mkdir()
+    (beside / "state.db").touch()
     cluster.erase()
-    assert list(cluster.config.data_dir.iterdir()) == [beside]
+    assert not any(list(cluster.config.node_dir(node).iterdir()) for node in cluster.nodes)
+    assert (beside / "state.db").exists()
+
+
+def test_a_directory_that_is_elsewhere_is_erased_and_stays(cluster: LocalCluster) -> None:
+    """Linked, as here, or mounted."""
+    make_data(cluster)
+    folder, elsewhere = cluster.config.node_dir("n2"), cluster.config.path.with_name("disk")
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+    (elsewhere / "lost+found").mkdir()
+    (elsewhere / "lost+found" / "state.db").touch()
+    cluster.up(fresh=True)
+    assert folder.is_symlink()
+    assert (elsewhere / "lost+found" / "state.db").exists()
+
+
+def test_nothing_is_deleted_when_one_cannot_be(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_data(cluster)
+    read_only = str(cluster.config.node_dir("n3"))
+    monkeypatch.setattr(os, "access", lambda path, _: str(path) != read_only)
+    with pytest.raises(LocalClusterError, match=rf"Permission denied \({read_only}\); make it writable"):
+        cluster.up(fresh=True)
+    shutil.rmtree(read_only)
+    cluster.config.node_dir("n3").symlink_to("a disk that is not mounted")
+    with pytest.raises(LocalClusterError, match=rf"No such file or directory \({read_only}\)"):
+        cluster.up(fresh=True)
+    assert all(cluster.data.has_data(node) for node in ("n1", "n2"))
+
+
+def test_a_folder_of_such_a_name_is_not_deleted(cluster: LocalCluster) -> None:
+    make_data(cluster)
+    (cluster.config.node_dir("n3") / "state.db").mkdir()
+    with pytest.raises(LocalClusterError, match=r"holds state\.db, which no node made"):
+        cluster.erase()
+    assert cluster.data.exist()
 
 
 @pytest.mark.parametrize("name", ["thesis.doc", "state"])
