@@ -110,7 +110,13 @@ class DataDirectories:
     def _run(self, verb: str, node: str, *options: str) -> str:
         """Let the node's program do it; what it says."""
         command = [*self._program, verb, "--config", str(self._config.path), "--node", node, *options]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FORMAT_LIMIT_S)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FORMAT_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            raise LocalClusterError(
+                f"`lastunit-node {verb}` of {node} took longer than {FORMAT_LIMIT_S:g} s and was ended: see whether "
+                f"the disk of {self._config.node_dir(node)} is slow or hangs, then try again"
+            ) from None
         said = " ".join(done.stderr.split())
         if done.returncode:
             raise LocalClusterError(f"`lastunit-node {verb}` of {node} failed: {said}")

@@ -1,8 +1,8 @@
 """A program that stands in for lastunit-node: right outside, nothing inside. LocalCluster runs it by its path.
 
 A file mode-NODE beside the cluster file makes that node misbehave:
-`refuse-format` and `refuse-run` end at once, `mute` ends without a word, `silent` never serves,
-`stubborn` does not end on SIGTERM, `new` is not admitted, and serves not,
+`refuse-format` and `refuse-run` end at once, `hang-format` and `hang-rejoin` never, `mute` ends without a word,
+`silent` never serves, `stubborn` does not end on SIGTERM, `new` is not admitted, and serves not,
 `diverged` has another hash, `damaged` other rows than it keeps the digest of, `unreadable` none that can be read,
 `busy` scans already.
 """
@@ -106,6 +106,8 @@ def main() -> int:
     if mode == f"refuse-{arguments.action}":
         print(f"{arguments.node} will not {arguments.action}", file=sys.stderr)
         return 2
+    if mode == f"hang-{arguments.action}":
+        signal.pause()
     if arguments.action == "run" and mode == "mute":
         return 7
     if arguments.action == "run":

@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from lastunit_node.cli import data_directories
 from lastunit_node.cli.errors import LocalClusterError
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.config import load_cluster
@@ -77,6 +78,17 @@ def test_a_format_that_fails_leaves_nothing_behind(cluster: LocalCluster) -> Non
     with pytest.raises(LocalClusterError, match="format` of n3 failed: n3 will not format"):
         cluster.format()
     assert not cluster.data.exist()
+
+
+@pytest.mark.parametrize("verb", ["format", "rejoin"])
+def test_a_disk_that_hangs(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    if verb == "rejoin":
+        make_data(cluster)
+    cluster.config.path.with_name("mode-n1").write_text(f"hang-{verb}")
+    monkeypatch.setattr(data_directories, "FORMAT_LIMIT_S", 1.0)
+    said = rf"{verb}` of n1 took longer than 1 s and was ended: see whether the disk of .*n1 is slow or hangs"
+    with pytest.raises(LocalClusterError, match=said):
+        cluster.format() if verb == "format" else cluster.rejoin("n1")
 
 
 def test_erase(cluster: LocalCluster) -> None:
