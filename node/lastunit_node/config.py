@@ -83,9 +83,13 @@ def parse_folder(value: object, info: ValidationInfo) -> Path:
         raise ValueError(f"{value!r} is not a folder; write a path, such as .lastunit")
     file: Path = (info.context or {}).get("path", Path("cluster.yml"))
     try:
-        return (file.parent / Path(value).expanduser()).resolve()
+        folder = file.parent / Path(value).expanduser()
     except RuntimeError:
         raise ValueError(f"{value!r} names no home directory that is known; write the path in full") from None
+    try:
+        return folder.resolve()
+    except RuntimeError:
+        raise ValueError(f"{value!r} runs in circles through symbolic links; write another path") from None
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]

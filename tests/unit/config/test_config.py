@@ -62,6 +62,12 @@ def test_data_in_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert unknown == "data_dir: '~no-such-user/x' names no home directory that is known; write the path in full"
 
 
+def test_data_in_no_home_directory(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for folder, problem in (("loop/x", "runs in circles through symbolic links"), ("~nobody-at-all", "names no home")):
+        assert problem in refusal(tmp_path, GOOD.replace("data_dir: data", f"data_dir: {folder}"))
+
+
 def test_defaults_are_those_of_the_design(tmp_path: Path) -> None:
     nodes_only = "cluster: c\n" + "".join(line for line in GOOD.splitlines(keepends=True)[2:6])
     config = load(tmp_path, nodes_only)
