@@ -4,6 +4,7 @@ A program can act on the status alone: 3 is the one after which it must ask agai
 """
 
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitStatus(IntEnum):
@@ -24,10 +25,11 @@ class LocalClusterError(Exception):
 
 
 class NodeFaultError(LocalClusterError):
-    """A node ended, or did not come to serve in time. `log_tail` is the end of its log."""
+    """A node ended, or did not come to serve in time. `log_tail` is the end of its log; the file, if it stays."""
 
-    def __init__(self, message: str, log_tail: str) -> None:
-        super().__init__(message)
+    def __init__(self, problem: str, log_tail: str, log_file: Path | None = None) -> None:
+        super().__init__(f"{problem}; its log is {log_file}" if log_file else problem)
+        self.problem = problem
         self.log_tail = log_tail
 
 

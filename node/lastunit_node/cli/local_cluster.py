@@ -262,7 +262,7 @@ class LocalCluster:
         process = self._process(node)
         tail = process.log_tail()
         hint = "" if tail.strip() else self._silence(process)
-        return NodeFaultError(f"{node} {problem}{hint}; its log is {process.log_file}", tail)
+        return NodeFaultError(f"{node} {problem}{hint}", tail, process.log_file)
 
     def _silence(self, process: NodeProcess) -> str:
         """What else there is to say of a node that wrote nothing."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lastunit_node.cli.errors import LocalClusterError
+from lastunit_node.cli.errors import LocalClusterError, NodeFaultError
 from lastunit_node.cli.node_status import NodeStatus
 from lastunit_node.cli.processes import ProcessState
 from lastunit_node.cli.sale import cluster
@@ -125,6 +125,20 @@ async def test_nothing_is_left_after_a_failure(local: type[FakeLocal]) -> None:
 
     assert local.made[0].up == {}
     assert not local.made[0].config.path.exists()
+
+
+async def test_a_log_that_is_gone_is_not_named(local: type[FakeLocal], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: FakeLocal, timeout_s: float) -> None:
+        raise NodeFaultError("n1 ended before it served", "its last words", self.config.node_dir("n1") / "node.log")
+
+    async def hold() -> None:
+        async with throwaway_cluster(3):
+            pytest.fail("it does not serve")
+
+    monkeypatch.setattr(FakeLocal, "wait_serving", fail)
+    with pytest.raises(NodeFaultError) as caught:
+        await hold()
+    assert (str(caught.value), caught.value.log_tail) == ("n1 ended before it served", "its last words")
 
 
 async def test_stopped_while_starting_waits_for_the_nodes_to_kill_them(

@@ -60,9 +60,9 @@ def test_a_report_without_any_node(plan: SalePlan, evidence: Evidence) -> None:
 
 
 def test_a_sale_that_could_not_be_held(plan: SalePlan) -> None:
-    report = failed_report(plan, NAIVE, "no ports")
+    report = failed_report(plan, NAIVE, NodeFaultError("no ports", "line 1\nline 2"))
 
-    assert (report["ok"], report["reasons"], report["seed"]) == (False, ["no ports"], 1)
+    assert (report["ok"], report["reasons"], report["seed"]) == (False, ["no ports", "line 1", "line 2"], 1)
 
 
 def test_every_act_shows_its_numbers(plan: SalePlan, evidence: Evidence, show: Show, printed: StringIO) -> None:

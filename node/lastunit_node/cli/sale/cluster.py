@@ -17,7 +17,7 @@ from typing import Final
 import yaml
 
 from lastunit_client import AsyncInventoryClient
-from lastunit_node.cli.errors import LocalClusterError
+from lastunit_node.cli.errors import LocalClusterError, NodeFaultError
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.cli.node_status import NodeStatus
 from lastunit_node.cli.sale.chaos import Leader
@@ -114,6 +114,8 @@ async def throwaway_cluster(nodes: int) -> AsyncIterator[SaleCluster]:
             await _start_to_the_end(local)
             await asyncio.to_thread(local.wait_serving, LIMIT_SECONDS)
             yield SaleCluster(local)
+        except NodeFaultError as fault:
+            raise NodeFaultError(fault.problem, fault.log_tail) from None  # its log goes with the cluster
         finally:
             kill_all(local)
 

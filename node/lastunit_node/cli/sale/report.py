@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lastunit_client import Reservation
+from lastunit_node.cli.errors import NodeFaultError
 from lastunit_node.cli.sale.naive import NaiveNumbers
 from lastunit_node.cli.sale.plan import SKU, SalePlan
 from lastunit_node.cli.sale.records import Evidence, LeaderKill, NodeRecords, ZombieReport, unit_numbers
@@ -28,9 +29,10 @@ def sale_report(plan: SalePlan, naive: NaiveNumbers, evidence: Evidence, verdict
     }
 
 
-def failed_report(plan: SalePlan, naive: NaiveNumbers, reason: str) -> Json:
-    """For a sale that could not be held to its end."""
-    return {"ok": False, "reasons": [reason], **_options(plan), "naive": _naive(naive)}
+def failed_report(plan: SalePlan, naive: NaiveNumbers, fault: Exception) -> Json:
+    """For a sale that could not be held to its end; with the end of a node's log, where that is the reason."""
+    tail = fault.log_tail.splitlines() if isinstance(fault, NodeFaultError) else []
+    return {"ok": False, "reasons": [str(fault), *tail], **_options(plan), "naive": _naive(naive)}
 
 
 def _options(plan: SalePlan) -> Json:

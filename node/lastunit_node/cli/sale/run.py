@@ -44,7 +44,7 @@ async def hold_sale(options: Options, show: Show) -> SaleResult:
         evidence = await _acts_on_a_cluster(plan, show)
     except FAULTS as fault:
         show.failed(fault)
-        return SaleResult(failed_report(plan, naive, str(fault)), ExitStatus.FAILED)
+        return SaleResult(failed_report(plan, naive, fault), ExitStatus.FAILED)
     verdict = judge(plan, evidence)
     seconds = time.monotonic() - started
     show.ending(plan, evidence, verdict, seconds)
