@@ -16,7 +16,7 @@ class ExitStatus(IntEnum):
     INDEFINITE = 3  # no answer, and it may have been applied: repeat it under the same id
     FAILED = 4  # no answer, and it was certainly not applied; or a node did not start or stop
     BUG = 70  # something that nobody foresaw; a change may have been applied
-    STOPPED = 130  # Ctrl-C, as everywhere, or SIGTERM
+    STOPPED = 130  # Ctrl-C, as everywhere, SIGTERM, or SIGHUP
     UNREAD = 141  # whoever read standard output went away, as of a program that SIGPIPE ended
 
 
@@ -34,7 +34,7 @@ class NodeFaultError(LocalClusterError):
 
 
 class StoppedError(Exception):
-    """Ctrl-C or SIGTERM came; the message says what is left."""
+    """Ctrl-C, SIGTERM or SIGHUP came; the message says what is left."""
 
 
 class UnwrittenError(Exception):

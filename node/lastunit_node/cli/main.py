@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -15,8 +16,8 @@ from lastunit_node.cli.sale.command import sale
 
 EPILOG = (
     "Exit status: 0 done; 1 refused, for certain; 2 wrong usage or cluster file; 3 no answer, may have been applied: "
-    "repeat it under the same id; 4 no answer, certainly not applied, or a node did not start; 70 a bug; 130 Ctrl-C or "
-    "SIGTERM; 141 nobody read the output."
+    "repeat it under the same id; 4 no answer, certainly not applied, or a node did not start; 70 a bug; 130 Ctrl-C, "
+    "SIGTERM or SIGHUP; 141 nobody read the output."
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -54,9 +55,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return report(failure, "--json" in words)
 
 
+def hang_up(number: int, frame: FrameType | None) -> None:
+    """End as after Ctrl-C. The terminal and the shell may both say that the terminal was closed: once is enough."""
+    signal.signal(number, signal.SIG_IGN)
+    signal.default_int_handler(number, frame)
+
+
 def main() -> None:
     """Entry point of the console script."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what Ctrl-C cleans up or says, SIGTERM does too
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, hang_up)
     sys.exit(run())
 
 

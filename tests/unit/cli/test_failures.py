@@ -124,13 +124,14 @@ def test_a_bug(capsys: pytest.CaptureFixture[str], client: MagicMock) -> None:
     assert (told["error"], told["definite"], told["id"]) == ("BUG", False, "my-1")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_during_a_change(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], client: MagicMock, number: signal.Signals
 ) -> None:
     """The id was never printed: without it nobody could ask whether the order was placed."""
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     client.place_order.side_effect = lambda *_, **__: os.kill(os.getpid(), number)
     monkeypatch.setattr(sys, "argv", ["lastunit", "order", "vase=1", "--json"])
     try:
@@ -149,6 +150,24 @@ def test_a_signal_during_a_change(
         "id": drawn,
     }
     assert f"repeat it under the same id, {drawn}" in printed.err
+
+
+def test_nohup_holds(monkeypatch: pytest.MonkeyPatch, client: MagicMock) -> None:
+    def close_terminal(**_: object) -> list[StockLevel]:
+        signal.raise_signal(signal.SIGHUP)
+        return [LEVEL]
+
+    client.list_stock.side_effect = close_terminal
+    monkeypatch.setattr(sys, "argv", ["lastunit", "stock"])
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert ended.value.code == 0
 
 
 def test_a_signal_during_a_query(capsys: pytest.CaptureFixture[str], client: MagicMock) -> None:
