@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from types import FrameType
 from typing import Annotated
 
@@ -42,11 +43,17 @@ def lastunit(
     """An inventory service that sells the last unit exactly once: the local cluster, and every command on it."""
 
 
+def shows_help(words: Sequence[str]) -> bool:
+    """Whether typer is to print help, and no command is to run."""
+    return not words or "--help" in words
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; its exit status."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        status = int(app(args=words, prog_name="lastunit", standalone_mode=False) or 0)
+        with output.library_answers() if shows_help(words) else nullcontext():
+            status = int(app(args=words, prog_name="lastunit", standalone_mode=False) or 0)
         if status != ExitStatus.STOPPED:
             return status
         failure = failure_of(KeyboardInterrupt())  # typer made a number of it

@@ -56,6 +56,17 @@ def _answering() -> Iterator[None]:
         raise UnwrittenError(problem) from None
 
 
+@contextmanager
+def library_answers() -> Iterator[None]:
+    """While a library writes onto stdout, and nothing else is done."""
+    with _answering():
+        try:
+            yield
+        except OSError:
+            _forget(sys.stdout)
+            raise
+
+
 def _rendered(console: Console, parts: Iterable[RenderableType]) -> str:
     with console.capture() as captured:
         for part in parts:
@@ -64,17 +75,22 @@ def _rendered(console: Console, parts: Iterable[RenderableType]) -> str:
 
 
 def _put(stream: TextIO | None, text: str) -> None:
-    """All of it, now; what the stream does not take is forgotten, so that it cannot fail again at exit."""
+    """All of it, now."""
     if stream is None:  # closed by who started this program
         raise OSError("it is closed")
     try:
         stream.write(text)
         stream.flush()
     except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+        _forget(stream)
         raise
+
+
+def _forget(stream: TextIO) -> None:
+    """What a stream did not take goes nowhere, so that it cannot fail again at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def complain(message: str) -> None:

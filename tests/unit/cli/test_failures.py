@@ -87,12 +87,13 @@ def test_a_query_that_nobody_reads_ends_in_silence(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("words", [["stock"], ["--help"], ["up", "--help"], []])
 def test_a_query_whose_answer_cannot_be_written(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], client: MagicMock
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], client: MagicMock, words: list[str]
 ) -> None:
     with full_disk() as file:
         monkeypatch.setattr(sys, "stdout", file)
-        assert run(["stock"]) == 3
+        assert run(words) == 3
     assert capsys.readouterr().err == "lastunit: the answer could not be written: No space left on device\n"
 
 
