@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.real_cluster import SMALL_MARGINS, client, eventually, leader_of, only
 
-from lastunit_node.cli import main, processes
+from lastunit_node.cli import processes, program
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.server import FATAL_EXIT
 from lastunit_node.wal.grow import PAGE_BYTES
@@ -29,8 +29,8 @@ FRAME = FRAME_HEADER_BYTES + PAGE_BYTES
 
 def lastunit_node(cluster: LocalCluster, command: str, node: str, *options: str) -> "subprocess.CompletedProcess[str]":
     """Run the node's program to its end."""
-    program = [sys.executable, "-m", "lastunit_node.main", command, "--config", str(cluster.config.path)]
-    arguments = [*program, "--node", node, *options]
+    command_line = [sys.executable, "-m", "lastunit_node.main", command, "--config", str(cluster.config.path)]
+    arguments = [*command_line, "--node", node, *options]
     return subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -153,7 +153,7 @@ async def test_a_row_that_is_damaged_under_a_running_node_is_found_by_verify(
     await eventually(lambda: is_in_the_file(directory, b"before-39"), "the last order is in the file")
     flip_everywhere(directory, b"before-7")
     verify = ["verify", "--json", "--config", str(cluster.config.path)]
-    assert await asyncio.to_thread(main.run, verify) == 1
+    assert await asyncio.to_thread(program.run, verify) == 1
     found = {node["node"]: node["finding"] for node in json.loads(capsys.readouterr().out)["nodes"]}
     assert found == {"n1": "damaged", "n2": "good", "n3": "good"}
     await stopped_with(cluster, "n1", process, r"at index \d+ the rows of the state have the digest")

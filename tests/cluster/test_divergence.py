@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 from support.real_cluster import assert_nodes_agree, client, eventually, is_down, leader_of, only
 
-from lastunit_node.cli import main, processes
+from lastunit_node.cli import processes, program
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.server import FATAL_EXIT
 from lastunit_node.statemachine.hashing import HASH_BYTES, state_crc
@@ -126,13 +126,13 @@ async def test_verify_finds_the_node_whose_rows_were_changed(
     cluster = await asyncio.to_thread(make_cluster)
     await deliver(cluster)
     verify = ["verify", "--json", "--config", str(cluster.config.path)]
-    assert await asyncio.to_thread(main.run, verify) == 0
+    assert await asyncio.to_thread(program.run, verify) == 0
     assert {node["finding"] for node in json.loads(capsys.readouterr().out)["nodes"]} == {"good"}
     await assert_nodes_agree(cluster)
     bad = await follower_of(cluster)
     process = process_of(cluster, bad)
     await asyncio.to_thread(change_row, cluster, bad, "mug")
-    assert await asyncio.to_thread(main.run, verify) == 1
+    assert await asyncio.to_thread(program.run, verify) == 1
     printed = capsys.readouterr()
     found = {node["node"]: node["finding"] for node in json.loads(printed.out)["nodes"]}
     assert found == {node: "damaged" if node == bad else "good" for node in cluster.nodes}

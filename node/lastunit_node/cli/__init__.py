@@ -3,5 +3,5 @@
 Knows the cluster file and the client library, never the insides of a node: what it does, any program can do.
 
 Reading order: errors, processes, data_directories, probes, local_cluster; then options, output, rendering, failures,
-cluster_commands, inventory_commands, main. `sale/` is the demonstration that `make sale` runs.
+cluster_commands, inventory_commands, program, main. `sale/` is the demonstration that `make sale` runs.
 """

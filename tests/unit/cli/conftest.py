@@ -10,7 +10,7 @@ from support.real_cluster import kill_all, write_config
 
 from lastunit_node.cli import cluster_commands
 from lastunit_node.cli.local_cluster import LocalCluster
-from lastunit_node.cli.main import run
+from lastunit_node.cli.program import run
 from lastunit_node.config import load_cluster
 
 FAKE_PROGRAM = (sys.executable, str(Path(__file__).with_name("fake_node.py")))

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,7 +16,8 @@ import pytest
 from lastunit_client import CommandResult, FencingToken, InventoryClient, Outcome, StockLevel
 from lastunit_node import __version__
 from lastunit_node.cli import inventory_commands
-from lastunit_node.cli.main import main, run
+from lastunit_node.cli.main import main
+from lastunit_node.cli.program import run
 
 Command = Callable[..., int]
 Output = Callable[[], AbstractContextManager[TextIO]]
@@ -151,6 +153,17 @@ def test_a_signal_during_a_change(
         "id": drawn,
     }
     assert f"repeat it under the same id, {drawn}" in printed.err
+
+
+def test_ctrl_c_before_there_are_commands(tmp_path: Path) -> None:
+    """All of them import typer."""
+    (tmp_path / "typer.py").write_text("import signal; signal.raise_signal(signal.SIGINT)")
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    program += "from lastunit_node.cli.main import main; main()"
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_nohup_holds(monkeypatch: pytest.MonkeyPatch, client: MagicMock) -> None:

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from lastunit_node.cli.errors import ExitStatus
-from lastunit_node.cli.main import run
+from lastunit_node.cli.program import run
 from lastunit_node.cli.sale import command
 from lastunit_node.cli.sale.plan import Options
 from lastunit_node.cli.sale.run import SaleResult
