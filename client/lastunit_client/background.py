@@ -29,6 +29,7 @@ class BackgroundLoop:
         self._process = os.getpid()
         self._lock = threading.RLock()  # nothing may be handed to the loop once its end has been; a collection may try
         self._closed = False
+        self._waited_for: set[concurrent.futures.Future[Any]] = set()
         self._thread = threading.Thread(target=self._serve, name="lastunit-client", daemon=True)
         self._thread.start()
         self.close = weakref.finalize(owner, self._close)
@@ -65,10 +66,16 @@ class BackgroundLoop:
                 self._hand_over(_close(items))
 
     def _hand_over(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
+        """Begin it on the loop. The future gets its end, or CancelledError when the loop has gone: never nothing."""
         if os.getpid() == self._process:
             with self._lock:
                 if not self._closed:
-                    return asyncio.run_coroutine_threadsafe(work, self._loop)
+                    handed = asyncio.run_coroutine_threadsafe(work, self._loop)
+                    self._waited_for.add(handed)
+                    handed.add_done_callback(self._waited_for.discard)
+                    if self._loop.is_closed():  # since the last lines; it may not have seen this one
+                        self._give_up()
+                    return handed
         work.close()
         raise ClientClosedError("this client is closed, or was made before a fork()")
 
@@ -79,13 +86,25 @@ class BackgroundLoop:
         try:
             self._loop.run_forever()
         finally:
+            self._closed = True  # without the lock: a signal handler may have closed the client in a thread that has it
             self._loop.close()
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """End every wait for the closed loop. By two threads at once, it may be."""
+        with contextlib.suppress(KeyError):
+            while True:
+                handed = self._waited_for.pop()
+                with contextlib.suppress(concurrent.futures.InvalidStateError):
+                    handed.set_exception(concurrent.futures.CancelledError())  # cancel() would call on the loop
 
     def _close(self) -> None:
         """End what runs, then the thread; without waiting when a garbage collection in that very thread calls it."""
         if os.getpid() != self._process:
             return
         with self._lock:
+            if self._closed:  # it broke
+                return
             self._closed = True
             asyncio.run_coroutine_threadsafe(self._wind_down(), self._loop)
         if threading.current_thread() is not self._thread:
@@ -98,7 +117,7 @@ class BackgroundLoop:
         finally:
             await _finish(asyncio.all_tasks() - {asyncio.current_task()})
             await self._loop.shutdown_asyncgens()
-            self._loop.stop()
+            self._loop.call_soon(self._loop.stop)  # not before what has just ended is told to who waits for it
 
 
 class _Call(Generic[T]):
