@@ -9,6 +9,9 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Final, Generic, TypeVar
 
+import grpc
+
+from lastunit_client.channel import open_channel
 from lastunit_client.errors import ClientClosedError
 
 T = TypeVar("T")
@@ -43,6 +46,7 @@ class BackgroundLoop:
         try:
             return self._hand_over(call.run()).result()
         except concurrent.futures.CancelledError:
+            work.close()  # where it was not begun
             raise ClientClosedError("the client was closed during the call", definite=False) from None
         except ClientClosedError:
             work.close()  # where it was not begun
@@ -133,6 +137,8 @@ class _Call(Generic[T]):
         """Do the work."""
         self._task = asyncio.current_task()
         try:
+            if not _grpc_is_kept:
+                await _keep_grpc()
             if self._is_left:
                 raise asyncio.CancelledError
             return await self._work
@@ -148,9 +154,26 @@ class _Call(Generic[T]):
             self._task.cancel()
 
 
+_grpc_is_kept = False  # in this process
+
+
+async def _keep_grpc() -> None:
+    """Let gRPC run from now on until the process ends. ClientClosedError where it cannot be used, after a fork().
+
+    When the last of its objects goes, it stops, and takes itself off every loop it has met, from the thread that it
+    happens to be in: a loop that runs in another thread breaks of it. A loop it has met stays in memory, 3 kB.
+    """
+    global _grpc_is_kept  # noqa: PLW0603  # of the process, as gRPC is
+    channel = open_channel("127.0.0.1:1")  # which nobody connects to: it refuses where gRPC would hang
+    grpc.aio.init_grpc_aio()
+    _grpc_is_kept = True
+    await channel.close()
+
+
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """As loops do, but for one error: gRPC wakes every loop of a process, and those it has nothing for raise it."""
-    if not isinstance(context.get("exception"), BlockingIOError):
+    """As loops do, but for what gRPC does to each: all are woken for what is for one, or for a closed one."""
+    error = context.get("exception")
+    if not isinstance(error, BlockingIOError) and str(error) != "Event loop is closed":
         loop.default_exception_handler(context)
 
 

@@ -27,7 +27,7 @@ class Owner:
         return "answer"
 
     def called(self) -> "concurrent.futures.Future[str]":
-        """The answer to a call that another thread has begun, and which that thread waits for."""
+        """The answer to a call that another thread makes, and waits for."""
         answer: concurrent.futures.Future[str] = concurrent.futures.Future()
 
         def wait() -> None:
@@ -37,7 +37,6 @@ class Owner:
                 answer.set_exception(error)
 
         threading.Thread(target=wait, daemon=True).start()
-        assert self.begun.wait(5)
         return answer
 
 
@@ -63,6 +62,7 @@ def test_a_call_that_ends_just_before_the_loop_does_has_its_answer(turns: int) -
 
     ending = Owner(shutdown)
     answer = ending.called()
+    assert ending.begun.wait(5)
     ending.loop.close()
     assert answer.result(5) == "answer"
 
@@ -82,6 +82,7 @@ def end_without_winding_down(owner: Owner) -> None:
 @DIES
 def test_a_loop_that_breaks_ends_the_calls_in_it_and_refuses_later_ones(owner: Owner) -> None:
     answer = owner.called()
+    assert owner.begun.wait(5)
     end_without_winding_down(owner)
     with pytest.raises(ClientClosedError, match="during the call") as during:
         answer.result(5)
@@ -100,6 +101,7 @@ def test_a_call_that_is_handed_over_while_the_loop_breaks_is_ended_by_who_hands_
 
     def late(work: Any, loop: asyncio.AbstractEventLoop) -> Any:
         handed = handing_over(work, loop)
+        assert owner.begun.wait(5)
         end_without_winding_down(owner)
         owner.loop._thread.join(5)
         return handed

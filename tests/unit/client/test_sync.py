@@ -306,6 +306,75 @@ def test_several_clients_in_one_process_say_nothing_on_stderr(host: NodeThread) 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "{'ORDER_PLACED'}\n", "")
 
 
+def test_the_last_client_to_be_closed_leaves_the_loops_of_other_threads_alone(host: NodeThread) -> None:
+    """gRPC, when nothing uses it any more, takes itself off every loop it has met, from whatever thread it is in."""
+    script = """
+        import asyncio, gc, grpc, threading
+        from lastunit_client import InventoryClient
+
+        async def meet_grpc():
+            await grpc.aio.insecure_channel(node).close()
+
+        loop = asyncio.new_event_loop()
+        loop.set_exception_handler(lambda loop, context: None)  # gRPC wakes it for nothing
+        threading.Thread(target=loop.run_forever, daemon=True).start()
+        with InventoryClient([node]) as client:
+            client.place_order({"VASE": 1})
+            asyncio.run_coroutine_threadsafe(meet_grpc(), loop).result(5)
+            watched = set(loop._selector.get_map())
+        del client
+        gc.collect()
+        print(set(loop._selector.get_map()) == watched)
+    """
+    ended = run_script(script, host)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "True\n", "")
+
+
+def test_clients_that_come_and_go_leave_no_threads_and_no_files_behind(host: NodeThread) -> None:
+    script = """
+        import gc, os, threading
+        from lastunit_client import InventoryClient
+
+        def counts():
+            with InventoryClient([node]) as client:
+                client.place_order({"VASE": 1})
+            gc.collect()
+            return threading.active_count(), len(os.listdir("/proc/self/fd"))
+
+        first, *_, last = [counts() for _ in range(40)]
+        print(all(after - before < 20 for before, after in zip(first, last)))  # gRPC closes sockets when it likes
+    """
+    ended = run_script(script, host)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "True\n", "")
+
+
+def test_clients_that_are_closed_during_calls_say_nothing_on_stderr(host: NodeThread) -> None:
+    script = """
+        import threading
+        from lastunit_client import ClientClosedError, InventoryClient
+
+        def ask(client, asked):
+            try:
+                while True:
+                    client.get_stock("VASE")
+                    asked.set()
+            except ClientClosedError:
+                pass
+
+        for _ in range(30):
+            client, asked = InventoryClient([node]), threading.Event()
+            asking = threading.Thread(target=ask, args=(client, asked), daemon=True)
+            asking.start()
+            asked.wait(5)
+            client.close()
+            asking.join(5)
+            if asking.is_alive():
+                print("hangs")
+    """
+    ended = run_script(script, host)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
 FORK = """
     import os, sys, warnings
     warnings.simplefilter("ignore", DeprecationWarning)  # of fork() beside threads: that is what is tried here
