@@ -7,6 +7,9 @@ Do not do so for longer than half the cluster's retention (half a day by default
 after the whole the id may be forgotten, and what comes late would be taken for new.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from lastunit_client.fencing import FencingToken
 from lastunit_client.models import CommandResult
 
@@ -19,6 +22,15 @@ class LastUnitError(Exception):
         self.definite = definite
         self.request_id = request_id  # the id to call again with; None for queries
         self.reason = reason  # UPPER_SNAKE, of google.rpc.ErrorInfo; empty when no node gave one
+
+    def __reduce__(self) -> tuple[Callable[..., "LastUnitError"], tuple[Any, ...], dict[str, Any]]:
+        """For pickle and copy. Python's own would call __init__ with the message alone."""
+        return _bare, (type(self), self.args), self.__dict__
+
+
+def _bare(kind: type[LastUnitError], arguments: tuple[Any, ...]) -> LastUnitError:
+    """Without the attributes, which follow."""
+    return kind.__new__(kind, *arguments)
 
 
 class InvalidRequestError(LastUnitError):
