@@ -4,6 +4,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -94,11 +95,14 @@ class Calls:
         return answer
 
     async def close(self) -> None:
-        """Close every connection; calls under way end with ClientClosedError."""
+        """Close every connection; calls under way end with ClientClosedError. May be called again."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._running_loop()
         self._closed = True
-        nodes = list(self._nodes.values())
+        async with AsyncExitStack() as each:  # all of them, though one fails or the caller is cancelled
+            for node in self._nodes.values():
+                each.push_async_callback(node.close)
         self._nodes.clear()
-        await asyncio.gather(*(node.close() for node in nodes))
 
     async def _retried(
         self,

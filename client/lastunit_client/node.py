@@ -62,10 +62,12 @@ class Node:
         return _harmless(answer) if is_query else answer
 
     async def close(self) -> None:
-        """Close the connection; what is under way fails."""
-        if self._stream is not None:
-            await self._stream.close()
-        await self._channel.close()
+        """Close the connection; what is under way fails. May be called again."""
+        try:
+            if self._stream is not None:
+                await self._stream.close()
+        finally:
+            await self._channel.close()
 
 
 async def _unary(

@@ -10,7 +10,7 @@ sent) and the callers try another node.
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Final, TypeAlias
@@ -39,7 +39,7 @@ class ExecuteStream:
     """A running stream. attempt_timeout: seconds the node has for an answer. on_failed: called once, unless closed."""
 
     def __init__(self, channel: grpc.aio.Channel, attempt_timeout: float, on_failed: Callable[[], None]) -> None:
-        self._channel = channel
+        self.ended = False  # a new stream is needed
         self._attempt_timeout = attempt_timeout
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
@@ -49,13 +49,8 @@ class ExecuteStream:
         self._in_flight: dict[int, tuple[Batch, SilenceTimer]] = {}  # by sequence
         self._sequences = itertools.count(1)
         self._wake = asyncio.Event()  # something waits, or a message was answered
-        self._end: asyncio.Future[Failure] = asyncio.Future()
-        self._life = asyncio.create_task(self._live())
-
-    @property
-    def ended(self) -> bool:
-        """Whether a new stream is needed."""
-        return self._end.done()
+        self._call: _Call = channel.stream_stream(_METHOD)()  # bytes: messages are encoded and decoded in here
+        self._parts = [self._begin(part) for part in (self._write, self._read)]
 
     def execute(self, command: bytes, now: float, deadline: float) -> "asyncio.Future[Answer]":
         """The answer to an encoded command of a call that ends then (loop time). Not once the stream `ended`."""
@@ -68,9 +63,13 @@ class ExecuteStream:
         return answer
 
     async def close(self) -> None:
-        """End the stream; what is in it fails."""
+        """End the stream; what is in it fails. May be called again, also on another loop once its own is closed."""
+        if self._loop.is_closed():
+            return
         self._finish(_CLOSED)
-        await self._life
+        running = [part for part in self._parts if not part.done()]
+        if running:
+            await asyncio.wait(running)
 
     def _waiting(self) -> Iterator[Pending]:
         """What has no answer, sent or not; and some that has one by now."""
@@ -90,16 +89,11 @@ class ExecuteStream:
         return attempt_end(self._silent_since, pending.deadline, self._attempt_timeout)
 
     def _finish(self, failure: Failure) -> None:
-        """Decide how the stream ends; the first to find out wins."""
-        if not self._end.done():
-            self._end.set_result(failure)
-
-    async def _live(self) -> None:
-        """Read and write until either finds the end; then fail what is left."""
-        call: _Call = self._channel.stream_stream(_METHOD)()  # bytes: messages are encoded and decoded in here
-        parts = [asyncio.create_task(self._until_end(part)) for part in (self._write(call), self._read(call))]
-        failure = await self._end
-        call.cancel()
+        """End reading and writing, and fail what is left. The first to find out how the stream ends wins."""
+        if self.ended:
+            return
+        self.ended = True
+        self._call.cancel()
         if failure is not _CLOSED:
             self._on_failed()
         self._deadlines.close()
@@ -107,15 +101,22 @@ class ExecuteStream:
             watchdog.cancel()
             batch.fail(failure)
         self._queue.fail(failure)
-        for part in parts:
+        for part in self._parts:
             part.cancel()
-        await asyncio.wait(parts)
 
-    async def _until_end(self, part: Coroutine[object, object, None]) -> None:
-        """Whatever ends one part ends the stream: nobody may be left waiting for it."""
+    def _begin(self, part: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
+        """Whatever ends one part ends the stream, its cancellation too: nobody may be left waiting for it."""
+        task = asyncio.create_task(self._until_end(part))
+        task.add_done_callback(self._part_ended)
+        return task
+
+    def _part_ended(self, _: "asyncio.Task[None]") -> None:
+        self._finish(_ENDED)
+
+    async def _until_end(self, part: Callable[[], Awaitable[None]]) -> None:
+        """Say how the part ended, where that is known."""
         try:
-            await part
-            self._finish(_ENDED)
+            await part()
         except grpc.aio.AioRpcError as error:
             self._finish(_of_broken_stream(error))
         except asyncio.InvalidStateError:  # written to a call that had just ended
@@ -123,15 +124,15 @@ class ExecuteStream:
         except Exception as error:  # an answer that makes no sense
             self._finish(Failure(StatusCode.INTERNAL, f"unexpected answer: {error!r}", definite=False))
 
-    async def _write(self, call: _Call) -> None:
-        await call.wait_for_connection()  # until then, nothing can have been applied
+    async def _write(self) -> None:
+        await self._call.wait_for_connection()  # until then, nothing can have been applied
         while True:
             await self._wake.wait()
             self._wake.clear()
             while len(self._queue) and len(self._in_flight) < MAX_IN_FLIGHT:
-                await self._send(call)
+                await self._send()
 
-    async def _send(self, call: _Call) -> None:
+    async def _send(self) -> None:
         now = self._loop.time()
         batch = self._queue.take(now)
         if not batch.pending:
@@ -141,10 +142,10 @@ class ExecuteStream:
         self._owes_since(now)
         self._in_flight[sequence] = batch, SilenceTimer(last_end + _GRACE_SECONDS, partial(self._finish, SILENT))
         self._deadlines.watch(first_end)
-        await call.write(request)
+        await self._call.write(request)
 
-    async def _read(self, call: _Call) -> None:
-        async for response in call:
+    async def _read(self) -> None:
+        async for response in self._call:
             sequence, results = execute_response(response)
             batch, watchdog = self._in_flight[sequence]
             batch.settle(results)

@@ -7,7 +7,7 @@ import pytest
 
 from lastunit_client import AsyncInventoryClient
 
-from .fake_node import Applied, FakeNode
+from .fake_node import Applied, FakeNode, NodeThread
 
 
 @pytest.fixture
@@ -26,6 +26,13 @@ async def nodes() -> AsyncIterator[list[FakeNode]]:
 async def client(nodes: list[FakeNode]) -> AsyncIterator[AsyncInventoryClient]:
     async with AsyncInventoryClient([node.endpoint for node in nodes], timeout=5.0) as opened:
         yield opened
+
+
+@pytest.fixture
+def host() -> Iterator[NodeThread]:
+    host = NodeThread()
+    yield host
+    host.end()
 
 
 @pytest.fixture

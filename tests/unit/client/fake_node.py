@@ -1,6 +1,7 @@
 """A scripted node: a real grpc.aio server that does what a test tells it, with a memory of ids for a cluster."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -244,3 +245,23 @@ class FakeNode(InventoryServiceServicer, ClusterServiceServicer):
         else:
             code = next(code for code in StatusCode if code.value[0] == failure.code)
             await context.abort(code, failure.message, (("grpc-status-details-bin", failure.SerializeToString()),))
+
+
+class NodeThread:
+    """A scripted node on an event loop of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.node = FakeNode()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+        self.run(self.node.start())
+
+    def run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+
+    def end(self) -> None:
+        self.run(self.node.stop())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()

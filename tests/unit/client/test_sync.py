@@ -27,34 +27,7 @@ from lastunit_client import (
     UnavailableError,
 )
 
-from .fake_node import FakeNode, error, until
-
-
-class NodeThread:
-    """A scripted node on an event loop of its own."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.node = FakeNode()
-        self._thread = threading.Thread(target=self.loop.run_forever)
-        self._thread.start()
-        self.run(self.node.start())
-
-    def run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
-
-    def end(self) -> None:
-        self.run(self.node.stop())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
-        self.loop.close()
-
-
-@pytest.fixture
-def host() -> Iterator[NodeThread]:
-    host = NodeThread()
-    yield host
-    host.end()
+from .fake_node import NodeThread, error, until
 
 
 @pytest.fixture
