@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Any, Final, TypeVar
 
 from grpc import StatusCode
@@ -15,7 +16,7 @@ from lastunit_client import answers
 from lastunit_client.arguments import text
 from lastunit_client.errors import ClientClosedError, DeadlineError, InvalidRequestError
 from lastunit_client.failures import Failure
-from lastunit_client.limits import MAX_COMMAND_BYTES
+from lastunit_client.limits import MAX_COMMAND_BYTES, MAX_SECONDS
 from lastunit_client.models import CommandResult
 from lastunit_client.node import ClusterMethod, InventoryMethod, Node
 from lastunit_client.nodes import NodePool
@@ -43,6 +44,8 @@ class Calls:
     def __init__(self, endpoints: Sequence[str], *, timeout: float, attempt_timeout: float) -> None:
         if isinstance(endpoints, str) or not endpoints:
             raise ValueError('endpoints: expected a sequence of "host:port", one for each node')
+        if not 0 < attempt_timeout < inf:
+            raise ValueError(f"attempt_timeout: expected a number of seconds above 0, got {attempt_timeout}")
         self._timeout = timeout
         self._attempt_timeout = attempt_timeout
         self._pool = NodePool(endpoints, _now)
@@ -135,11 +138,12 @@ class Calls:
         await asyncio.sleep(wait)
 
     def _deadline(self, timeout: float | None, now: float, request_id: str | None = None) -> float:
-        """When the call ends. DeadlineError when that is over already (or never, as NaN has it): nothing is sent."""
+        """When the call ends. DeadlineError when that is over already, or never (infinity, NaN): nothing is sent."""
         seconds = self._timeout if timeout is None else timeout
-        if seconds > 0:
-            return now + seconds
-        raise DeadlineError(f"nothing was sent: a timeout of {seconds} s leaves no time", request_id=request_id)
+        if 0 < seconds < inf:
+            return now + min(seconds, MAX_SECONDS)
+        problem = "leaves no time" if seconds <= 0 else "is no time"
+        raise DeadlineError(f"nothing was sent: a timeout of {seconds} s {problem}", request_id=request_id)
 
     def _judge(self, failed: _Failed, now: float) -> None:
         """Put a failing node at the back; but being too slow for a very short deadline is no failing."""

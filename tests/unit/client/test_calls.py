@@ -273,7 +273,7 @@ async def test_a_command_carries_less_time_than_its_caller_waits(client: AsyncIn
     assert 0.2 <= timeout <= 0.4
 
 
-@pytest.mark.parametrize("seconds", [0, -1e-9, -1.0, math.nan])
+@pytest.mark.parametrize("seconds", [0, -1e-9, -1.0, math.nan, math.inf, -math.inf])
 async def test_a_call_without_any_time_left_sends_nothing(
     client: AsyncInventoryClient, nodes: Nodes, seconds: float
 ) -> None:
@@ -285,6 +285,22 @@ async def test_a_call_without_any_time_left_sends_nothing(
             await query
     assert (await client.place_order({"VASE": 1})).accepted
     assert (len(nodes[0].messages), len(nodes[0].queries), nodes[0].streams) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("seconds", [1e9, 1e10, 1e300])
+async def test_a_huge_timeout_is_as_good_as_none(nodes: Nodes, seconds: float) -> None:
+    endpoints = [node.endpoint for node in nodes]
+    async with AsyncInventoryClient(endpoints, timeout=seconds, attempt_timeout=seconds) as client, asyncio.timeout(5):
+        assert (await client.place_order({"VASE": 1})).accepted
+        assert (await client.get_stock("VASE")).received == 5
+        assert (await client.status(endpoints[0], timeout=seconds)).node == "n1"
+        assert await client.transfer_leadership(endpoints[0]) == "n2"
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, math.nan, math.inf])
+def test_an_attempt_takes_some_time_and_not_for_ever(seconds: float) -> None:
+    with pytest.raises(ValueError, match="attempt_timeout"):
+        AsyncInventoryClient(["127.0.0.1:7101"], attempt_timeout=seconds)
 
 
 async def test_a_cancelled_caller_leaves_the_others_alone(client: AsyncInventoryClient, nodes: Nodes) -> None:
