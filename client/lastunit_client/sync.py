@@ -229,10 +229,11 @@ class _BlockingSteps:
 
 
 def _paid(pay: Callable[[CommandResult], PaymentT], reserved: CommandResult) -> PaymentT:
-    """What pay() returns. A coroutine is not even begun, so that nothing is paid and the units are released."""
+    """What pay() returns. What is to be awaited is not: a coroutine is not even begun, and the units are released."""
     payment = pay(reserved)
     if inspect.iscoroutine(payment):
         payment.close()
+    if inspect.isawaitable(payment):
         raise TypeError(_WANTS_A_LOOP)
     return payment
 
@@ -244,5 +245,4 @@ def _run_blocking(steps: Coroutine[object, None, Checkout[PaymentT]]) -> Checkou
     except StopIteration as done:
         result: Checkout[PaymentT] = done.value
         return result
-    steps.close()
-    raise TypeError(_WANTS_A_LOOP)
+    raise AssertionError("a step of a checkout suspended")

@@ -165,7 +165,17 @@ def test_checkout_wants_a_plain_function(client: InventoryClient, host: NodeThre
 
     with pytest.raises(TypeError, match="plain pay"):
         client.checkout({"VASE": 1}, Payment())
-    assert [message.commands[0].WhichOneof("command") for message in host.node.messages] == ["reserve", "release"]
+    assert steps_seen(host) == ["reserve", "release"]
+
+
+def test_checkout_releases_when_pay_returns_something_to_wait_for(client: InventoryClient, host: NodeThread) -> None:
+    with pytest.raises(TypeError, match="plain pay"):
+        client.checkout({"VASE": 1}, lambda _: host.loop.create_future())
+    assert steps_seen(host) == ["reserve", "release"]
+
+
+def steps_seen(host: NodeThread) -> list[str | None]:
+    return [message.commands[0].WhichOneof("command") for message in host.node.messages]
 
 
 def is_busy(client: InventoryClient) -> bool:
