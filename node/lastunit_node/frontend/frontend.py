@@ -51,8 +51,8 @@ def _try_to_listen(address: str) -> None:
 class FrontEnd:
     """One node's gRPC server. Create it on the running event loop that the replica uses.
 
-    start() -> serving; drain() -> NOT_SERVING, no new calls, those under way end; refuse(), until which the replica must
-    outlive it; stop().
+    start() -> serving; drain() -> NOT_SERVING, no new calls, those under way end; refuse(), until which the replica
+    must outlive it; stop().
     """
 
     def __init__(
