@@ -4,7 +4,6 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -14,6 +13,7 @@ from grpc import StatusCode
 
 from lastunit_client import answers
 from lastunit_client.arguments import text
+from lastunit_client.closing import close_all
 from lastunit_client.errors import ClientClosedError, DeadlineError, InvalidRequestError
 from lastunit_client.failures import Failure
 from lastunit_client.limits import MAX_COMMAND_BYTES, MAX_SECONDS
@@ -102,9 +102,7 @@ class Calls:
         if self._loop is not None and not self._loop.is_closed():
             self._running_loop()
         self._closed = True
-        async with AsyncExitStack() as each:  # all of them, though one fails or the caller is cancelled
-            for node in self._nodes.values():
-                each.push_async_callback(node.close)
+        await close_all([node.close for node in self._nodes.values()])
         self._nodes.clear()
 
     async def _retried(

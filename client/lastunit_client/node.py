@@ -12,6 +12,7 @@ from lastunit.v1.cluster_pb2_grpc import ClusterServiceStub
 from lastunit.v1.inventory_pb2_grpc import InventoryServiceStub
 from lastunit_client.batch import Answer
 from lastunit_client.channel import open_channel
+from lastunit_client.closing import close_all
 from lastunit_client.failures import Failure, of_rpc_error
 from lastunit_client.retry import attempt_end
 from lastunit_client.stream import ExecuteStream
@@ -63,11 +64,8 @@ class Node:
 
     async def close(self) -> None:
         """Close the connection; what is under way fails. May be called again."""
-        try:
-            if self._stream is not None:
-                await self._stream.close()
-        finally:
-            await self._channel.close()
+        streams = [] if self._stream is None else [self._stream.close]
+        await close_all([*streams, self._channel.close])
 
 
 async def _unary(
