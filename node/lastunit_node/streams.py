@@ -1,13 +1,15 @@
 """The process's standard streams belong to whoever started it: closed, on a full disk, or a pipe that nobody reads.
 
-None of that is a reason for a node to end: what stderr does not take is dropped. A pipe that is full and whose reader
-lives, but does not read, makes a write wait.
+None of that is a reason for a node to end, or to wait: what stderr does not take, or has no room for, is dropped.
 """
 
 import errno
 import io
 import os
+import select
+import stat
 import sys
+import threading
 from contextlib import suppress
 from typing import Final, TextIO
 
@@ -53,6 +55,11 @@ class _Unfailing(io.TextIOBase):
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
+        self._pipe = None if stream is None else _pipe_of(stream)
+        self._room = select.poll()
+        self._one = threading.RLock()  # who writes between a look and a write would take the room that was seen
+        if self._pipe is not None:
+            self._room.register(self._pipe, select.POLLOUT)
 
     def writable(self) -> bool:
         """As every stream for writing."""
@@ -60,13 +67,32 @@ class _Unfailing(io.TextIOBase):
 
     def write(self, text: str, /) -> int:
         """Write, or drop it."""
-        if self._stream is not None:
-            with suppress(OSError, ValueError):  # ValueError: the stream was closed since
+        with suppress(OSError, ValueError):  # ValueError: the stream was closed since
+            if self._pipe is not None:
+                self._write_to_pipe(self._pipe, text.encode(errors="backslashreplace"))
+            elif self._stream is not None:
                 self._stream.write(text)
         return len(text)
+
+    def _write_to_pipe(self, pipe: int, data: bytes) -> None:
+        """As much as there is room for: a pipe that is ready takes PIPE_BUF bytes without a wait."""
+        for at in range(0, len(data), select.PIPE_BUF):
+            with self._one:
+                if not self._room.poll(0):
+                    break
+                os.write(pipe, data[at : at + select.PIPE_BUF])
 
     def flush(self) -> None:
         """Hand what was written to the system, as far as it takes it."""
         if self._stream is not None:
             with suppress(OSError, ValueError):
                 self._stream.flush()
+
+
+def _pipe_of(stream: TextIO) -> int | None:
+    """The descriptor, if it is a pipe."""
+    try:
+        descriptor = stream.fileno()
+        return descriptor if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else None
+    except (OSError, ValueError):
+        return None

@@ -2,6 +2,7 @@
 
 import io
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,6 +65,19 @@ def test_what_cannot_be_written_is_dropped(dead_stderr: tuple[str, int]) -> None
     shell = ["bash", "-c", f'exec "$0" -c "$1" {redirection}', sys.executable, NOBODY_READS]
     done = subprocess.run(shell, check=False, capture_output=True, pass_fds=[pipe])
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_nobody_waits_for_a_pipe_that_is_full() -> None:
+    """Whose reader lives, and does not read: the Raft thread stood still in the write."""
+    reading, writing = os.pipe()
+    full = NOBODY_READS.replace("range(100)", "range(1_000)")
+    done = subprocess.run([sys.executable, "-c", full], check=False, stdout=subprocess.PIPE, stderr=writing, timeout=60)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        told = pipe.read()
+    assert done.returncode == 0
+    assert told.startswith(b"timestamp=")
+    assert len(told) > 4 * select.PIPE_BUF, "as long as there was room"
 
 
 def test_a_stderr_that_was_closed_since_drops_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
