@@ -32,12 +32,9 @@ class Answering:
 
     async def __aenter__(self) -> float:
         """Let the call in."""
-        if self._gate is not None:
-            try:
-                self._gate.enter()
-            except CallError as error:
-                await self._gate.may_refuse()
-                await abort(self._context, error)
+        if self._gate is not None and (refusal := _refusal_of(self._gate)):
+            await self._gate.may_refuse()
+            await abort(self._context, refusal)
         return deadline_of(self._context)
 
     async def __aexit__(
@@ -53,6 +50,15 @@ class Answering:
             await abort(
                 self._context, internal("the call failed, and this node's log says how", definite=not self._changes)
             )
+
+
+def _refusal_of(gate: Gate) -> CallError | None:
+    """Why a call is not let in; None where it is."""
+    try:
+        gate.enter()
+    except CallError as refusal:
+        return refusal
+    return None
 
 
 def deadline_of(context: Any) -> float:  # whose stub knows no call without a deadline

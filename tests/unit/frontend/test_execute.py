@@ -1,6 +1,7 @@
 """The Execute stream: positions, order, isolation, limits, backpressure."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -243,6 +244,24 @@ async def test_a_cancelled_stream_withdraws_what_is_not_yet_proposed(
     replica.let_go()
     await inventory.Release(pb.ReleaseRequest(reservation_id="z"))
     assert [ids(replica, 0), ids(replica, 1)] == [["a"], ["z"]]
+
+
+async def test_streams_and_calls_that_fail_together_leave_no_exception_behind(
+    front_end: FrontEnd, inventory: "InventoryServiceAsyncStub", replica: FakeReplica
+) -> None:
+    """Compiled code did: each held the one before it, for as long as the node ran."""
+    replica.hold()
+    streams: list[Stream] = [inventory.Execute() for _ in range(3)]
+    for number, stream in enumerate(streams):
+        await stream.write(pb.ExecuteRequest(sequence=number, commands=[order(f"o{number}")]))
+    await replica.proposed(1)
+    for stream in streams:
+        stream.cancel()
+    replica.let_go()
+    assert await front_end.drain(10)
+    refused = [error_of(inventory.Release(pb.ReleaseRequest(reservation_id="r"))) for _ in range(3)]
+    assert {error.reason for error in await asyncio.gather(*refused)} == {"STOPPING"}
+    assert sys.exc_info() == (None, None, None)
 
 
 async def test_a_timeout_is_a_duration_with_fractions(stream: Stream, replica: FakeReplica) -> None:
