@@ -2,8 +2,8 @@
 
 No lingering by a clock: an idle batcher proposes at once. But an entry costs as much as several calls, and a busy event
 loop takes in one call at a time, while many that were just answered are about to ask again. So the next entry is begun
-when as many calls are here as were when the last one was answered, or when the loop has turned so often that they would
-have come in by then: TURNS, and TURNS_A_CALL for each. Whoever is alone waits for nobody.
+when as many calls are here as were when the last one was answered, if that was just now, or when the loop has turned so
+often that they would have come in by then: TURNS, and TURNS_A_CALL for each. Whoever is alone waits for nobody.
 
 One batch is under way (docs/raft-rules.md, rule 7): a second beside it made entries smaller, and the nodes busier with
 each other than with orders. A batch whose attempt failed is proposed again, with back-off, a fresh nonce and its first

@@ -127,22 +127,27 @@ def test_a_bug(capsys: pytest.CaptureFixture[str], client: MagicMock) -> None:
     assert (told["error"], told["definite"], told["id"]) == ("BUG", False, "my-1")
 
 
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Those of the signals that a command handles are put back in the end."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+@pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_during_a_change(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], client: MagicMock, number: signal.Signals
 ) -> None:
     """The id was never printed: without it nobody could ask whether the order was placed."""
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     client.place_order.side_effect = lambda *_, **__: os.kill(os.getpid(), number)
     monkeypatch.setattr(sys, "argv", ["lastunit", "order", "vase=1", "--json"])
-    try:
-        with pytest.raises(SystemExit) as ended:
-            main()
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+    with pytest.raises(SystemExit) as ended:
+        main()
     drawn = client.place_order.call_args.kwargs["reservation_id"]
     printed = capsys.readouterr()
     assert ended.value.code == 130
@@ -166,6 +171,7 @@ def test_ctrl_c_before_there_are_commands(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+@pytest.mark.usefixtures("handlers")
 def test_nohup_holds(monkeypatch: pytest.MonkeyPatch, client: MagicMock) -> None:
     def close_terminal(**_: object) -> list[StockLevel]:
         signal.raise_signal(signal.SIGHUP)
@@ -173,14 +179,9 @@ def test_nohup_holds(monkeypatch: pytest.MonkeyPatch, client: MagicMock) -> None
 
     client.list_stock.side_effect = close_terminal
     monkeypatch.setattr(sys, "argv", ["lastunit", "stock"])
-    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with pytest.raises(SystemExit) as ended:
-            main()
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+    with pytest.raises(SystemExit) as ended:
+        main()
     assert ended.value.code == 0
 
 

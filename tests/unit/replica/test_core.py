@@ -133,6 +133,14 @@ def turn(core: ReplicaCore, raft: Alone) -> int:
     return core._machine.clock
 
 
+def fall_behind(core: ReplicaCore, raft: Alone) -> None:
+    """Come to have more due holds than an entry sweeps."""
+    core.turn()  # which configures the cluster
+    hold(raft)
+    while not core._machine.left_due_holds:
+        turn(core, raft)
+
+
 def test_due_holds_are_swept_without_waiting_for_ticks(tmp_path: Path) -> None:
     """The clock stands until all are gone: at one step a tick, very many would stop it for minutes."""
     with alone(tmp_path) as (core, raft):
@@ -148,10 +156,7 @@ def test_due_holds_are_swept_without_waiting_for_ticks(tmp_path: Path) -> None:
 def test_entries_that_sweep_are_proposed_one_at_a_time(tmp_path: Path) -> None:
     """However long one takes to be applied: the log would fill with them."""
     with alone(tmp_path) as (core, raft):
-        core.turn()
-        hold(raft)
-        while not core._machine.left_due_holds:
-            turn(core, raft)
+        fall_behind(core, raft)
         raft.stalled = True
         for _ in range(10):
             core.turn()
@@ -161,10 +166,7 @@ def test_entries_that_sweep_are_proposed_one_at_a_time(tmp_path: Path) -> None:
 def test_nothing_is_proposed_while_leadership_is_handed_over(tmp_path: Path) -> None:
     """It would wait in the queue, and the log would not show that it does: so many of them that no order had room."""
     with alone(tmp_path) as (core, raft):
-        core.turn()
-        hold(raft)
-        while not core._machine.left_due_holds:
-            turn(core, raft)
+        fall_behind(core, raft)
         raft.stalled = raft.hands_over = True
         for _ in range(2 * TURNS_A_TICK):
             turn(core, raft)
