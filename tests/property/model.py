@@ -156,6 +156,13 @@ class Model:
         self.give(self.units_of(name), AVAILABLE)
         self.orders[name] = replace(self.orders[name], state=EXPIRED, forget_at=self.end_of_retention())
 
+    def expire_those(self, names: set[str]) -> int:
+        """Those of the due holds that a command has expired which was then postponed; how many they were."""
+        expired = [name for name in self.due() if name in names]
+        for name in expired:
+            self.expire(name)
+        return len(expired)
+
     def give(self, units: list[Unit], owner: str) -> None:
         self.units.update(dict.fromkeys(units, owner))
 

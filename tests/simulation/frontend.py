@@ -1,8 +1,9 @@
 """A node's front end, as far as the log can tell: batches calls into entries and proposes them until answered.
 
 The same rules as lastunit_node.frontend.batcher: two entries in flight; an attempt that failed is made again with the
-same commands, a new nonce and the first stamp, and may be overtaken; calls that were given up leave the batch. When the
-second entry begins is a matter of speed only: here, as soon as anything waits.
+same commands, a new nonce and the first stamp, and may be overtaken; calls that were given up leave the batch; what was
+postponed waits again, behind the others, for another stamp. When the next entry begins is a matter of speed only: here,
+as soon as calls have waited for so long that several share it.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from lastunit_node.replica.core import ReplicaCore
 from lastunit_node.replica.interface import Status
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import Command, Entry
-from lastunit_node.statemachine.results import Applied, Result
+from lastunit_node.statemachine.results import Applied, Outcome, Result
 from simulation.clock import Clock
 
 MAX_BATCH = 16
@@ -40,19 +41,28 @@ class Call:
 class FrontEnd:
     """Lives and dies with its node's process."""
 
-    def __init__(self, core: ReplicaCore, clock: Clock, rng: Random, check: Callable[[Applied], None]) -> None:
+    def __init__(
+        self, core: ReplicaCore, clock: Clock, rng: Random, gather: float, check: Callable[[Applied], None]
+    ) -> None:
+        self._clock, self._gather = clock, gather
         self._queue: list[Call] = []
-        self._lanes = [_Lane(core, clock, rng, check) for _ in range(MAX_IN_FLIGHT)]
+        self._begins_at = 0.0
+        self._lanes = [_Lane(core, clock, rng, check, self.submit) for _ in range(MAX_IN_FLIGHT)]
 
     def submit(self, call: Call) -> None:
+        if not self._queue:
+            self._begins_at = self._clock.now + self._gather
         self._queue.append(call)
 
     def step(self) -> None:
         """Before each turn: begin the next batch where none is under way."""
         for lane in self._lanes:
-            if self._queue and lane.is_free():
+            if self._queue and lane.is_free() and self._is_time():
                 taken, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
                 lane.begin(taken)
+
+    def _is_time(self) -> bool:
+        return self._clock.now >= self._begins_at or len(self._queue) >= MAX_BATCH
 
     def die(self) -> None:
         """The process was killed: nothing is proposed or answered any more."""
@@ -63,8 +73,16 @@ class FrontEnd:
 class _Lane:
     """One batch at a time, and its attempts."""
 
-    def __init__(self, core: ReplicaCore, clock: Clock, rng: Random, check: Callable[[Applied], None]) -> None:
-        self._core, self._clock, self._rng, self._check = core, clock, rng, check
+    def __init__(
+        self,
+        core: ReplicaCore,
+        clock: Clock,
+        rng: Random,
+        check: Callable[[Applied], None],
+        put_back: Callable[[Call], None],
+    ) -> None:
+        self._core, self._clock, self._rng = core, clock, rng
+        self._check, self._put_back = check, put_back
         self._batch: list[Call] = []
         self._stamp = 0
         self._nonce = 0  # of the attempt under way
@@ -105,5 +123,9 @@ class _Lane:
             self._clock.after(self._rng.uniform(0.005, 0.1), self._attempt)
             return
         self._check(applied)
+        self._batch = []
         for call, result in zip(calls, applied.results, strict=True):
-            call.answer(result)
+            if result.outcome is Outcome.POSTPONED:
+                self._put_back(call)
+            else:
+                call.answer(result)

@@ -137,7 +137,7 @@ class SimulatedNode:
         journal.on_add = partial(self.world.checks.entry_added, journal)
         self._link.before_send = partial(self._before_send, journal)
         acknowledged = partial(self.world.oracle.acknowledged, self.name)
-        self._front_end = FrontEnd(core, self.world.clock, self.world.rng, acknowledged)
+        self._front_end = FrontEnd(core, self.world.clock, self.world.rng, self.world.profile.gather, acknowledged)
 
     def _commit_state(self, commit: Callable[[], None]) -> None:
         self.mishaps.step(WRITE)

@@ -1,9 +1,11 @@
 """What the log means: the first node that applies an index says so, and everyone else must agree, for ever.
 
 The first application of an index is also held against the naive model of tests/property, which shares no code with the
-state machine: same results, for every command, in log order. It knows no clock but the Ticks of the log.
+state machine: same results, for every command, in log order. It knows no clock but the Ticks of the log, and nothing of
+how much an entry may do: it is told which holds were expired for a command that was then postponed.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from property.model import At, Model, admit
@@ -37,8 +39,13 @@ class Oracle:
         self.last_index_of_term: dict[int, int] = {}
         self._meaning = Meaning()
 
-    def applied(self, node: str, entry: bytes, applied: Applied, state: StateHash) -> bool:
-        """A node applied an index, for the first time or again. Whether it is the first node to do so."""
+    def applied(
+        self, node: str, entry: bytes, applied: Applied, state: StateHash, expired: Callable[[], set[str]]
+    ) -> bool:
+        """A node applied an index, for the first time or again. Whether it is the first node to do so.
+
+        expired: asks the node for the ids of its reservations that are EXPIRED.
+        """
         record = Record(applied.term, entry, applied, state)
         position = applied.index - 1
         if position < len(self.records):
@@ -48,7 +55,7 @@ class Oracle:
             raise Violation(f"{node} applied index {applied.index} after {len(self.records)}")
         self.records.append(record)
         self.last_index_of_term[applied.term] = applied.index
-        self._meaning.check(applied, entry)
+        self._meaning.check(applied, entry, expired)
         return True
 
     def acknowledged(self, node: str, applied: Applied) -> None:
@@ -81,19 +88,29 @@ class Meaning:
         self._last_token = FencingToken(0, 0, 0)
         self._effects: dict[tuple[str, str], int] = {}
 
-    def check(self, applied: Applied, entry: bytes) -> None:
+    def check(self, applied: Applied, entry: bytes, expired: Callable[[], set[str]]) -> None:
         if self._model is not None:
             self._model.step()
         decoded = decode_entry(entry)
         if not isinstance(decoded, DecodedEntry):
             return
-        for position, command in enumerate(decoded.commands):
-            result = applied.results[position]
+        for position, (command, result) in enumerate(zip(decoded.commands, applied.results, strict=True)):
+            if result.outcome is Outcome.POSTPONED:
+                self._check_postponed(applied, position, expired())
+                return
             token = FencingToken(applied.term, applied.index, position)
             expected = self._expect(command, token, decoded.valid_until_tick)
             if result != expected:
                 raise Violation(f"index {applied.index}, {str(command)[:200]}: {result}, not {expected}")
             self._check_promises(command, result)
+
+    def _check_postponed(self, applied: Applied, position: int, expired: set[str]) -> None:
+        """From this position on nothing was done, but that holds were expired; and an entry does something."""
+        if any(result.outcome is not Outcome.POSTPONED for result in applied.results[position:]):
+            raise Violation(f"index {applied.index}: a command was carried out behind one that was postponed")
+        moved = 0 if self._model is None else self._model.expire_those(expired)
+        if not position + moved:
+            raise Violation(f"index {applied.index}: all was postponed, and nothing was done for it")
 
     def _expect(self, command: Command | Malformed, token: FencingToken, valid_until_tick: int) -> Result:
         if isinstance(command, Malformed):

@@ -130,3 +130,25 @@ def forget_what_comes_back() -> None:
         self._table.insert(AvailableRow(sku, *units))
 
     replace(available.AvailableRanges, "add", lambda _add: add)
+
+
+@mutant("spend nothing on a confirm of what memory knows", bound=150)
+def spend_by_what_memory_knows() -> None:
+    def find(self: Any, reservation_id: str) -> Any:
+        row = self.reservations.find(reservation_id)
+        if row is not None:
+            self.spend((len(row.units) + len(row.answer or b"")) // state.RANGE_BYTES)
+        return row
+
+    replace(state.State, "find", lambda _find: find)
+    replace(state.State, "go_through", lambda _go: lambda _self, _units, _answer: None)
+
+
+@mutant("carry out what comes behind a postponed command")
+def go_on_behind_what_was_postponed() -> None:
+    def answer(self: Any, command: Any, at: results.Position) -> Any:
+        if self._state.is_exhausted and at.position % 2:
+            return at.answer(results.Outcome.POSTPONED)
+        return self._carry_out(command, at)
+
+    replace(machine.StateMachine, "_answer_one", lambda _answer: answer)

@@ -35,6 +35,8 @@ class Profile:
     trim_seconds: float  # between two looks at it
     copy_seconds: float  # that one step of a catch-up takes, at most
     copy_damage: float  # chance that a copy is damaged on its way
+    gather: float  # seconds that a front end lets calls wait, so that they share entries
+    ranges_an_entry: int  # that its commands may go through, before the next one is postponed
     clients: int
     configure: Configure
 
@@ -71,6 +73,8 @@ class Profile:
             copy_seconds=rng.choice([0.05, 0.3, 1.0]),
             copy_damage=rng.choice([0.0, 0.3]),
             append_entries=rng.choice([1, 4, 1024]),
+            gather=rng.choice([0.0, 0.1, 0.4]),
+            ranges_an_entry=rng.choice([2, 5, 10_000]),  # with 1, who names a range would be postponed for ever
             clients=rng.choice([6, 10, 16]),
             configure=Configure(tick_ms, hold_ticks, 4 * hold_ticks, retention_ticks, rng.choice([1, 2, 100])),
         )

@@ -44,7 +44,7 @@ def test_nothing_is_lost_and_nothing_gets_stuck(nodes: int, seeds: int) -> None:
     assert summary["slowest_failover"] > 0
     for kind in FAULTS:
         assert summary["faults"][kind] > 0, kind
-    for kind in ("copy: begun", "copy: installed", "journal trimmed"):
+    for kind in ("copy: begun", "copy: installed", "journal trimmed", "postponed"):
         assert summary["events"][kind] > 0, kind
 
 

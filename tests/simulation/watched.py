@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 from unit.statemachine.shop import audit
 
 from lastunit_node.replica.core import RecordingMachine
-from lastunit_node.statemachine.results import Applied, StateHash
+from lastunit_node.statemachine.results import Applied, Outcome, ReservationState, StateHash
 from lastunit_node.statemachine.tables import AdmittedRow
 
 if TYPE_CHECKING:
     from simulation.node import SimulatedNode
 
+EXPIRED = int(ReservationState.EXPIRED)
 AUDIT_EVERY = 16  # indexes between two full counts of all units
 
 
@@ -27,13 +28,19 @@ class WatchedMachine:
         if not world.network.calm:
             world.clock.now += world.profile.apply_cost  # for everyone: the price of one thread
         state = self._machine.machine.state_hash()
-        if world.oracle.applied(node.name, entry, applied, state):
+        if world.oracle.applied(node.name, entry, applied, state, self._expired):
+            world.counts.update("postponed" for result in applied.results if result.outcome is Outcome.POSTPONED)
             outcomes = " ".join(result.outcome.name for result in applied.results)
             world.trace.say(f"{node.name} applies {index} of term {term} first: {outcomes or 'nothing'}")
             if index % AUDIT_EVERY == 0:
                 self._machine.machine.write_back()
                 audit(node.disk.state)
         return applied
+
+    def _expired(self) -> set[str]:
+        self._machine.machine.write_back()
+        rows = self._node.disk.state.execute("SELECT reservation_id FROM reservations WHERE state = ?", (EXPIRED,))
+        return {name for (name,) in rows}
 
     def hash_at(self, index: int) -> StateHash | None:
         return self._machine.hash_at(index)

@@ -19,6 +19,7 @@ import structlog
 
 from lastunit_node import datadir
 from lastunit_node.replica import compaction, entry_cache, leader, timing
+from lastunit_node.statemachine import state
 from lastunit_node.wal import grow
 from simulation.clients import Client
 from simulation.clock import Clock
@@ -240,6 +241,7 @@ def set_constants(profile: Profile) -> None:
         (compaction, "SLOW_MARGIN_ENTRIES", profile.slow_margin_entries),
         (compaction, "MAX_BYTES", profile.journal_bytes),
         (compaction, "PIECE_ENTRIES", profile.trim_entries),
+        (state, "RANGES_AN_ENTRY", profile.ranges_an_entry),
         (grow, "GROWN_BYTES", 0),  # crashes and damage are to hit the log; zeros behind it: tests/vfs
     ):
         setattr(module, name, value)
