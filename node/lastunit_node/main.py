@@ -6,6 +6,7 @@ stderr that says what to do; 70 for a broken invariant, damage or a failed disk 
 
 import argparse
 import sys
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -52,15 +53,27 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run a node until SIGTERM")
     make = commands.add_parser("format", help="make the data directory of a node of a new cluster")
-    make.add_argument("--cluster-id", required=True, help="a UUID, the same for every node of the cluster")
+    make.add_argument(
+        "--cluster-id", type=as_uuid, required=True, help="a UUID, the same for every node of the cluster"
+    )
     look = commands.add_parser("verify", help="check the data of a stopped node; changes nothing")
     look.add_argument("--json", action="store_true", help="print what was found for programs")
     again = commands.add_parser("rejoin", help="make a data directory in the place of a lost or damaged one")
-    again.add_argument("--cluster-id", help="the cluster's UUID; needed when no identity.json of it is at hand")
+    again.add_argument(
+        "--cluster-id", type=as_uuid, help="the cluster's UUID; needed when no identity.json of it is at hand"
+    )
     for command in (run, make, look, again):
         command.add_argument("--config", type=Path, default=Path("cluster.yml"), help="the cluster file")
         command.add_argument("--node", required=True, help="the node's name in the cluster file")
     return parser.parse_args(arguments)
+
+
+def as_uuid(text: str) -> str:
+    """A cluster id that was typed, as identity.json has it."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no UUID; `uuidgen` makes one") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,9 +1,9 @@
 """A node's front end, as far as the log can tell: batches calls into entries and proposes them until answered.
 
 The same rules as lastunit_node.frontend.batcher: two entries in flight; an attempt that failed is made again with the
-same commands, a new nonce and the first stamp, and may be overtaken; calls that were given up leave the batch; what was
-postponed waits again, behind the others, for another stamp. When the next entry begins is a matter of speed only: here,
-as soon as calls have waited for so long that several share it.
+same commands, a new nonce and the first stamp, which counts from when the calls came, and may be overtaken; calls that
+were given up leave the batch; what was postponed waits again, behind the others. When the next entry begins is a matter
+of speed only: here, as soon as calls have waited for so long that several share it.
 """
 
 from collections.abc import Callable
@@ -31,6 +31,7 @@ class Call:
     command: Command
     on_answer: Callable[[Result], None]
     over: bool = False
+    clock: int = 0  # of the node that it came to, then
 
     def answer(self, result: Result) -> None:
         if not self.over:
@@ -44,12 +45,16 @@ class FrontEnd:
     def __init__(
         self, core: ReplicaCore, clock: Clock, rng: Random, gather: float, check: Callable[[Applied], None]
     ) -> None:
-        self._clock, self._gather = clock, gather
+        self._core, self._clock, self._gather = core, clock, gather
         self._queue: list[Call] = []
         self._begins_at = 0.0
-        self._lanes = [_Lane(core, clock, rng, check, self.submit) for _ in range(MAX_IN_FLIGHT)]
+        self._lanes = [_Lane(core, clock, rng, check, self._wait) for _ in range(MAX_IN_FLIGHT)]
 
     def submit(self, call: Call) -> None:
+        call.clock = Status(*self._core.facts()).clock
+        self._wait(call)
+
+    def _wait(self, call: Call) -> None:
         if not self._queue:
             self._begins_at = self._clock.now + self._gather
         self._queue.append(call)
@@ -95,10 +100,10 @@ class _Lane:
 
     def begin(self, calls: list[Call]) -> None:
         """Propose these calls until they are answered or given up."""
-        status = Status(*self._core.facts())
-        assert status.parameters, "free only when configured"
+        parameters = Status(*self._core.facts()).parameters
+        assert parameters, "free only when configured"
         self._batch = calls
-        self._stamp = status.clock + status.parameters.retention_ticks // 2 - 1  # as the batcher has it
+        self._stamp = min(call.clock for call in calls) + parameters.retention_ticks // 2 - 1  # as the batcher has it
         self._attempt()
 
     def _attempt(self) -> None:

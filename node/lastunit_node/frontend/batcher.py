@@ -29,7 +29,7 @@ from lastunit_node.replica.interface import DEFINITE, FailureReason, ProposalFai
 from lastunit_node.statemachine.brief import Brief
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import Command, Entry
-from lastunit_node.statemachine.limits import MAX_COMMANDS
+from lastunit_node.statemachine.limits import MAX_COMMANDS, MAX_TICK
 from lastunit_node.statemachine.results import Applied
 
 TURNS: Final = 128  # of the event loop, at most, before an entry that calls may share
@@ -84,11 +84,11 @@ class Batcher:
         deadlines are per command, in loop time; the answers come by the latest of them. size is the request's
         bytes. CallError when the queue is full. Cancel it to withdraw what is not yet proposed.
         """
-        return await self._answered(Work(commands, deadlines, size))
+        return await self._answered(Work(commands, deadlines, size, self._replica.status().clock))
 
     async def barrier(self, deadline: float) -> int:
         """Wait until this node has applied an entry that was proposed after this call; that index. Else CallError."""
-        return (await self._answered(Work((), (deadline,), 0))).applied_index
+        return (await self._answered(Work((), (deadline,), 0, 0))).applied_index
 
     def held(self) -> AbstractAsyncContextManager[None]:
         """Let the attempt under way end, and begin no other meanwhile. What arrives waits."""
@@ -144,16 +144,21 @@ class Batcher:
             await self._replica.wait_applied(status.applied_index + 1)
 
     def _next_batch(self) -> Batch:
-        """What fits the next entry, stamped to a tick less than half the retention from now; to the next one at least.
+        """What fits the next entry, stamped to a tick less than half the retention from when the first of it came.
 
         An id closed at tick c is forgotten when the clock is c + retention; an entry acts while the clock is at most
         its stamp. A client repeats an id for half the retention, which has half of its ticks, rounded up, at most:
-        the last repeat is stamped c + retention - 1 then (from four ticks on), and no copy meets a forgotten id.
+        the last repeat is stamped c + retention - 1 then (from four ticks on), and no copy meets a forgotten id,
+        however long it waited here: for a leader, or in a machine that was suspended. What waited much longer than
+        what came behind it has an entry of its own.
         """
         status = self._replica.status()
         assert status.parameters, "configured for good"
-        batch = Batch(valid_until_tick=status.clock + max(1, status.parameters.retention_ticks // 2 - 1))
-        batch.add(self._queue.take_commands())
+        retention = status.parameters.retention_ticks
+        works = self._queue.take_commands(apart=retention // 8)
+        since = min([work.clock for work in works], default=status.clock)
+        batch = Batch(valid_until_tick=since + max(1, retention // 2 - 1))
+        batch.add(works)
         return batch
 
     async def _see_through(self, batch: Batch) -> None:
@@ -226,5 +231,5 @@ class Batcher:
         if self._batch:
             self._batch.give_up(error)
         while self._queue:
-            for work in [*self._queue.take_commands(), *self._queue.take_reads()]:
+            for work in [*self._queue.take_commands(MAX_TICK), *self._queue.take_reads()]:
                 work.give_up(error(work))

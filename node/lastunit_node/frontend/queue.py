@@ -47,14 +47,16 @@ class WorkQueue:
             self.withdraw(read)
         return reads
 
-    def take_commands(self) -> list[Work]:
-        """Remove from the front as much as fits one entry."""
+    def take_commands(self, apart: int) -> list[Work]:
+        """Remove from the front as much as fits one entry, and came within so many ticks of the first."""
         taken: list[Work] = []
         commands = size = 0
         for work in self._commands:
             commands += work.weight
             size += work.size
             if commands > MAX_COMMANDS or size > MAX_MESSAGE_BYTES:
+                break
+            if taken and abs(work.clock - taken[0].clock) > apart:
                 break
             taken.append(work)
         for work in taken:

@@ -34,7 +34,8 @@ class Answers(NamedTuple):
 class Work:
     """Commands of one call with a deadline each (loop time, seconds). No commands and one deadline: a read.
 
-    size is the request's bytes; in an entry the commands take less than twice as many (MAX_ENTRY_BYTES). `done` gives
+    clock is this node's, in ticks, when the call came. size is the request's bytes; in an entry the commands take less
+    than twice as many (MAX_ENTRY_BYTES). `done` gives
     Answers; for a read that got none, it raises CallError. Cancelling it withdraws what is not yet proposed.
     """
 
@@ -45,6 +46,7 @@ class Work:
         "_exposed",
         "_settled",
         "batch",
+        "clock",
         "commands",
         "done",
         "latest",
@@ -52,8 +54,9 @@ class Work:
         "weight",
     )
 
-    def __init__(self, commands: Sequence[Command | Brief], deadlines: Sequence[float], size: int) -> None:
+    def __init__(self, commands: Sequence[Command | Brief], deadlines: Sequence[float], size: int, clock: int) -> None:
         self.commands = commands  # those still to be proposed
+        self.clock = clock
         self.size = size
         self.weight = len(commands) or 1  # how much of the queue it takes, in commands; a read counts as one
         self.latest = max(deadlines)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.real_cluster import write_config
+from support.real_cluster import CLUSTER_ID, write_config
 
 from lastunit_node.config import ClusterConfig, load_cluster
 from lastunit_node.datadir import DataDirectory, format_directory
@@ -23,7 +23,7 @@ COMMANDS: tuple[Command, ...] = (
 def config(tmp_path: Path) -> ClusterConfig:
     found = load_cluster(write_config(tmp_path))
     path = found.node_dir("n1")
-    format_directory(path, found.cluster, "an-id", found.nodes, "n1")
+    format_directory(path, found.cluster, CLUSTER_ID, found.nodes, "n1")
     fill(DataDirectory(path, found.cluster, found.nodes, "n1"))
     return found
 

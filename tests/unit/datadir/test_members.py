@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.real_cluster import CLUSTER_ID
 
 from lastunit_node.config import ClusterConfig, load_cluster
 from lastunit_node.datadir import DataDirectory, DirectoryRefused
@@ -51,7 +52,7 @@ def test_a_node_does_not_rejoin_other_members(config: ClusterConfig, path: Path)
             rejoin_node(five, node)
     assert sorted(path.parent.iterdir()) == before
     shutil.rmtree(path)
-    rejoin_node(five, "n1", "an-id")
+    rejoin_node(five, "n1", CLUSTER_ID)
     assert is_whole(verify_node(five, "n1", lambda line: None))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
+from support.real_cluster import CLUSTER_ID
 
 from lastunit_node.config import ClusterConfig
 from lastunit_node.datadir import DataDirectory, DirectoryInUse, DirectoryRefused, format_directory
@@ -58,7 +59,7 @@ def test_what_was_moved_aside_before_stays(config: ClusterConfig, path: Path) ->
 
 @pytest.mark.parametrize("damage", ["identity.json", "journal.db", "state.db"])
 def test_damaged_files_are_in_nobodys_way(config: ClusterConfig, path: Path, damage: str) -> None:
-    format_directory(config.node_dir("n2"), config.cluster, "an-id", config.nodes, "n2")
+    format_directory(config.node_dir("n2"), config.cluster, CLUSTER_ID, config.nodes, "n2")
     (path / damage).write_bytes(b"\x00nonsense")
     rejoin_node(config, "n1")
     open_journal(config)
@@ -67,11 +68,11 @@ def test_damaged_files_are_in_nobodys_way(config: ClusterConfig, path: Path, dam
 @pytest.mark.parametrize("lost", [["n1"], ["n1", "n2"]])
 def test_the_clusters_id_is_taken_from_any_node_that_has_it(config: ClusterConfig, lost: Sequence[str]) -> None:
     for node in ("n2", "n3"):
-        format_directory(config.node_dir(node), config.cluster, "an-id", config.nodes, node)
+        format_directory(config.node_dir(node), config.cluster, CLUSTER_ID, config.nodes, node)
     for node in lost:
         shutil.rmtree(config.node_dir(node))
     rejoin_node(config, "n1")
-    assert DataDirectory(config.node_dir("n1"), config.cluster, config.nodes, "n1").identity.cluster_id == "an-id"
+    assert DataDirectory(config.node_dir("n1"), config.cluster, config.nodes, "n1").identity.cluster_id == CLUSTER_ID
 
 
 def test_without_the_clusters_id_nothing_is_done(
@@ -81,20 +82,32 @@ def test_without_the_clusters_id_nothing_is_done(
     assert run(config) == 2
     assert "--cluster-id" in capsys.readouterr().err
     assert not path.exists()
-    assert run(config, "--cluster-id", "an-id") == 0
+    assert run(config, "--cluster-id", CLUSTER_ID) == 0
     open_journal(config)
+
+
+@pytest.mark.parametrize("given", ["", "an-id", CLUSTER_ID[:-1]])
+@pytest.mark.parametrize("command", ["format", "rejoin"])
+def test_a_cluster_id_is_a_uuid(
+    config: ClusterConfig, path: Path, capsys: pytest.CaptureFixture[str], command: str, given: str
+) -> None:
+    shutil.rmtree(path)
+    with pytest.raises(SystemExit, match="2"):
+        main([command, "--config", str(config.path), "--node", "n1", "--cluster-id", given])
+    assert f"--cluster-id: {given!r} is no UUID" in capsys.readouterr().err
+    assert not path.exists()
 
 
 def test_two_ids_are_a_question(config: ClusterConfig, path: Path) -> None:
     before = files(path)
-    with pytest.raises(DirectoryRefused, match="an-id and other"):
+    with pytest.raises(DirectoryRefused, match=f"{CLUSTER_ID} and other"):
         rejoin_node(config, "n1", "other")
     assert files(path) == before
 
 
 def test_without_data_nothing_is_moved(config: ClusterConfig, path: Path) -> None:
     """As on an empty disk that is mounted in the place of a lost one: it cannot be renamed."""
-    format_directory(config.node_dir("n2"), config.cluster, "an-id", config.nodes, "n2")
+    format_directory(config.node_dir("n2"), config.cluster, CLUSTER_ID, config.nodes, "n2")
     shutil.rmtree(path)
     (path / "lost+found").mkdir(parents=True)
     (path / "node.log").touch()

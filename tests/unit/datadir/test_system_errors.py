@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.real_cluster import CLUSTER_ID
 
 from lastunit_node.config import ClusterConfig
 from lastunit_node.main import main
@@ -32,7 +33,7 @@ def replace_lock(path: Path) -> Path:
     return lock
 
 
-FORMAT = ["format", "--cluster-id", "an-id"]
+FORMAT = ["format", "--cluster-id", CLUSTER_ID]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ FORMAT = ["format", "--cluster-id", "an-id"]
         *(([command], replace_lock) for command in ("run", "verify", "rejoin")),
         (FORMAT, replace_data_dir),
         (FORMAT, replace_directory),
-        (["rejoin", "--cluster-id", "an-id"], replace_data_dir),
+        (["rejoin", "--cluster-id", CLUSTER_ID], replace_data_dir),
     ],
 )
 def test_what_is_in_the_way_is_named(

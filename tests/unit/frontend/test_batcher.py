@@ -88,6 +88,7 @@ class TestAttempts:
         first = run(batcher, "a", "b")
         await replica.proposed(1)
         second = run(batcher, "c")
+        await turns()
         await replica.set(replace(STATUS, clock=99))
         replica.let_go()
         await asyncio.gather(first, second)
@@ -96,7 +97,22 @@ class TestAttempts:
         assert {attempt.valid_until_tick for attempt in attempts} == {STATUS.clock + 499}
         assert len({attempt.nonce for attempt in attempts}) == 4
         assert names_in(replica, 4) == ["c"]
-        assert replica.proposals[4].valid_until_tick == 99 + 499
+        assert replica.proposals[4].valid_until_tick == STATUS.clock + 499, "and counts from when its call came"
+
+    async def test_what_waited_for_long_does_not_make_late_what_came_just_now(
+        self, batcher: Batcher, replica: FakeReplica
+    ) -> None:
+        replica.hold()
+        tasks = [run(batcher, "a")]
+        await replica.proposed(1)
+        for clock in (10, 11, 11 + 125, 900):
+            await replica.set(replace(STATUS, clock=clock))
+            tasks.append(run(batcher, f"at-{clock}"))
+            await turns()
+        replica.let_go()
+        await asyncio.gather(*tasks)
+        assert [names_in(replica, number) for number in (1, 2, 3)] == [["at-10", "at-11"], ["at-136"], ["at-900"]]
+        assert [entry.valid_until_tick - 499 for entry in replica.proposals[1:]] == [10, 136, 900]
 
     async def test_a_result_with_another_nonce_is_an_unknown_outcome(
         self, batcher: Batcher, replica: FakeReplica
