@@ -40,6 +40,12 @@ def explain(problem: BaseException, directory: Path) -> str:
             f"the disk refused a read or a write in {directory}: see to the disk, its mount and limits of file sizes, "
             f"then start the node again; nothing acknowledged was lost ({text})"
         )
+    if isinstance(problem, sqlite.UNREADABLE):
+        return (
+            f"SQLite can make no sense of what it read in {directory} ({text}): the data is damaged, or the disk "
+            "refused a read. `lastunit-node verify` tells: if the data is whole, start the node again; else leave it "
+            f"stopped. {REJOIN}"
+        )
     if is_from_system(problem):
         return (
             f"the system refused it: {text}. See to that (data_dir in the cluster file says where the data lies), then "

@@ -67,6 +67,21 @@ def checkpoint(connection: Connection) -> bool:
     return bool(busy == 0 and in_log == moved)
 
 
+def checkpoint_from(connection: Connection, pages: int) -> None:
+    """A checkpoint within each COMMIT that finds so many pages in the -wal; the COMMIT raises what goes wrong with it.
+
+    SQLite's own drops that: on a disk that refuses the database file, the -wal grew for ever, and each COMMIT tried to
+    move all of it again. What was committed stays so.
+    """
+
+    def committed(committing: Connection, _name: str, in_wal: int) -> int:
+        if in_wal >= pages:
+            checkpoint(committing)
+        return apsw.SQLITE_OK
+
+    connection.set_wal_hook(committed)
+
+
 def leave_checkpoints(connection: Connection, told: Callable[[int], None]) -> None:
     """No checkpoints by this connection from now on, but by checkpoint(); told(pages in the -wal) after each COMMIT."""
 

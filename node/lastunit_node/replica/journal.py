@@ -87,7 +87,7 @@ class SqliteJournal:
             self._connection.execute(CHECKPOINT)  # what a scan of the -wal relies on
             self._change_owner(boots=self.boot + 1, is_open=1)
             self._connection.execute(CHECKPOINT)  # a copy without the -wal says that it was open
-            self._connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            sqlite.checkpoint_from(self._connection, CHECKPOINT_PAGES)
             grow_wal(self._path)
 
     def _load(self) -> None:

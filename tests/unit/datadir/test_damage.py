@@ -54,6 +54,21 @@ def test_damage(kind: type[Exception]) -> None:
     assert not has_disk_failed(kind("x"))
 
 
+def test_what_sqlite_cannot_make_sense_of_while_a_node_runs(tmp_path: Path) -> None:
+    """SQLite says so, too, of a read that the disk refused."""
+    file = tmp_path / "some.db"
+    with closing(sqlite.connect(file)) as connection:
+        for statement in ("PRAGMA page_size = 512", "CREATE TABLE t (a)", "INSERT INTO t VALUES (zeroblob(9000))"):
+            connection.execute(statement)
+    file.write_bytes(file.read_bytes()[:512] + bytes(file.stat().st_size - 512))
+    with closing(sqlite.connect(file)) as connection, pytest.raises(sqlite.UNREADABLE) as caught:
+        connection.execute("SELECT a FROM t").fetchall()
+    line = explain(caught.value, DIRECTORY)
+    assert line.startswith("SQLite can make no sense of what it read in /data/n1 (database disk image is malformed)")
+    assert "`lastunit-node verify` tells" in line
+    assert "`lastunit-node rejoin`" in line
+
+
 def test_anything_else_is_one_line() -> None:
     assert explain(ValueError("one\n  two"), DIRECTORY) == "one two"
     assert not has_disk_failed(sqlite_error("SELECT nonsense"))

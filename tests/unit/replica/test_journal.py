@@ -1,5 +1,6 @@
 """The journal: what was synced survives, what was damaged is never served."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from lastunit_node import sqlite
 from lastunit_node.replica import entry_cache
 from lastunit_node.replica.journal import JournalDamaged, JournalFormatError, SqliteJournal
 from lastunit_node.replica.journal_file import create_journal
+from lastunit_node.wal.grow import CHECKPOINT_PAGES, GROWN_BYTES
 from lastunit_node.wal.scan import wal_of
 
 OWNER = ("cluster-id", "n1")
@@ -277,3 +279,30 @@ def test_every_disk_has_an_id_of_its_own_and_a_later_one_is_no_founder(tmp_path:
 def test_a_journal_is_not_made_over_another(path: Path) -> None:
     with pytest.raises(FileExistsError):
         create_journal(path, *OWNER)
+
+
+def refuse_writes(path: Path) -> None:
+    """What this process has open there takes no more writes, as on a disk that fails."""
+    descriptors = [link for link in Path("/proc/self/fd").iterdir() if link.exists() and link.samefile(path)]
+    with path.open("rb") as read_only:
+        for link in descriptors:
+            os.dup2(read_only.fileno(), int(link.name), inheritable=False)
+
+
+def sync_entries(journal: SqliteJournal, count: int) -> None:
+    """One by one: each writes a page or more."""
+    for _ in range(count):
+        fill(journal, 1)
+        journal.sync()
+
+
+def test_a_disk_that_refuses_checkpoints_is_noticed_by_the_first(path: Path) -> None:
+    """SQLite's own tell nobody: the -wal grew for ever, and each sync took longer than the one before."""
+    journal = opened(path)
+    refuse_writes(path)
+    with pytest.raises(sqlite.Error) as refused:
+        sync_entries(journal, CHECKPOINT_PAGES)
+    assert sqlite.has_disk_failed(refused.value)
+    assert wal_of(path).stat().st_size == GROWN_BYTES
+    crashed(journal)
+    assert opened(path).last_index == journal.last_index, "its last COMMIT stands"
