@@ -2,8 +2,8 @@
 
 Only entries that a durable state has applied, in small pieces, so that no turn stalls. A margin stays for followers
 that are close behind, a larger one for those a leader knows to be slow; both are bounded. Whoever falls behind the
-margin needs a copy of the state; what follows a copy under way is held until it had time to arrive, however many that
-is. A journal beyond FULL_BYTES keeps nothing that it could do without, so that it fills no disk.
+margin needs a copy of the state; what follows any copy under way is held until it had time to arrive, however many
+entries that is. A journal beyond FULL_BYTES keeps nothing that it could do without, so that it fills no disk.
 """
 
 from collections.abc import Collection
@@ -50,16 +50,17 @@ class Compactor:
         self._machine = machine
         self._checkpoints = checkpoints
         self._looked_at = float("-inf")
-        self._held: tuple[int, float] = (0, float("-inf"))  # entries from here on, until then
+        self._held: dict[int, float] = {}  # entries from an index on, until when; several copies may be under way
 
     def hold(self, index: int, until: float) -> None:
         """Keep entries after index until a moment: a copy of the state at that index is under way."""
-        self._held = (index, until)
+        self._held[index] = until
 
     def step(self, now: float, followers: Collection[int]) -> None:
         """Between turns: forget one piece, if there is one to forget."""
-        held, until = self._held
-        held_now = held if now < until else None
+        if self._held:
+            self._held = {index: until for index, until in self._held.items() if now < until}
+        held_now = min(self._held, default=None)
         if self._trim(followers, held_now) or now - self._looked_at < timing.COMPACTION:
             return
         self._looked_at = now

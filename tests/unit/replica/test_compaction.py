@@ -115,6 +115,21 @@ def test_entries_behind_a_copy_under_way_are_held(tmp_path: Path) -> None:
     assert trimmed(compactor, journal, [], 1_000.0) == 90
 
 
+@pytest.mark.usefixtures("small_margins")
+def test_entries_behind_each_of_two_copies_under_way_are_held(tmp_path: Path) -> None:
+    """Two nodes are behind: the copy of the second one must not cost the first one what follows its own."""
+    journal, machine = journal_of(tmp_path, 100), FakeMachine()
+    compactor = Compactor(journal, machine, CheckpointsInTurn(machine))  # type: ignore[arg-type]
+    machine.applied_index = 100
+    compactor.hold(20, until=500.0)
+    compactor.hold(60, until=2_000.0)
+    compactor.hold(20, until=1_000.0)  # it got on
+    assert trimmed(compactor, journal, [], 0.0) == 20
+    assert trimmed(compactor, journal, [], 600.0) == 20
+    assert trimmed(compactor, journal, [], 1_000.0) == 60
+    assert trimmed(compactor, journal, [], 2_000.0) == 90
+
+
 def test_a_journal_that_lost_its_first_entries_is_damaged(tmp_path: Path) -> None:
     journal = journal_of(tmp_path, 10)
     journal.trim(5, 100)
