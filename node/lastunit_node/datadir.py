@@ -85,6 +85,7 @@ def format_directory(
     create_journal(path / JOURNAL, cluster_id, node, founding=founding)
     identity = Identity(FORMAT_VERSION, cluster, cluster_id, tuple(sorted(members)), node)
     _write_durably(path / IDENTITY, json.dumps(asdict(identity), indent=2) + "\n")
+    _sync_above(path)
 
 
 def require_folders(path: Path) -> None:
@@ -101,11 +102,28 @@ def _write_durably(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
+    _sync_folder(path.parent)
+
+
+def _sync_above(path: Path) -> None:
+    """Sync the folders above, up to where the file system begins: each may be as new as this one, or have renamed one.
+
+    A folder that its own parent forgets is lost, however well what is in it was synced.
+    """
+    device = path.stat().st_dev
+    for folder in path.resolve().parents:
+        if folder.stat().st_dev != device:
+            return
+        with suppress(PermissionError):  # not ours to read, and so not made by us either
+            _sync_folder(folder)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)
 
 
 class DirectoryLock:
