@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +11,7 @@ import apsw
 from lastunit_node import sqlite
 from lastunit_node.replica.journal import JournalDamaged
 from lastunit_node.statemachine.errors import StateDamaged
+from lastunit_node.wal.scan import wal_of
 
 DAMAGE: Final = (JournalDamaged, StateDamaged)
 REJOIN: Final = (
@@ -19,6 +20,8 @@ REJOIN: Final = (
 )
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 FAILED: Final = frozenset({errno.EIO, errno.EROFS, errno.EACCES})
+
+_READ_BYTES: Final = 1 << 20
 
 
 def explain(problem: BaseException, directory: Path) -> str:
@@ -74,10 +77,27 @@ def _is_full(problem: BaseException) -> bool:
 
 @contextmanager
 def unreadable_is(damaged: type[JournalDamaged | StateDamaged], path: Path) -> Iterator[None]:
-    """While a file is opened: what SQLite can make no sense of is damage; a disk that fails stays sqlite.Error."""
+    """While a database is opened: what SQLite can make no sense of is damage.
+
+    A disk that fails stays sqlite.Error, or is OSError where SQLite takes it for damage.
+    """
     try:
         yield
-    except sqlite.READ_ERRORS as problem:
+    except (*sqlite.READ_ERRORS, damaged) as problem:
         if has_disk_failed(problem):
             raise
+        _require_readable(path)
+        if isinstance(problem, damaged):
+            raise
         raise damaged(f"{path} is damaged: {problem}") from problem
+
+
+def _require_readable(database: Path) -> None:
+    """Raise OSError when the system refuses to read a database or its -wal: SQLite calls that malformed at times.
+
+    It does where EIO meets it within a statement. What only the disk withholds must not be given up.
+    """
+    for path in (database, wal_of(database)):
+        with suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
+            while file.read(_READ_BYTES):
+                pass

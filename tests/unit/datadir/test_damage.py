@@ -1,9 +1,12 @@
 """What the operator is told, and that a state which is not whole is never opened for serving."""
 
 import errno
+import os
 import random
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.wal_files import flipped
@@ -67,6 +70,28 @@ def test_what_sqlite_cannot_make_sense_of_while_a_node_runs(tmp_path: Path) -> N
     assert line.startswith("SQLite can make no sense of what it read in /data/n1 (database disk image is malformed)")
     assert "`lastunit-node verify` tells" in line
     assert "`lastunit-node rejoin`" in line
+
+
+@pytest.mark.parametrize("file", ["journal.db", "state.db"])
+@pytest.mark.parametrize("withheld", ["", "-wal"])
+def test_what_only_the_disk_withholds_is_not_given_up(
+    config: ClusterConfig, path: Path, monkeypatch: pytest.MonkeyPatch, file: str, withheld: str
+) -> None:
+    """SQLite says of EIO what it says of nonsense: the disk is asked before the data is blamed."""
+    (path / file).write_bytes(bytes(512) + (path / file).read_bytes()[512:])
+    with pytest.raises((JournalDamaged, StateDamaged)):
+        rows(config)
+    really: Callable[..., Any] = Path.open
+
+    def fail(opened: Path, mode: str = "r", *rest: int, **more: Any) -> Any:
+        if opened == path / f"{file}{withheld}":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(opened))
+        return really(opened, mode, *rest, **more)
+
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises(OSError, match=f"Input/output error.*{file}{withheld}") as refused:
+        rows(config)
+    assert has_disk_failed(refused.value)
 
 
 def test_anything_else_is_one_line() -> None:
