@@ -118,7 +118,7 @@ class Disk:
     def _tame(self, connection: sqlite.Connection) -> None:
         self._open.append(connection)
         connection.execute("PRAGMA synchronous = OFF")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {self._checkpoint_pages}")
+        sqlite.checkpoint_from(connection, self._checkpoint_pages)
 
     def _close(self) -> None:
         for connection in self._open:
