@@ -96,6 +96,13 @@ def queue_full(*, definite: bool = True) -> CallError:
     return CallError(code, "QUEUE_FULL", message, definite, retry_seconds=RETRY_SECONDS)
 
 
+def response_full(*, definite: bool) -> CallError:
+    """The answers to the commands before these are as large as a response may be."""
+    message = f"the other answers to this message are all that one response may hold; {_consequence(definite)}"
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    return CallError(code, "RESPONSE_FULL", message, definite, retry_seconds=RETRY_SECONDS)
+
+
 def too_many_streams(most: int) -> CallError:
     """This node has as many Execute streams as it takes, and none is idle."""
     message = f"this node has {most} busy Execute streams, as many as it takes; {NOT_APPLIED}, a little later"

@@ -3,7 +3,9 @@
     queued -> in a batch -> proposed, once or more often -> answered
        '-----------'----------------------'-> given up at its deadline, or cancelled by its caller
 
-What an entry was too full for is postponed: the commands that are left go back to the queue, behind the others.
+What an entry was too full for is postponed: the commands that are left go back to the queue, behind the others. They
+are refused when the answers that are there name MAX_RANGES: these take memory until the last one, and are written in
+one go, which keeps even Raft waiting.
 
 A command that was given up is answered by an error that says whether it may have been applied: `exposed` holds that
 for a whole batch, since all its commands share their attempts.
@@ -11,17 +13,27 @@ for a whole batch, since all its commands share their attempts.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from lastunit_node.frontend.errors import CallError
+from lastunit_node.frontend.errors import CallError, response_full
 from lastunit_node.replica.interface import FailureReason
 from lastunit_node.statemachine.brief import Brief
 from lastunit_node.statemachine.commands import Command
 from lastunit_node.statemachine.results import Answer, Applied, Outcome, Result
 
+MAX_RANGES: Final = 300_000  # of units: 3 MB, or 40 ms; more than any message has whose orders are not in pieces
+
 
 def _is_postponed(answer: Answer) -> bool:
     return isinstance(answer, Result) and answer.outcome is Outcome.POSTPONED
+
+
+def _ranges_in(answer: Answer) -> int:
+    """How many ranges of units an answer names."""
+    if not isinstance(answer, Result):
+        return 1
+    lines = answer.units if answer.reservation is None else (*answer.units, *answer.reservation.units)
+    return sum([len(line.ranges) for line in lines])
 
 
 class Answers(NamedTuple):
@@ -44,6 +56,7 @@ class Work:
         "_deadlines",
         "_earliest",
         "_exposed",
+        "_ranges",
         "_settled",
         "batch",
         "clock",
@@ -65,6 +78,7 @@ class Work:
         self._deadlines = deadlines
         self._earliest = min(deadlines)
         self._exposed = False  # by an attempt of a batch that it has left
+        self._ranges = 0  # that the answers in _settled name
         self._settled: dict[int, Answer | CallError] = {}  # by position: what is proposed no more
         self._applied_index = 0  # of the entry that settled the last of them
 
@@ -103,13 +117,18 @@ class Work:
     def answer(self, applied_index: int, answers: Sequence[Answer], exposed: bool) -> bool:
         """Answer the commands that were proposed, in their order; False when some were postponed, and are left.
 
+        Those that are postponed are refused when the others have MAX_RANGES.
+
         exposed: whether an earlier attempt may be, or become, part of the log.
         """
         if answers and _is_postponed(answers[-1]) and not self.done.done():
             self._keep_postponed(answers)
             self._applied_index = applied_index
             self._exposed, self.batch = exposed or self._exposed, None
-            return False
+            if self._ranges < MAX_RANGES:
+                return False
+            self.give_up(response_full(definite=not self._exposed))
+            return True
         self._finish(applied_index, answers)
         return True
 
@@ -119,6 +138,7 @@ class Work:
         while answered and _is_postponed(answers[answered - 1]):
             answered -= 1
         self._settled.update(zip(self._open()[:answered], answers, strict=False))
+        self._ranges += sum([_ranges_in(answer) for answer in answers[:answered]])
         self.commands, self._deadlines = self.commands[answered:], self._deadlines[answered:]
         self.latest, self._earliest = max(self._deadlines), min(self._deadlines)
 

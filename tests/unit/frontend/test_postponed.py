@@ -8,11 +8,12 @@ import pytest
 from lastunit_node.frontend.batcher import Batcher
 from lastunit_node.frontend.errors import CallError
 from lastunit_node.frontend.queue import MAX_QUEUED
+from lastunit_node.frontend.work import MAX_RANGES
 from lastunit_node.replica.interface import FailureReason
 from lastunit_node.statemachine.codec import Malformed
-from lastunit_node.statemachine.commands import Command
+from lastunit_node.statemachine.commands import Command, FencingToken, UnitLine, UnitRange
 from lastunit_node.statemachine.limits import MAX_COMMANDS
-from lastunit_node.statemachine.results import Outcome, Result
+from lastunit_node.statemachine.results import Outcome, Reservation, ReservationState, Result
 
 from .batcher_calls import SOON, names_in, only_error, run
 from .fakes import FakeReplica, accept, turns
@@ -83,3 +84,22 @@ async def test_what_was_applied_tells_its_index_though_the_rest_was_given_up(
     assert isinstance(answers.answers[0], Result)
     assert isinstance(answers.answers[1], CallError)
     assert answers.applied_index >= answers.answers[0].index == 1
+
+
+@pytest.mark.parametrize(("failures", "definite"), [([], True), ([FailureReason.UNKNOWN], False)])
+async def test_no_more_is_answered_once_the_answers_name_very_many_ranges(
+    batcher: Batcher, replica: FakeReplica, failures: list[FailureReason], definite: bool
+) -> None:
+    units = (UnitLine("vase", (UnitRange(1, 1),) * (MAX_RANGES // 4)),)
+    stands = Reservation("a", ReservationState.CONFIRMED, FencingToken(3, 1, 0), 0, 0, (), units)
+
+    def answer(command: Command | Malformed, index: int, position: int) -> Result:
+        return at_most(1)(command, index, position)._replace(units=units, reservation=stands)
+
+    replica.answer = answer
+    replica.script.extend(failures)
+    answers = (await run(batcher, "a", "b", "c", "d")).answers
+    assert [isinstance(answer, Result) for answer in answers] == [True, True, False, False]
+    assert {(error.reason, error.definite) for error in answers if isinstance(error, CallError)} == {
+        ("RESPONSE_FULL", definite)
+    }
