@@ -4,9 +4,20 @@ isort:skip_file
 The inventory API of lastunit: it sells the last unit exactly once.
 
 A refusal (out of stock, stale token, ...) is a normal response with an outcome. gRPC errors are for what is not an
-answer, and carry google.rpc.ErrorInfo with domain "lastunit" and metadata "definite": "true" when the command was
-certainly not applied, "false" when it may have been. Retry under the same id: the answer is the first one again. Not
-for longer than half the retention, though (see Parameters), for closed ids are forgotten.
+answer. Those of a node carry a google.rpc.Status (trailer grpc-status-details-bin) with google.rpc.ErrorInfo: domain
+"lastunit", and metadata "definite": "true" when this attempt certainly did not apply the command, "false" when it
+may have. An error without ErrorInfo is gRPC's own, most often of a broken connection: take it for "false".
+
+Retry under the same id: the answer is the first one again.
+- Every node serves every call: there is no leader to look for. Try again on another node.
+- After UNAVAILABLE, DEADLINE_EXCEEDED, and CANCELLED where it was not you: wait up to 25 ms, by chance, and twice as
+  long each time, up to a second. After RESOURCE_EXHAUSTED only where it has google.rpc.RetryInfo, for its delay at
+  least. After nothing else: the same call would fail again.
+- Give each attempt a deadline of its own, of 3 s, say, where a call has 10: a node that reaches no leader waits for
+  one until then, and says so a little before. A call without a deadline gets 10 s, none gets more than 60.
+- "definite" is about one attempt. After one that was not, the command may have been applied, whatever later ones
+  say.
+- Not for longer than half the retention (see Parameters), for closed ids are forgotten.
 """
 
 from collections import abc as abc
@@ -1187,7 +1198,9 @@ class Command(message.Message):
 
     @builtins.property
     def timeout(self) -> duration_pb2.Duration:
-        """How long the caller waits for this command; unset: the server's default."""
+        """How long the caller waits for this command: up to 60 s; unset: 10 s. An error does not come before the message's
+        response, which waits for the longest timeout in it.
+        """
 
     def __init__(
         self,
@@ -1222,7 +1235,10 @@ class ExecuteRequest(message.Message):
     """Chosen by the caller, echoed in the response."""
     @builtins.property
     def commands(self) -> containers.RepeatedCompositeFieldContainer[Command]:
-        """Up to 4,096 commands and 1 MiB; a larger message ends the stream with INVALID_ARGUMENT."""
+        """Up to 4,096 commands and 1 MiB; a larger message ends the stream with INVALID_ARGUMENT, or by gRPC itself with
+        RESOURCE_EXHAUSTED. Once the answers to the first ones name 300,000 ranges of units, the others are
+        RESOURCE_EXHAUSTED.
+        """
 
     def __init__(
         self,

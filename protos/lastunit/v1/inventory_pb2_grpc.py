@@ -202,7 +202,8 @@ class InventoryServiceServicer(object):
         """The fast path: many independent commands per message. Each request gets one response, which may overtake others. A
         caller who takes none is read no further. A node has 1,000 streams: for one more, the stream that has been idle
         longest (a second at least) ends UNAVAILABLE, to be opened again; where none is idle, the new one is
-        RESOURCE_EXHAUSTED.
+        RESOURCE_EXHAUSTED. When a stream ends with an error, that is about every request without a response. Responses may
+        be larger than the 4 MiB that clients of gRPC receive by default: allow for 64.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -4,9 +4,20 @@ isort:skip_file
 The inventory API of lastunit: it sells the last unit exactly once.
 
 A refusal (out of stock, stale token, ...) is a normal response with an outcome. gRPC errors are for what is not an
-answer, and carry google.rpc.ErrorInfo with domain "lastunit" and metadata "definite": "true" when the command was
-certainly not applied, "false" when it may have been. Retry under the same id: the answer is the first one again. Not
-for longer than half the retention, though (see Parameters), for closed ids are forgotten.
+answer. Those of a node carry a google.rpc.Status (trailer grpc-status-details-bin) with google.rpc.ErrorInfo: domain
+"lastunit", and metadata "definite": "true" when this attempt certainly did not apply the command, "false" when it
+may have. An error without ErrorInfo is gRPC's own, most often of a broken connection: take it for "false".
+
+Retry under the same id: the answer is the first one again.
+- Every node serves every call: there is no leader to look for. Try again on another node.
+- After UNAVAILABLE, DEADLINE_EXCEEDED, and CANCELLED where it was not you: wait up to 25 ms, by chance, and twice as
+  long each time, up to a second. After RESOURCE_EXHAUSTED only where it has google.rpc.RetryInfo, for its delay at
+  least. After nothing else: the same call would fail again.
+- Give each attempt a deadline of its own, of 3 s, say, where a call has 10: a node that reaches no leader waits for
+  one until then, and says so a little before. A call without a deadline gets 10 s, none gets more than 60.
+- "definite" is about one attempt. After one that was not, the command may have been applied, whatever later ones
+  say.
+- Not for longer than half the retention (see Parameters), for closed ids are forgotten.
 """
 
 from collections import abc as _abc
@@ -81,7 +92,8 @@ class InventoryServiceStub:
     """The fast path: many independent commands per message. Each request gets one response, which may overtake others. A
     caller who takes none is read no further. A node has 1,000 streams: for one more, the stream that has been idle
     longest (a second at least) ends UNAVAILABLE, to be opened again; where none is idle, the new one is
-    RESOURCE_EXHAUSTED.
+    RESOURCE_EXHAUSTED. When a stream ends with an error, that is about every request without a response. Responses may
+    be larger than the 4 MiB that clients of gRPC receive by default: allow for 64.
     """
 
 @_typing.type_check_only
@@ -131,7 +143,8 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     """The fast path: many independent commands per message. Each request gets one response, which may overtake others. A
     caller who takes none is read no further. A node has 1,000 streams: for one more, the stream that has been idle
     longest (a second at least) ends UNAVAILABLE, to be opened again; where none is idle, the new one is
-    RESOURCE_EXHAUSTED.
+    RESOURCE_EXHAUSTED. When a stream ends with an error, that is about every request without a response. Responses may
+    be larger than the 4 MiB that clients of gRPC receive by default: allow for 64.
     """
 
 class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -256,7 +269,8 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         """The fast path: many independent commands per message. Each request gets one response, which may overtake others. A
         caller who takes none is read no further. A node has 1,000 streams: for one more, the stream that has been idle
         longest (a second at least) ends UNAVAILABLE, to be opened again; where none is idle, the new one is
-        RESOURCE_EXHAUSTED.
+        RESOURCE_EXHAUSTED. When a stream ends with an error, that is about every request without a response. Responses may
+        be larger than the 4 MiB that clients of gRPC receive by default: allow for 64.
         """
 
 def add_InventoryServiceServicer_to_server(servicer: InventoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
