@@ -31,6 +31,7 @@ from lastunit_node.statemachine.limits import ID_PATTERN
 Message = Mapping[str, Any]
 
 MAX_INTEGER: Final = 1 << 62
+MAX_LEAP: Final = 1 << 32  # of terms: 136 years of an election a second
 
 COUNTED: Final = frozenset(
     {"append_response", "request_vote", "response_vote", "pre_vote", "pre_vote_response", "hash_report"}
@@ -135,6 +136,15 @@ def check_message(message: object) -> Message:
     if kind == "append":
         _check_entries_in_order(message)
     return message
+
+
+def check_leap(message: Message, term: int) -> None:
+    """MalformedMessage for a term that no elections can have led to, seen from this node's.
+
+    It would be adopted, on disk and by every node: close to MAX_INTEGER there could be no election any more.
+    """
+    if message.get("term", 0) - term > MAX_LEAP:
+        raise MalformedMessage(f"{message['type']}: term {message['term']} is too far from {term}")
 
 
 def _check_entries_in_order(message: Message) -> None:

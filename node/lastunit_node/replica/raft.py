@@ -26,7 +26,7 @@ from lastunit_node.replica.follower import Follower
 from lastunit_node.replica.forwarding import Forwarding
 from lastunit_node.replica.journal import SqliteJournal
 from lastunit_node.replica.leader import Leader
-from lastunit_node.replica.messages import COUNTED, MalformedMessage, Message, check_message
+from lastunit_node.replica.messages import COUNTED, MalformedMessage, Message, check_leap, check_message
 from lastunit_node.replica.peers import Peers
 from lastunit_node.replica.syncobj import LEADER, Callback, RaftHooks
 from lastunit_node.replica.transfer import Transfer
@@ -164,6 +164,7 @@ class Raft(RaftHooks):
         """Dispatch; a peer that sends nonsense is cut off."""
         try:
             checked = check_message(message)
+            check_leap(checked, self.term)
             if checked["type"] not in COUNTED or self._peers.heard(node, checked):
                 self._handlers[checked["type"]](node, checked)
             self._note_heard(node, checked)

@@ -8,6 +8,7 @@ from pysyncobj.node import Node
 from support.raft_network import Network
 
 from lastunit_node.replica import timing
+from lastunit_node.replica.messages import MAX_LEAP
 from lastunit_node.replica.syncobj import CANDIDATE, FOLLOWER, LEADER
 
 MakeNetwork = Callable[[int], Network]
@@ -246,6 +247,20 @@ def test_a_stale_leader_is_told_the_newer_term_and_steps_down(make_network: Make
     network.heal()
     network.run_until(lambda: network.nodes[old].role == FOLLOWER, seconds=0.5)
     assert len({node.term for node in network.nodes.values()}) == 1
+
+
+@pytest.mark.parametrize("leap", [MAX_LEAP, MAX_LEAP + 1])
+def test_a_term_that_no_elections_led_to_is_not_adopted(make_network: MakeNetwork, leap: int) -> None:
+    """One message with the largest there is, and no leader was ever elected again."""
+    network = make_network(3)
+    leader = network.elect()
+    voter, asker = others(network, leader)
+    node, term = network.nodes[voter], network.nodes[voter].term
+    vote = {"type": "request_vote", "term": term + leap, "last_log_index": 99, "last_log_term": term}
+    network.say(asker, voter, vote)
+    assert node.term == (term if leap > MAX_LEAP else term + leap)
+    cut_off = [name for name, _ in network.transports[voter].disconnected]
+    assert cut_off == ([asker] if leap > MAX_LEAP else [])
 
 
 def test_an_isolated_leader_steps_down_within_two_election_timeouts(make_network: MakeNetwork) -> None:
