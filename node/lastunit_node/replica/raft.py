@@ -195,6 +195,11 @@ class Raft(RaftHooks):
             "diverged": compare,
         }
 
+    def on_connected(self, node: Node) -> None:
+        """What was forwarded to the leader meanwhile never left: PySyncObj does not look whether it is connected."""
+        if node == self.leader:
+            self.fail_forwarded()
+
     def on_connection_lost(self, node: Node) -> None:
         """What was under way on that connection has an unknown outcome."""
         self._heard_more = True

@@ -250,6 +250,18 @@ def test_a_forwarded_proposal_ends_when_the_leaders_connection_breaks(make_netwo
     assert outcomes == [FAIL_REASON.LEADER_CHANGED]
 
 
+def test_one_that_could_not_be_forwarded_ends_when_the_leader_is_connected_again(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    follower = others(network, network.elect())[0]
+    network.run_until(network.level)
+    network.isolate(follower)
+    outcomes: list[int] = []
+    network.nodes[follower].propose(b"a", lambda _applied, reason: outcomes.append(reason))
+    network.nodes[follower].turn(0.0)
+    network.heal()
+    assert outcomes == [FAIL_REASON.LEADER_CHANGED]
+
+
 def test_an_answer_to_an_earlier_boot_is_not_taken_for_ours(make_network: MakeNetwork) -> None:
     """Stock request ids restart at 1: command B was answered with A's success and is in no log."""
     network = make_network(3)
