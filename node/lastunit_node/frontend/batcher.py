@@ -8,7 +8,8 @@ often that they would have come in by then: TURNS, and TURNS_A_CALL for each. Wh
 One batch is under way (docs/raft-rules.md, rule 7): a second beside it made entries smaller, and the nodes busier with
 each other than with orders. A batch whose attempt failed is proposed again, with back-off, a fresh nonce and its first
 stamp, until it is applied or nobody waits for it any more; ids make that safe. Its commands stay together, because the
-stamp is the entry's. What the state machine postponed, because it was too much for one entry, waits for another one.
+stamp is the entry's. What the state machine postponed, because it was too much for one entry, waits for another one:
+the work that filled it behind all others, what stood behind that one before them.
 
 Reads join each attempt that has not begun: the entry is then proposed after the read arrived (rule 11).
 """
@@ -187,10 +188,14 @@ class Batcher:
         return True
 
     def _put_back(self, postponed: list[Work]) -> None:
-        """Behind all that waits: who asks for much lets others pass."""
-        for work in postponed:
+        """Behind all that waits goes the first, which filled the entry: who asks for much lets others pass.
+
+        The rest stood behind it, and stay where they were: else they would stand behind it in every entry until it is
+        through.
+        """
+        for work in reversed(postponed):
             try:
-                self._queue.put(work)
+                self._queue.put(work, first=work is not postponed[0])
             except CallError:
                 work.give_up(queue_full(definite=not work.exposed))
 

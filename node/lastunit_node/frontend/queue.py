@@ -31,13 +31,16 @@ class WorkQueue:
         """How many wait."""
         return len(self._commands) + len(self._reads)
 
-    def put(self, work: Work) -> None:
-        """Add work at the end; CallError RESOURCE_EXHAUSTED when there is no room for it."""
+    def put(self, work: Work, *, first: bool = False) -> None:
+        """Add work at the end, or before all; CallError RESOURCE_EXHAUSTED when there is no room for it."""
         assert work.weight <= MAX_COMMANDS, "a piece of work fits an entry"
         assert work.size <= MAX_MESSAGE_BYTES, "a piece of work fits an entry"
         if self.weight + work.weight > MAX_QUEUED or self._bytes + work.size > MAX_QUEUED_BYTES:
             raise queue_full()
-        self._line_of(work)[work] = None
+        line = self._line_of(work)
+        line[work] = None
+        if first:
+            line.move_to_end(work, last=False)
         self._count(work, 1)
 
     def take_reads(self) -> list[Work]:

@@ -40,9 +40,33 @@ async def test_it_is_proposed_again_behind_the_others(batcher: Batcher, replica:
     replica.let_go()
     await asyncio.gather(first, other)
     late = await many
-    assert [names_in(replica, number) for number in (0, 1, 2)] == [["a"], ["b", "c", "d", "e"], ["d", "e"]]
+    assert [names_in(replica, number) for number in (0, 1, 2)] == [["a"], ["b", "c", "d", "e"], ["e", "d"]]
     assert [answer.index for answer in late.answers if isinstance(answer, Result)] == [2, 2, 3]
     assert late.applied_index == 3
+
+
+@pytest.mark.parametrize("large", [1, 2, 3])
+async def test_who_stood_behind_what_filled_an_entry_does_not_wait_until_that_is_through(
+    batcher: Batcher, replica: FakeReplica, large: int
+) -> None:
+    """Small orders got no answer for seconds while a message of 50 kB asked for a large order again and again."""
+
+    def answer(command: Command | Malformed, index: int, position: int) -> Result:
+        before = [each.reservation_id for each in replica.proposals[-1].commands[:position]]  # type: ignore[union-attr]
+        is_full = any(name.startswith("large") for name in before)
+        return Result(Outcome.POSTPONED, index) if is_full else accept(command, index, position)
+
+    replica.answer = answer
+    replica.hold()
+    first = run(batcher, "a")
+    await replica.proposed(1)
+    much = [run(batcher, *[f"large-{number}-{n}" for n in range(20)]) for number in range(large)]
+    small = [run(batcher, f"small-{number}") for number in range(3)]
+    await turns()
+    replica.let_go()
+    await asyncio.gather(*small)
+    assert len(replica.proposals) == 1 + large + 1
+    await asyncio.gather(first, *much)
 
 
 @pytest.mark.parametrize(("failures", "definite"), [([], True), ([FailureReason.UNKNOWN], False)])
