@@ -50,6 +50,7 @@ _HANDLERS: Final[dict[type, Callable[[State, Position, Any], Answer]]] = {
 }
 _ORDERS: Final = Reserve | PlaceOrder
 _ON_RESERVATIONS: Final = _ORDERS | Confirm | Release | ExtendHold | ReturnUnits
+READ_AHEAD: Final = 10_000  # skus: an entry gets to no more lines of orders (state.py); others are read when asked for
 
 
 class StateMachine:
@@ -194,7 +195,7 @@ class StateMachine:
         ]
 
     def _prefetch(self, commands: tuple[Command | Brief | Malformed, ...]) -> None:
-        """Read what these commands will ask for in a few questions, not one by one."""
+        """Read what these commands will ask for in a few questions, not one by one; of much, what comes first."""
         ids: list[str] = []
         skus: list[str] = []
         for one in commands:
@@ -205,6 +206,8 @@ class StateMachine:
                 ids.append(one.reservation_id)
                 if isinstance(one, _ORDERS):
                     skus += [line.sku for line in one.lines]
+                    if len(skus) >= READ_AHEAD:
+                        break
         self._state.reservations.prefetch(ids)
         self._state.stock.prefetch(skus)
 

@@ -135,16 +135,18 @@ def _answer_again(state: State, at: Position, row: ReservationRow, request: byte
 
 
 def _refusal(state: State, at: Position, lines: tuple[Line, ...]) -> Result | None:
-    """Why an order cannot be served; None when it can."""
+    """Why an order cannot be served; None when it can. A line takes as long as a range, one that falls short as two."""
     short: list[Line] = []
     for line in lines:
         shelf = state.stock.find(line.sku)
         if shelf is None:
+            state.spend(len(lines))
             return at.answer(Outcome.UNKNOWN_SKU)
         if shelf.available < line.quantity:
             short.append(line)
     shortages = [shortage for line in short if (shortage := expiry.shortage(state, line))]
     if shortages:
+        state.spend(len(lines) + len(short))
         return Result(Outcome.OUT_OF_STOCK, at.index, shortages=tuple(shortages))
     return None
 

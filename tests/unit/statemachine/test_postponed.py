@@ -1,6 +1,7 @@
 """An entry does a bounded amount of work: what is too much for one is postponed, and was not applied."""
 
 import random
+from json import loads
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from lastunit_node.statemachine import state
 from lastunit_node.statemachine.commands import AdjustStock, Command, PlaceOrder, Release, Reserve
 from lastunit_node.statemachine.expiry import HOLD
+from lastunit_node.statemachine.machine import READ_AHEAD
 from lastunit_node.statemachine.results import Outcome, Result
 from lastunit_node.statemachine.state import RANGES_AN_ENTRY
 
@@ -65,6 +67,36 @@ def test_what_was_postponed_is_as_if_it_had_never_come() -> None:
     assert shop.view.reservation("o") is None
     assert shop.order("o", vase=2).outcome is Outcome.ORDER_PLACED
     assert shop.remove("a", "vase", 2).outcome is Outcome.ADJUSTED
+
+
+@pytest.mark.parametrize("sku", ["s0", "unknown"])
+def test_orders_of_many_lines_are_few_in_an_entry_though_they_are_refused(sku: str) -> None:
+    """A message of 920 orders of a hundred lines each, all of other skus, took every node over a second."""
+    shop = Shop()
+    skus = {f"s{number}": 1 for number in range(99)}
+    shop.receive("d", **skus)
+    shop.order("all", **skus)
+    orders: list[Command] = [PlaceOrder(f"o{number}", lines(skus | {sku: 1})) for number in range(110)]
+    outcomes = [result.outcome for result in shop.apply(*orders)]
+    answered = outcomes.index(POSTPONED)
+    assert RANGES_AN_ENTRY / 200 <= answered <= RANGES_AN_ENTRY / 99 + 1
+    assert POSTPONED not in outcomes[:answered]
+    assert set(outcomes[answered:]) == {POSTPONED}
+
+
+def test_no_more_is_read_ahead_than_an_entry_may_get_to() -> None:
+    shop = Shop()
+    asked: list[int] = []
+
+    def trace(_cursor: Any, statement: str, values: Any) -> bool:
+        if "json_each" in statement:
+            asked.append(len(loads(values[0])))
+        return True
+
+    shop.connection.exec_trace = trace
+    orders = [PlaceOrder(f"o{n}", lines({f"s{n}-{m}": 1 for m in range(100)})) for n in range(200)]
+    assert shop.apply(*orders)[0].outcome is Outcome.UNKNOWN_SKU
+    assert max(asked) == READ_AHEAD
 
 
 @pytest.mark.parametrize(
