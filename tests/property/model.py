@@ -134,11 +134,7 @@ class Model:
         return sorted(of_sku, key=lambda name: (self.orders[name].expires_at, self.orders[name].token))
 
     def step(self) -> None:
-        ranges = 0
-        for name in self.due()[: self.parameters.sweep_size]:
-            if ranges < self.ranges_a_hold * self.parameters.sweep_size:
-                ranges += sum(len(line.ranges) for line in unit_lines(self.units_of(name)))
-                self.expire(name)
+        self.expire_first(self.due(), self.parameters.sweep_size)
         orders = sorted((one.forget_at, name) for name, one in self.orders.items() if self.is_over(one))
         changes = sorted((one.forget_at, *key) for key, one in self.changes.items() if self.is_over(one))
         for _, name in orders[: self.parameters.sweep_size]:
@@ -151,6 +147,14 @@ class Model:
 
     def end_of_retention(self) -> int:
         return self.clock + self.parameters.retention_ticks
+
+    def expire_first(self, due: list[str], size: int) -> None:
+        """So many, or those up to the one that makes it so many times the ranges of a hold."""
+        ranges = 0
+        for name in due[:size]:
+            if ranges < self.ranges_a_hold * size:
+                ranges += sum(len(line.ranges) for line in unit_lines(self.units_of(name)))
+                self.expire(name)
 
     def expire(self, name: str) -> None:
         self.give(self.units_of(name), AVAILABLE)
@@ -356,8 +360,7 @@ class Model:
         else:
             removed = numbers(sku, command.ranges)
             while not set(removed) <= set(self.units_of(AVAILABLE, sku)) and (due := self.due(sku)):
-                for name in due[: self.at_once]:
-                    self.expire(name)
+                self.expire_first(due, self.at_once)
             if not set(removed) <= set(self.units_of(AVAILABLE, sku)):
                 return at.answer(Outcome.UNITS_NOT_AVAILABLE)
         self.give(removed, REMOVED)

@@ -21,7 +21,7 @@ from lastunit_node.statemachine.stock import Place
 from lastunit_node.statemachine.tables import ReservationRow
 
 RANGES_A_HOLD = 10  # that a step frees for each hold of its size; who reaches that ends it. Not Final: tests change it
-AT_ONCE: Final = 64  # due holds of one sku, looked for together
+AT_ONCE: Final = 64  # due holds of one sku, looked for together: the first of them, if they have many ranges
 HOLD: Final = 10  # ranges that take as long as a hold to expire, beside its own
 _EXPIRED: Final = ReservationState.EXPIRED
 
@@ -98,7 +98,8 @@ def expire_first_of(state: State, sku: str, wanted: int) -> bool:
     if state.is_exhausted:
         raise Exhausted
     due: list[ReservationRow] = []
-    for row in state.reservations.first_due_of(sku, state.clock, min(wanted, AT_ONCE)):
+    found = state.reservations.first_due_of(sku, state.clock, min(wanted, AT_ONCE))
+    for row in _first_of(found, RANGES_A_HOLD * AT_ONCE):
         if wanted <= 0:
             break
         due.append(row)

@@ -123,6 +123,21 @@ def test_who_needs_many_due_holds_gets_them_in_several_entries(command: Command)
     assert 2 <= entries <= 4
 
 
+def test_due_holds_of_many_ranges_are_expired_in_several_entries_too() -> None:
+    """An order of 61 bowls, for which 61 holds of 5,000 other pieces each had to go, took every node two seconds."""
+    shop = Shop(hold_ticks=1, sweep_size=1)
+    holds, pieces = 14, RANGES_AN_ENTRY // 10
+    shop.receive("bowls", bowl=holds)
+    in_pieces(shop, holds * pieces)
+    shop.apply(*[Reserve(f"r{number}", lines({"vase": pieces, "bowl": 1}), 1) for number in range(7)])
+    shop.apply(*[Reserve(f"r{number}", lines({"vase": pieces, "bowl": 1}), 1) for number in range(7, holds)])
+    shop.tick(2)
+    assert shop.level("bowl").held == holds - 1
+    assert shop.reserve("new", bowl=holds).outcome is POSTPONED
+    assert 0 < shop.level("bowl").held <= 4
+    assert shop.reserve("new", bowl=holds).outcome is Outcome.RESERVED
+
+
 @pytest.mark.interpreted
 @pytest.mark.parametrize("seed", range(20))
 def test_who_tries_again_is_answered_as_if_entries_had_no_bound(seed: int, monkeypatch: Any) -> None:
