@@ -9,7 +9,7 @@ from support.memory_folder import memory_folder
 from lastunit_node.wal import grow
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _short_wal() -> Iterator[None]:
     """Grown at the start like the real one, and shorter than it becomes."""
     with pytest.MonkeyPatch.context() as patch:

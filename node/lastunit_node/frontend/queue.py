@@ -1,4 +1,4 @@
-"""Work that waits for the next log entry: first in, first out, bounded by commands and by bytes.
+"""Work that waits for the next log entry: first in, first out, bounded by commands, by bytes, and by answers kept.
 
 Reads wait apart: all of them join the next entry, however many commands stand before it.
 """
@@ -12,6 +12,7 @@ from lastunit_node.statemachine.limits import MAX_COMMANDS, MAX_MESSAGE_BYTES
 
 MAX_QUEUED: Final = 16 * MAX_COMMANDS  # commands and reads: at 30,000 a second, two seconds' worth
 MAX_QUEUED_BYTES: Final = 16 * MAX_MESSAGE_BYTES
+MAX_RANGES_QUEUED: Final = 1_000_000  # in the answers of what waits in part: 120 MB
 
 
 class WorkQueue:
@@ -22,6 +23,7 @@ class WorkQueue:
         self._reads: OrderedDict[Work, None] = OrderedDict()
         self.weight = 0  # commands and reads that wait
         self._bytes = 0
+        self._ranges = 0
 
     def __bool__(self) -> bool:
         return bool(self._commands or self._reads)
@@ -36,6 +38,8 @@ class WorkQueue:
         assert work.weight <= MAX_COMMANDS, "a piece of work fits an entry"
         assert work.size <= MAX_MESSAGE_BYTES, "a piece of work fits an entry"
         if self.weight + work.weight > MAX_QUEUED or self._bytes + work.size > MAX_QUEUED_BYTES:
+            raise queue_full()
+        if work.ranges and self._ranges + work.ranges > MAX_RANGES_QUEUED:
             raise queue_full()
         line = self._line_of(work)
         line[work] = None
@@ -79,3 +83,4 @@ class WorkQueue:
     def _count(self, work: Work, sign: int) -> None:
         self.weight += sign * work.weight
         self._bytes += sign * work.size
+        self._ranges += sign * work.ranges

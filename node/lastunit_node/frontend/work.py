@@ -29,11 +29,11 @@ def _is_postponed(answer: Answer) -> bool:
 
 
 def _ranges_in(answer: Answer) -> int:
-    """How many ranges of units an answer names."""
+    """How many ranges of units an answer names, and shortages, which take as much memory: some 120 bytes each."""
     if not isinstance(answer, Result):
         return 1
     lines = answer.units if answer.reservation is None else (*answer.units, *answer.reservation.units)
-    return sum([len(line.ranges) for line in lines])
+    return len(answer.shortages) + sum([len(line.ranges) for line in lines])
 
 
 class Answers(NamedTuple):
@@ -56,13 +56,13 @@ class Work:
         "_deadlines",
         "_earliest",
         "_exposed",
-        "_ranges",
         "_settled",
         "batch",
         "clock",
         "commands",
         "done",
         "latest",
+        "ranges",
         "size",
         "weight",
     )
@@ -72,13 +72,13 @@ class Work:
         self.clock = clock
         self.size = size
         self.weight = len(commands) or 1  # how much of the queue it takes, in commands; a read counts as one
+        self.ranges = 0  # in the answers that wait for the others
         self.latest = max(deadlines)
         self.batch: Batch | None = None
         self.done: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
         self._deadlines = deadlines
         self._earliest = min(deadlines)
         self._exposed = False  # by an attempt of a batch that it has left
-        self._ranges = 0  # that the answers in _settled name
         self._settled: dict[int, Answer | CallError] = {}  # by position: what is proposed no more
         self._applied_index = 0  # of the entry that settled the last of them
 
@@ -125,7 +125,7 @@ class Work:
             self._keep_postponed(answers)
             self._applied_index = applied_index
             self._exposed, self.batch = exposed or self._exposed, None
-            if self._ranges < MAX_RANGES:
+            if self.ranges < MAX_RANGES:
                 return False
             self.give_up(response_full(definite=not self._exposed))
             return True
@@ -138,7 +138,7 @@ class Work:
         while answered and _is_postponed(answers[answered - 1]):
             answered -= 1
         self._settled.update(zip(self._open()[:answered], answers, strict=False))
-        self._ranges += sum([_ranges_in(answer) for answer in answers[:answered]])
+        self.ranges += sum([_ranges_in(answer) for answer in answers[:answered]])
         self.commands, self._deadlines = self.commands[answered:], self._deadlines[answered:]
         self.latest, self._earliest = max(self._deadlines), min(self._deadlines)
 

@@ -7,11 +7,11 @@ import pytest
 
 from lastunit_node.frontend.batcher import Batcher
 from lastunit_node.frontend.errors import CallError
-from lastunit_node.frontend.queue import MAX_QUEUED
+from lastunit_node.frontend.queue import MAX_QUEUED, MAX_RANGES_QUEUED
 from lastunit_node.frontend.work import MAX_RANGES
 from lastunit_node.replica.interface import FailureReason
 from lastunit_node.statemachine.codec import Malformed
-from lastunit_node.statemachine.commands import Command, FencingToken, UnitLine, UnitRange
+from lastunit_node.statemachine.commands import Command, FencingToken, Reserve, UnitLine, UnitRange
 from lastunit_node.statemachine.limits import MAX_COMMANDS
 from lastunit_node.statemachine.results import Outcome, Reservation, ReservationState, Result
 
@@ -127,3 +127,27 @@ async def test_no_more_is_answered_once_the_answers_name_very_many_ranges(
     assert {(error.reason, error.definite) for error in answers if isinstance(error, CallError)} == {
         ("RESPONSE_FULL", definite)
     }
+
+
+async def test_answers_that_wait_for_others_take_a_bounded_part_of_memory(
+    batcher: Batcher, replica: FakeReplica
+) -> None:
+    """Of several messages that have less than one may, each; whoever keeps nothing goes on."""
+    units = (UnitLine("vase", (UnitRange(1, 1),) * (MAX_RANGES - 1)),)
+    fitting = MAX_RANGES_QUEUED // (MAX_RANGES - 1)
+
+    def answer(command: Command | Malformed, index: int, position: int) -> Result:
+        assert isinstance(command, Reserve)
+        is_small = command.reservation_id.startswith("small")
+        is_last = command.reservation_id.endswith("2")
+        if index <= fitting + 1 and is_last:
+            return Result(Outcome.POSTPONED, index)
+        return accept(command, index, position)._replace(units=() if is_small else units)
+
+    replica.answer = answer
+    larges = [run(batcher, f"large-{n}-1", f"large-{n}-2") for n in range(fitting + 1)]
+    small = run(batcher, "small-1", "small-2")
+    answers = [(await large).answers for large in larges]
+    assert not [answer for answer in (await small).answers if isinstance(answer, CallError)]
+    refused = [answer for (_, answer) in answers if isinstance(answer, CallError)]
+    assert [(error.reason, error.definite) for error in refused] == [("QUEUE_FULL", True)]
