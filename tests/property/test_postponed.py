@@ -26,8 +26,9 @@ EXPIRED = (int(ReservationState.EXPIRED),)
 class PostponedHistory(test_model.ShopHistory):
     """One log: for a machine that commits and restarts, and for one that never does."""
 
-    @rule(ranges=st.integers(1, 12), kept=st.sampled_from([0, 2, 10_000]))
+    @rule(ranges=st.integers(2, 12), kept=st.sampled_from([0, 2, 10_000]))
     def allow(self, ranges: int, kept: int) -> None:
+        """With 1, who names a range would be postponed for ever; in truth commands name fewer than an entry may do."""
         state.RANGES_AN_ENTRY, reservations.KEPT_RANGES = ranges, kept
 
     @invariant()
