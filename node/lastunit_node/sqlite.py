@@ -67,19 +67,27 @@ def checkpoint(connection: Connection) -> bool:
     return bool(busy == 0 and in_log == moved)
 
 
-def checkpoint_from(connection: Connection, pages: int) -> None:
-    """A checkpoint within each COMMIT that finds so many pages in the -wal; the COMMIT raises what goes wrong with it.
+class Checkpoints:
+    """Those of a connection that alone writes its database: one, or a try, after so many pages written to the -wal.
 
-    SQLite's own drops that: on a disk that refuses the database file, the -wal grew for ever, and each COMMIT tried to
-    move all of it again. What was committed stays so.
+    SQLite's own drop what goes wrong with them: on a disk that refuses the database file, the -wal grew for ever, and
+    each COMMIT tried to move all of it again. A wal hook takes the interpreter's lock once more within each COMMIT.
     """
 
-    def committed(committing: Connection, _name: str, in_wal: int) -> int:
-        if in_wal >= pages:
-            checkpoint(committing)
-        return apsw.SQLITE_OK
+    def __init__(self, connection: Connection, pages: int) -> None:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        self._connection = connection
+        self._pages = pages
+        self._written = self._written_so_far()
 
-    connection.set_wal_hook(committed)
+    def after_commit(self) -> None:
+        """Raises sqlite.Error; what was committed stays so."""
+        written = self._written_so_far()
+        if written - self._written >= self._pages and checkpoint(self._connection):
+            self._written = written
+
+    def _written_so_far(self) -> int:
+        return self._connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)[0]
 
 
 def leave_checkpoints(connection: Connection, told: Callable[[int], None]) -> None:

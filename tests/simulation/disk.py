@@ -100,6 +100,7 @@ class Disk:
             self._close()
             raise
         self._tame(self.state)
+        self.state.execute(f"PRAGMA wal_autocheckpoint = {self._checkpoint_pages}")
         return self.journal, self.state
 
     def install(self, file: str, index: int, term: int, on_write: Callable[[], None]) -> None:
@@ -118,7 +119,6 @@ class Disk:
     def _tame(self, connection: sqlite.Connection) -> None:
         self._open.append(connection)
         connection.execute("PRAGMA synchronous = OFF")
-        sqlite.checkpoint_from(connection, self._checkpoint_pages)
 
     def _close(self) -> None:
         for connection in self._open:

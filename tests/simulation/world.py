@@ -18,7 +18,7 @@ from random import Random
 import structlog
 
 from lastunit_node import datadir
-from lastunit_node.replica import compaction, entry_cache, leader, timing
+from lastunit_node.replica import compaction, entry_cache, journal, leader, timing
 from lastunit_node.statemachine import state
 from lastunit_node.wal import grow
 from simulation.clients import Client
@@ -237,6 +237,7 @@ def set_constants(profile: Profile) -> None:
         (timing, "STATE_COMMIT", profile.state_commit),
         (timing, "COMPACTION", profile.trim_seconds),
         (entry_cache, "CACHE_ENTRIES", profile.cached_entries),
+        (journal, "CHECKPOINT_PAGES", profile.checkpoint_pages),
         (compaction, "MARGIN_ENTRIES", profile.margin_entries),
         (compaction, "SLOW_MARGIN_ENTRIES", profile.slow_margin_entries),
         (compaction, "MAX_BYTES", profile.journal_bytes),

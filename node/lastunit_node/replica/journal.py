@@ -87,7 +87,7 @@ class SqliteJournal:
             self._connection.execute(CHECKPOINT)  # what a scan of the -wal relies on
             self._change_owner(boots=self.boot + 1, is_open=1)
             self._connection.execute(CHECKPOINT)  # a copy without the -wal says that it was open
-            sqlite.checkpoint_from(self._connection, CHECKPOINT_PAGES)
+            self._checkpoints = sqlite.Checkpoints(self._connection, CHECKPOINT_PAGES)
             grow_wal(self._path)
 
     def _load(self) -> None:
@@ -256,6 +256,7 @@ class SqliteJournal:
         execute("DELETE FROM entry WHERE idx < ?", (target,))
         self._change_owner(first_index=target)
         execute("COMMIT")
+        self._checkpoints.after_commit()
         self._first = target
         self._bytes -= freed
         self._cache.forget_before(target)
@@ -293,6 +294,7 @@ class SqliteJournal:
             self._connection.execute(_INSERT, rows[0])  # the common case: a statement is a transaction by itself
         else:
             self._write(rows)
+        self._checkpoints.after_commit()
         self._durable, self._cut_from, self._vote_unsynced = self.last_index, None, False
         self._cache.shrink(self._durable)
 
