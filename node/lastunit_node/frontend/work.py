@@ -3,9 +3,10 @@
     queued -> in a batch -> proposed, once or more often -> answered
        '-----------'----------------------'-> given up at its deadline, or cancelled by its caller
 
-What an entry was too full for is postponed: the commands that are left go back to the queue, behind the others. They
-are refused when the answers that are there name MAX_RANGES: these take memory until the last one, and are written in
-one go, which keeps even Raft waiting.
+What an entry was too full for is postponed: the commands that are left go back to the queue, and the next entry carries
+twice as many of them as were answered, for every node reads all that an entry carries; of a large message the first one
+carries FIRST_BYTES. They are refused when the answers that are there name MAX_RANGES: these take memory until the last
+one, and are written in one go, which keeps even Raft waiting.
 
 A command that was given up is answered by an error that says whether it may have been applied: `exposed` holds that
 for a whole batch, since all its commands share their attempts.
@@ -21,6 +22,7 @@ from lastunit_node.statemachine.brief import Brief
 from lastunit_node.statemachine.commands import Command
 from lastunit_node.statemachine.results import Answer, Applied, Outcome, Result
 
+FIRST_BYTES: Final = 1 << 18  # of a message, about: 30 ms of reading where its orders have many lines
 MAX_RANGES: Final = 300_000  # of units: 3 MB, or 40 ms; more than any message has whose orders are not in pieces
 
 
@@ -47,8 +49,8 @@ class Work:
     """Commands of one call with a deadline each (loop time, seconds). No commands and one deadline: a read.
 
     clock is this node's, in ticks, when the call came. size is the request's bytes; in an entry the commands take less
-    than twice as many (MAX_ENTRY_BYTES). `done` gives
-    Answers; for a read that got none, it raises CallError. Cancelling it withdraws what is not yet proposed.
+    than twice as many (MAX_ENTRY_BYTES). `done` gives Answers; for a read that got none, it raises CallError.
+    Cancelling it withdraws what is not yet proposed.
     """
 
     __slots__ = (
@@ -56,6 +58,7 @@ class Work:
         "_deadlines",
         "_earliest",
         "_exposed",
+        "_most",
         "_settled",
         "batch",
         "clock",
@@ -78,6 +81,7 @@ class Work:
         self.done: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
         self._deadlines = deadlines
         self._earliest = min(deadlines)
+        self._most = len(commands) if size <= FIRST_BYTES else max(1, len(commands) * FIRST_BYTES // size)
         self._exposed = False  # by an attempt of a batch that it has left
         self._settled: dict[int, Answer | CallError] = {}  # by position: what is proposed no more
         self._applied_index = 0  # of the entry that settled the last of them
@@ -114,15 +118,20 @@ class Work:
             self.done.set_exception(error)
         self._finish(0, [error] * len(self.commands))
 
-    def answer(self, applied_index: int, answers: Sequence[Answer], exposed: bool) -> bool:
-        """Answer the commands that were proposed, in their order; False when some were postponed, and are left.
+    def portion(self) -> Sequence[Command | Brief]:
+        """What the next entry carries, or the one under way: the same until that is answered, or a deadline passes."""
+        return self.commands if len(self.commands) <= self._most else self.commands[: self._most]
 
-        Those that are postponed are refused when the others have MAX_RANGES.
+    def answer(self, applied_index: int, answers: Sequence[Answer], exposed: bool) -> bool:
+        """Answer the portion that was proposed, in its order; False when commands are left, for some were postponed.
+
+        Those that are left are refused when the others have MAX_RANGES.
 
         exposed: whether an earlier attempt may be, or become, part of the log.
         """
-        if answers and _is_postponed(answers[-1]) and not self.done.done():
-            self._keep_postponed(answers)
+        is_part = len(answers) < len(self.commands) or (answers and _is_postponed(answers[-1]))
+        if is_part and not self.done.done():
+            self._keep(answers)
             self._applied_index = applied_index
             self._exposed, self.batch = exposed or self._exposed, None
             if self.ranges < MAX_RANGES:
@@ -132,7 +141,7 @@ class Work:
         self._finish(applied_index, answers)
         return True
 
-    def _keep_postponed(self, answers: Sequence[Answer]) -> None:
+    def _keep(self, answers: Sequence[Answer]) -> None:
         """What was answered is settled; of the rest nothing was applied."""
         answered = len(answers)
         while answered and _is_postponed(answers[answered - 1]):
@@ -140,6 +149,7 @@ class Work:
         self._settled.update(zip(self._open()[:answered], answers, strict=False))
         self.ranges += sum([_ranges_in(answer) for answer in answers[:answered]])
         self.commands, self._deadlines = self.commands[answered:], self._deadlines[answered:]
+        self._most = 2 * answered or self._most
         self.latest, self._earliest = max(self._deadlines), min(self._deadlines)
 
     def _open(self) -> list[int]:
@@ -184,14 +194,14 @@ class Batch:
 
     def commands(self) -> tuple[Command | Brief, ...]:
         """The commands of the entry, in the order in which answer() expects their answers."""
-        return tuple([command for work in self.works for command in work.commands])
+        return tuple([command for work in self.works for command in work.portion()])
 
     def answer(self, applied: Applied, exposed: bool) -> list[Work]:
         """Hand every answer to its work; those of which commands were postponed. exposed: by an earlier attempt."""
         left: list[Work] = []
         start = 0
         for work in self.works:
-            end = start + len(work.commands)
+            end = start + len(work.portion())
             if not work.answer(applied.index, applied.answers[start:end], exposed):
                 left.append(work)
             start = end

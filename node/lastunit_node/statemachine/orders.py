@@ -141,12 +141,14 @@ def _refusal(state: State, at: Position, lines: tuple[Line, ...]) -> Result | No
         shelf = state.stock.find(line.sku)
         if shelf is None:
             state.spend(len(lines))
+            state.spend_lines(len(lines))
             return at.answer(Outcome.UNKNOWN_SKU)
         if shelf.available < line.quantity:
             short.append(line)
     shortages = [shortage for line in short if (shortage := expiry.shortage(state, line))]
     if shortages:
         state.spend(len(lines) + len(short))
+        state.spend_lines(len(lines))
         return Result(Outcome.OUT_OF_STOCK, at.index, shortages=tuple(shortages))
     return None
 
@@ -183,6 +185,7 @@ def _serve(state: State, at: Position, order: Order) -> Result:
     units = _take(state, order.lines, _HELD_UNITS if expires_at_tick else _SOLD_UNITS)
     taken = Taken(order.reservation_id, order.request, encode_units(units))
     state.spend(len(taken.units) // RANGE_BYTES)
+    state.spend_lines(len(order.lines))
     row = _row(state, at, taken, expires_at_tick)
     if expires_at_tick:
         state.reservations.add_hold(row, [line.sku for line in order.lines])

@@ -22,6 +22,7 @@ from lastunit_node.statemachine.tables import (
 
 RANGES_AN_ENTRY = 10_000  # that its commands may go through: the next one is postponed. Not Final: tests change it
 RANGE_BYTES: Final = 16  # of a range in a row, about
+LINE: Final = 2  # ranges that take as long as another line of a command, beside its own
 
 
 class State:
@@ -72,6 +73,10 @@ class State:
     def spend(self, ranges: int) -> None:
         """A command of this entry went through so many ranges, or through what takes as long."""
         self.spent += ranges
+
+    def spend_lines(self, lines: int) -> None:
+        """A command went through so many lines, each with a sku of its own; the first takes what any command does."""
+        self.spend(LINE * (lines - 1))
 
     @property
     def is_exhausted(self) -> bool:

@@ -64,11 +64,13 @@ def _remember(state: State, kind: Kind, change_id: str, request: bytes, result: 
 def _receive(state: State, at: Position, command: ReceiveStock) -> Result:
     units = [UnitLine(sku, (state.stock.receive(sku, quantity),)) for sku, quantity in sum_lines(command.lines)]
     state.spend(len(units))
+    state.spend_lines(len(units))
     return Result(Outcome.RECEIVED, at.index, units=tuple(units))
 
 
 def _adjust(state: State, at: Position, command: AdjustStock) -> Result:
     shelf = state.stock.find(command.sku)
+    state.spend(len(command.ranges))
     if shelf is None:
         return at.answer(Outcome.UNKNOWN_SKU)
     if command.ranges:
@@ -83,7 +85,6 @@ def _adjust(state: State, at: Position, command: AdjustStock) -> Result:
 
 def _adjust_named(state: State, at: Position, command: AdjustStock, shelf: Shelf) -> Result:
     ranges = normalise(command.ranges)
-    state.spend(len(ranges))
     if not all(_is_available(state, shelf, named) for named in ranges):
         return at.answer(Outcome.UNITS_NOT_AVAILABLE)
     state.stock.take_named(shelf, ranges, Place.REMOVED)
@@ -106,6 +107,7 @@ def _removed(state: State, at: Position, command: AdjustStock, ranges: Ranges) -
 
 def _return(state: State, at: Position, command: ReturnUnits) -> Result:
     row = state.find(command.reservation_id)
+    state.spend(sum([len(line.ranges) for line in command.lines]))
     reservation_state = None if row is None else state_of(row, state.clock)
     if row is None or reservation_state is None:
         return at.answer(Outcome.UNKNOWN_RESERVATION)

@@ -8,7 +8,7 @@ import pytest
 from lastunit_node.frontend.batcher import Batcher
 from lastunit_node.frontend.errors import CallError
 from lastunit_node.frontend.queue import MAX_QUEUED, MAX_RANGES_QUEUED
-from lastunit_node.frontend.work import MAX_RANGES
+from lastunit_node.frontend.work import FIRST_BYTES, MAX_RANGES
 from lastunit_node.replica.interface import FailureReason
 from lastunit_node.statemachine.codec import Malformed
 from lastunit_node.statemachine.commands import Command, FencingToken, Reserve, UnitLine, UnitRange
@@ -67,6 +67,23 @@ async def test_who_stood_behind_what_filled_an_entry_does_not_wait_until_that_is
     await asyncio.gather(*small)
     assert len(replica.proposals) == 1 + large + 1
     await asyncio.gather(first, *much)
+
+
+async def test_an_entry_carries_twice_as_many_as_the_last_one_was_answered(
+    batcher: Batcher, replica: FakeReplica
+) -> None:
+    """Every node reads all that an entry carries, in each of them, whatever is then postponed."""
+    bounds = {1: 2, 2: 3, 3: 99, 4: 99}
+    replica.answer = lambda command, index, position: at_most(bounds[index])(command, index, position)
+    answers = (await run(batcher, *[f"c{number}" for number in range(20)])).answers
+    assert [len(proposal.commands) for proposal in replica.proposals] == [20, 4, 6, 9]
+    assert [answer.index for answer in answers if isinstance(answer, Result)] == [1] * 2 + [2] * 3 + [3] * 6 + [4] * 9
+
+
+async def test_the_first_entry_carries_a_part_of_a_large_message(batcher: Batcher, replica: FakeReplica) -> None:
+    answers = (await run(batcher, *[f"c{number}" for number in range(20)], size=5 * FIRST_BYTES // 2)).answers
+    assert [len(proposal.commands) for proposal in replica.proposals] == [8, 12]
+    assert [answer.index for answer in answers if isinstance(answer, Result)] == [1] * 8 + [2] * 12
 
 
 @pytest.mark.parametrize(("failures", "definite"), [([], True), ([FailureReason.UNKNOWN], False)])
