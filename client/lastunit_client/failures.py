@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
@@ -65,7 +66,7 @@ def of_status(status: status_pb2.Status) -> Failure:
         definite=info.metadata.get("definite") == "true" or code is StatusCode.INVALID_ARGUMENT,
         reason=info.reason,
         field=violation.field if violation else "",
-        retry_after=retry.retry_delay.ToTimedelta().total_seconds() if retry else None,
+        retry_after=_seconds(retry.retry_delay) if retry else None,
     )
 
 
@@ -80,7 +81,7 @@ def of_rpc_error(error: grpc.aio.AioRpcError) -> Failure:
 
 def to_error(failure: Failure, message: str, *, definite: bool, request_id: str | None) -> LastUnitError:
     """What the caller gets when the call ends with this failure; `definite` covers all its attempts."""
-    if failure.code is StatusCode.INVALID_ARGUMENT:
+    if failure.code is StatusCode.INVALID_ARGUMENT and definite:  # else an earlier attempt was valid, to another node
         return InvalidRequestError(failure.field, failure.message, request_id=request_id)
     kind = _ERRORS.get(failure.code, ProtocolError)
     return kind(message, definite=definite, request_id=request_id, reason=failure.reason)
@@ -95,6 +96,11 @@ _ERRORS: dict[StatusCode, type[LastUnitError]] = {
     StatusCode.RESOURCE_EXHAUSTED: UnavailableError,
     StatusCode.DEADLINE_EXCEEDED: DeadlineError,
 }
+
+
+def _seconds(delay: Duration) -> float:
+    """How long to wait, whatever a node says: never below zero, which would be no wait at all."""
+    return max(0.0, delay.seconds + delay.nanos / 1e9)
 
 
 def _detail(status: status_pb2.Status, kind: type[MessageT]) -> MessageT | None:

@@ -12,6 +12,7 @@ from lastunit_client.failures import Failure, to_error
 
 _FIRST_WAIT: Final = 0.025  # seconds; doubles with every attempt
 _LONGEST_WAIT: Final = 1.0  # seconds
+_MOST_DOUBLINGS: Final = 6  # more are longer than that, and in the end than a float can say
 _SHORTEST_SPLIT: Final = 0.5  # seconds; with less time left, one attempt gets all of it
 
 _ASK_AGAIN: Final = "call again with the same id to find out"
@@ -39,7 +40,8 @@ class Attempts:
     def wait_after(self, failure: Failure, now: float) -> float | None:
         """Seconds to wait before the next attempt; None when there is to be none."""
         self.definite = self.definite and failure.definite
-        wait = (failure.retry_after or 0.0) + self._draw() * min(_LONGEST_WAIT, _FIRST_WAIT * 2**self._failed)
+        longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(self._failed, _MOST_DOUBLINGS))
+        wait = (failure.retry_after or 0.0) + self._draw() * longest
         self._failed += 1
         return wait if failure.retryable and now + wait < self.deadline else None
 

@@ -259,6 +259,16 @@ async def test_one_indefinite_attempt_makes_the_error_indefinite(client: AsyncIn
     assert not caught.value.definite
 
 
+async def test_what_one_node_took_is_not_said_to_be_malformed(client: AsyncInventoryClient, nodes: Nodes) -> None:
+    """InvalidRequestError promises that nothing was applied; nodes of two versions may differ in their limits."""
+    nodes[0].reactions = [nodes[0].apply_and_break]
+    nodes[1].reactions = [nodes[1].fail_with(error(StatusCode.INVALID_ARGUMENT, "too long", definite=True))]
+    with pytest.raises(ProtocolError, match=r"too long.*earlier attempt may have been applied") as caught:
+        await client.place_order({"VASE": 1}, reservation_id="r1")
+    assert not caught.value.definite
+    assert caught.value.request_id == "r1"
+
+
 async def test_definite_attempts_only_make_a_definite_error(client: AsyncInventoryClient, nodes: Nodes) -> None:
     nodes[0].reactions.append(nodes[0].fail_with(error(StatusCode.UNAVAILABLE, definite=True)))
     nodes[1].reactions.append(nodes[1].fail_with(NO_QUORUM_FOR_LONG))

@@ -2,8 +2,9 @@
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict
-from google.rpc import status_pb2
+from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 
 from lastunit_client import DeadlineError, UnavailableError
@@ -44,6 +45,11 @@ def test_waits_double_up_to_a_second() -> None:
 
 def test_waits_are_jittered_down_to_nothing() -> None:
     assert attempts(draw=0.0).wait_after(UNAVAILABLE, 0.0) == 0.0
+
+
+def test_a_call_without_end_goes_on_after_thousands_of_attempts() -> None:
+    call = attempts(deadline=1e9)
+    assert [call.wait_after(UNAVAILABLE, 0.0) for _ in range(3_000)][-1] == 1.0
 
 
 def test_retry_info_is_the_least_wait() -> None:
@@ -144,6 +150,15 @@ def test_details_are_read_whatever_stands_between_them() -> None:
     assert of_status(status) == Failure(
         StatusCode.RESOURCE_EXHAUSTED, "full", definite=True, reason="TESTED", retry_after=0.25
     )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos", "wait"), [(-5, 0, 0.0), (0, -1, 0.0), (10**18, 0, 1e18), (0, 2 * 10**9, 2.0)]
+)
+def test_no_retry_info_is_too_strange(seconds: int, nanos: int, wait: float) -> None:
+    """Not even one that is no time: below zero there would be no wait between attempts."""
+    info = error_details_pb2.RetryInfo(retry_delay=Duration(seconds=seconds, nanos=nanos))
+    assert of_status(error(StatusCode.RESOURCE_EXHAUSTED, "full", details=[info])).retry_after == wait
 
 
 def test_a_bad_request_names_the_field_and_is_definite() -> None:
