@@ -2,7 +2,9 @@
 
 | what fails, and where                | what checkout() does                    | what stands afterwards              |
 |--------------------------------------|-----------------------------------------|-------------------------------------|
-| reserve is refused                   | returns REFUSED, does not pay           | nothing                             |
+| reserve is refused (OUT_OF_STOCK...) | returns REFUSED, does not pay           | nothing                             |
+| reserve is refused ID_REUSED: this   | returns REFUSED, does not pay           | what an earlier run left, see       |
+| is not what an earlier run asked for |                                         | reserved.reservation; it may be paid|
 | reserve gets no answer               | raises its error, does not pay          | perhaps a hold: it expires, and     |
 |                                      |                                         | release(id) ends it at once         |
 | an earlier run has confirmed this id | returns PLACED, replayed; does not pay  | sold, once                          |
@@ -24,18 +26,21 @@ A hold lasts hold_ticks; a payment that takes longer ends in PaidButExpired. The
 machine decides, by the token.
 """
 
+import concurrent.futures
 import contextlib
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Generic, Protocol, TypeVar, overload
+from typing import Final, Generic, Protocol, TypeVar, overload
 
 from lastunit_client.errors import LastUnitError, PaidButExpired, PaidButUnconfirmed, ProtocolError
 from lastunit_client.fencing import FencingToken
 from lastunit_client.models import CommandResult, ReservationState
 
 PaymentT = TypeVar("PaymentT")
+
+_NOT_YET_PAID: Final = (Generator, AsyncGenerator, concurrent.futures.Future)  # no code of a generator has run
 
 
 class CheckoutOutcome(Enum):
@@ -136,7 +141,11 @@ def _state(reserved: CommandResult) -> ReservationState:
 
 async def _paid(pay: Callable[[CommandResult], PaymentT | Awaitable[PaymentT]], reserved: CommandResult) -> PaymentT:
     payment = pay(reserved)
-    return await payment if inspect.isawaitable(payment) else payment
+    if inspect.isawaitable(payment):
+        return await payment
+    if isinstance(payment, _NOT_YET_PAID):
+        raise TypeError(f"pay() returned a {type(payment).__name__}: it ends before anybody has paid")
+    return payment
 
 
 async def _release(steps: Steps, reserved: CommandResult, token: FencingToken) -> CommandResult | None:

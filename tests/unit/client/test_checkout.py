@@ -1,6 +1,8 @@
 """checkout(), one test per row of its table; and through both clients."""
 
 import asyncio
+import concurrent.futures
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -145,6 +147,20 @@ async def test_a_payment_that_raises_releases_the_hold_and_raises(released: Comm
 
     steps = Steps(released=released)
     with pytest.raises(ConnectionError, match="card reader gone"):
+        await run_checkout(steps, pay)
+    assert steps.taken == ["reserve", RELEASE]
+
+
+async def generated(reserved: CommandResult) -> AsyncIterator[str]:
+    yield "receipt 7"
+
+
+@pytest.mark.parametrize(
+    "pay", [lambda _: (receipt for receipt in ["receipt 7"]), generated, lambda _: concurrent.futures.Future[str]()]
+)
+async def test_what_has_yet_to_be_run_is_no_payment(pay: Callable[[CommandResult], object]) -> None:
+    steps = Steps()
+    with pytest.raises(TypeError, match="before anybody has paid"):
         await run_checkout(steps, pay)
     assert steps.taken == ["reserve", RELEASE]
 
