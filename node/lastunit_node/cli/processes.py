@@ -166,7 +166,7 @@ class NodeProcess:
         fresh.replace(self.pid_file)
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal. ProcessError when it is down."""
+        """Send a signal. ProcessError when it is down, or another user's."""
         process = self.find()
         try:
             if process is None:
@@ -174,6 +174,8 @@ class NodeProcess:
             process.send_signal(number)
         except psutil.NoSuchProcess:
             raise ProcessError(f"{self.name} is not running; start it with `lastunit start {self.name}`") from None
+        except psutil.AccessDenied as denied:
+            raise ProcessError(f"{self.name} (PID {denied.pid}) is another user's, who alone may do that") from None
 
     def kill(self) -> None:
         """Kill it with SIGKILL, and return when it is gone."""

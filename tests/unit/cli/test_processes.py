@@ -65,6 +65,19 @@ def test_another_program_finds_it_again(process: NodeProcess, tmp_path: Path) ->
     assert process.state is ProcessState.DOWN
 
 
+def test_one_of_another_user_is_left_alone_and_no_bug(process: NodeProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(found: psutil.Process, number: int) -> None:
+        raise psutil.AccessDenied(found.pid)
+
+    pid = process.start()
+    with monkeypatch.context() as patched:
+        patched.setattr(psutil.Process, "send_signal", denied)
+        for end in (process.kill, process.terminate):
+            with pytest.raises(ProcessError, match=rf"n1 \(PID {pid}\) is another user's"):
+                end()
+    assert process.state is ProcessState.RUNNING
+
+
 def test_pause_and_resume(process: NodeProcess) -> None:
     pid = process.start()
     process.pause()
