@@ -31,6 +31,7 @@ class AsyncInventoryClient:
 
     endpoints: "host:port" of every node, tried in this order; the first that works is kept until it fails.
     timeout: seconds until a call without an answer raises; longer than a failover. Each call may bring its own.
+        A call repeats its id for so long: at most half the cluster's retention, as errors.py says.
     attempt_timeout: seconds after which a silent node is given up for another one, under the same id.
 
     What a call promises: it is retried on other nodes, under its id, while it is unclear or the cluster is busy, until

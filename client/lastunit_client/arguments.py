@@ -1,6 +1,7 @@
 """What calls ask of their arguments before they encode them. Callers may give anything: hence Any."""
 
 from collections.abc import Iterable
+from operator import index
 from typing import Any, Final
 
 from lastunit_client.errors import InvalidRequestError
@@ -26,11 +27,13 @@ def utf8(field: str, value: Any) -> bytes:
 
 def integer(field: str, value: Any, allowed: range = INT64) -> int:
     """The value, if it is one of the integers that can be encoded."""
-    if not isinstance(value, int) or value not in allowed:
-        raise InvalidRequestError(
-            field, f"expected an integer from {allowed.start} to {allowed.stop - 1}, got {value!r}"
-        )
-    return value
+    try:
+        number = index(value)  # as of numpy, too
+        if number in allowed:
+            return number
+    except TypeError:
+        pass
+    raise InvalidRequestError(field, f"expected an integer from {allowed.start} to {allowed.stop - 1}, got {value!r}")
 
 
 def elements(field: str, value: Any) -> Iterable[Any]:

@@ -21,7 +21,7 @@ That is sound because a later hold always has the larger token, on every node an
     'zombie alice: refused, VASE#1 was promised to someone later'
 
 The gate lives in memory. Where a restart of the warehouse must not forget, keep the token in the row it guards:
-`UPDATE ... SET term = :t ... WHERE (term, index, position) <= (:t, :i, :p)`.
+`UPDATE ... SET term = :t ... WHERE (term, log_index, position) <= (:t, :i, :p)`.
 """
 
 import threading
@@ -59,7 +59,14 @@ class FencingGate:
         self._lock = threading.Lock()
 
     def admit(self, resource: str, token: FencingToken) -> bool:
-        """True when no larger token was ever seen for the resource; the same token may come again (a retry)."""
+        """True when no larger token was ever seen for the resource; the same token may come again (a retry).
+
+        TypeError for a token's text, which has another order: parse it.
+        """
+        if not isinstance(token, FencingToken):
+            raise TypeError(
+                f"expected a FencingToken, got {token!r}: texts have another order, FencingToken.parse() them"
+            )
         with self._lock:
             admitted = token >= self._largest.get(resource, token)
             if admitted:

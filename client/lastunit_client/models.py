@@ -153,7 +153,10 @@ class CommandResult(ReadLater):
 
     @property
     def accepted(self) -> bool:
-        """Whether the command did what it was asked; False is a refusal, which is final for this id."""
+        """Whether the command did what it was asked; False is a refusal.
+
+        Final for this id where inventory.proto calls it remembered. A hold that is refused STALE_TOKEN still stands.
+        """
         return self.outcome.accepted
 
 

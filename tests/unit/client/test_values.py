@@ -52,6 +52,15 @@ def test_other_text_is_no_token(text: str) -> None:
         FencingToken.parse(text)
 
 
+@pytest.mark.parametrize("token", ["1.10.0", (1, 10, 0), None])
+def test_a_gate_compares_no_texts(token: Any) -> None:
+    """In which 1.9.0 comes after 1.10.0."""
+    gate = FencingGate()
+    with pytest.raises(TypeError, match="FencingToken"):
+        gate.admit("VASE#1", token)
+    assert gate.admit("VASE#1", FencingToken(1, 9, 0))
+
+
 def test_a_gate_admits_the_same_or_a_later_holder_only() -> None:
     gate = FencingGate()
     later = FencingToken(3, 1, 0)
@@ -106,6 +115,21 @@ def test_absent_and_present_arguments_are_told_apart() -> None:
     assert not decoded(orders.confirm("r1", TOKEN, None)).confirm.lines
     by_quantity = commands.adjust_stock("a", "VASE", quantity=2, ranges=None, reason="")
     assert decoded(by_quantity).adjust_stock.quantity == 2
+
+
+class Two:
+    """An integer of another library, as numpy's are."""
+
+    def __index__(self) -> int:
+        return 2
+
+
+def test_an_integer_may_be_of_another_kind_wherever_one_is_asked_for() -> None:
+    two: Any = Two()
+    assert decoded(orders.place_order("r1", {"VASE": two})).place_order.lines[0].quantity == 2
+    assert decoded(orders.reserve("r1", {"VASE": 1}, two)).reserve.hold_ticks == 2
+    assert decoded(commands.adjust_stock("a", "VASE", quantity=two, ranges=None, reason="")).adjust_stock.quantity == 2
+    assert queries.list_stock(two, False, two).page_size == 2
 
 
 MALFORMED: list[tuple[str, Callable[[], object]]] = [
