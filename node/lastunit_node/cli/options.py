@@ -12,7 +12,7 @@ from lastunit_client.ids import new_id
 
 DEFAULT_CONFIG: Final = Path("cluster.yml")
 DEFAULT_TIMEOUT_S: Final = 10.0  # longer than a failover
-LONGEST_TIMEOUT_S: Final = 86_400.0
+LONGEST_TIMEOUT_S: Final = 43_200.0  # half of the default retention: an id may be repeated for no longer
 LAST_TICK: Final = (1 << 63) - 1
 MOST_UNITS: Final = 1_000_000  # of a line
 RANGE: Final = re.compile(r"(?P<first>[0-9]{1,18})(-(?P<last>[0-9]{1,18}))?")

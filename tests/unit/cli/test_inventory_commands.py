@@ -262,7 +262,7 @@ def test_nobody_there(cluster_file: Path, lastunit: Command, capsys: pytest.Capt
         ("extend my-1 2.14.0 soon", "'UNTIL_TICK': it must be a valid integer;"),
         (f"extend my-1 2.14.0 {'9' * 19}", f"it must be less than or equal to {2**63 - 1};"),
         ("stock --timeout x", "'--timeout': it must be a valid number;"),
-        ("stock --timeout inf", "'--timeout': it must be less than or equal to 86400"),
+        ("stock --timeout inf", "'--timeout': it must be less than or equal to 43200"),
         ("reservations --state sold", "'--state': 'sold' is not one of 'held'"),
     ],
 )
