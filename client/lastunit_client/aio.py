@@ -94,7 +94,10 @@ class AsyncInventoryClient:
     async def release(
         self, reservation_id: str, token: FencingToken | None = None, *, timeout: float | None = None
     ) -> CommandResult:
-        """Free what is held. Without a token: cancel for good an id that was given up before it was answered."""
+        """Free what is held. Without a token: cancel for good an id that was given up before it was answered.
+
+        STALE_TOKEN where it is held after all: call again with the token of the refusal's `reservation`.
+        """
         return await self._calls.command(reservation_id, orders.release(reservation_id, token), timeout)
 
     async def extend_hold(

@@ -33,7 +33,17 @@ def integer(field: str, value: Any, allowed: range = INT64) -> int:
             return number
     except TypeError:
         pass
-    raise InvalidRequestError(field, f"expected an integer from {allowed.start} to {allowed.stop - 1}, got {value!r}")
+    raise InvalidRequestError(
+        field, f"expected an integer from {allowed.start} to {allowed.stop - 1}, got {shown(value)}"
+    )
+
+
+def shown(value: Any) -> str:
+    """What was given, for the message. Python writes no integer of more than 4,300 digits."""
+    try:
+        return repr(value)
+    except ValueError:
+        return "more digits than can be shown"
 
 
 def elements(field: str, value: Any) -> Iterable[Any]:

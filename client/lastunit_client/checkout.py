@@ -5,8 +5,8 @@
 | reserve is refused (OUT_OF_STOCK...) | returns REFUSED, does not pay           | nothing                             |
 | reserve is refused ID_REUSED: this   | returns REFUSED, does not pay           | what an earlier run left, see       |
 | is not what an earlier run asked for |                                         | reserved.reservation; it may be paid|
-| reserve gets no answer               | raises its error, does not pay          | perhaps a hold: it expires, and     |
-|                                      |                                         | release(id) ends it at once         |
+| reserve gets no answer               | raises its error, does not pay          | perhaps a hold, which expires; to   |
+|                                      |                                         | end it at once see release()        |
 | an earlier run has confirmed this id | returns PLACED, replayed; does not pay  | sold, once                          |
 | an earlier run's hold is over        | returns OVER, does not pay              | not sold; if that run paid, refund  |
 | an earlier run died in between       | pays again: pay() must be idempotent,   | as below                            |

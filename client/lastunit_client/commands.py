@@ -6,7 +6,7 @@ Says what is not even encodable; the nodes judge the rest.
 from collections.abc import Mapping
 
 from lastunit.v1 import inventory_pb2
-from lastunit_client.arguments import elements, integer, text
+from lastunit_client.arguments import elements, integer, shown, text
 from lastunit_client.errors import InvalidRequestError
 from lastunit_client.models import Ranges, UnitLine, UnitRange, Units
 
@@ -63,4 +63,4 @@ def _range(field: str, entry: UnitRange | tuple[int, int]) -> inventory_pb2.Unit
         first, last = (entry.first, entry.last) if isinstance(entry, UnitRange) else entry
         return inventory_pb2.UnitRange(first=first, last=last)
     except (TypeError, ValueError):
-        raise InvalidRequestError(field, f"expected first and last unit, got {entry!r}") from None
+        raise InvalidRequestError(field, f"expected first and last unit, got {shown(entry)}") from None

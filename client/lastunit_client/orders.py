@@ -8,7 +8,7 @@ from operator import index
 from typing import Any, Final
 
 from lastunit.v1 import inventory_pb2
-from lastunit_client.arguments import INT64, elements, integer, utf8
+from lastunit_client.arguments import INT64, elements, integer, shown, utf8
 from lastunit_client.errors import InvalidRequestError
 from lastunit_client.fencing import FencingToken
 from lastunit_client.models import Line, Lines
@@ -120,7 +120,7 @@ def _line(tag: bytes, at: int, sku: Any, quantity: Any) -> bytes:
 
 
 def _no_line(at: int, entry: Any) -> InvalidRequestError:
-    return InvalidRequestError(f"lines[{at}]", f"expected sku and quantity, got {entry!r}")
+    return InvalidRequestError(f"lines[{at}]", f"expected sku and quantity, got {shown(entry)}")
 
 
 def _int64(value: int) -> bytes:

@@ -88,7 +88,10 @@ class InventoryClient:
     def release(
         self, reservation_id: str, token: FencingToken | None = None, *, timeout: float | None = None
     ) -> CommandResult:
-        """Free what is held. Without a token: cancel for good an id that was given up before it was answered."""
+        """Free what is held. Without a token: cancel for good an id that was given up before it was answered.
+
+        STALE_TOKEN where it is held after all: call again with the token of the refusal's `reservation`.
+        """
         return self._loop.run(self._client.release(reservation_id, token, timeout=timeout))
 
     def extend_hold(

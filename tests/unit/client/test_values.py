@@ -141,6 +141,9 @@ MALFORMED: list[tuple[str, Callable[[], object]]] = [
     ("lines[0]", lambda: orders.place_order("r1", {"VASE": -(1 << 63) - 1})),
     ("lines[0]", lambda: orders.place_order("r1", {"VASE": 1.0})),  # type: ignore[arg-type]
     ("lines[0]", lambda: orders.place_order("r1", {"\ud800": 1})),
+    ("lines[0]", lambda: orders.place_order("r1", {"VASE": 10**5_000})),
+    ("hold_ticks", lambda: orders.reserve("r1", {"VASE": 1}, 10**5_000)),
+    ("ranges[0]", lambda: commands.adjust_stock("a", "VASE", quantity=None, ranges=[(1, 10**5_000)], reason="")),
     ("lines", lambda: orders.place_order("r1", None)),  # type: ignore[arg-type]
     ("lines", lambda: orders.place_order("r1", 5)),  # type: ignore[arg-type]
     ("receipt_id", lambda: orders.receive_stock(None, {"VASE": 1})),
