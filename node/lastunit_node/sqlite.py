@@ -19,6 +19,7 @@ import apsw
 
 BUSY_MS: Final = 5_000  # how long to wait for another connection of this node: a checkpoint, a reader that begins
 GIVE_WAY_STEPS: Final = 1_000  # of SQLite's virtual machine: what 25 orders cost a COMMIT, some 60 us
+WRITTEN_MASK: Final = (1 << 31) - 1  # SQLite's count of pages begins again at 2^32, or 2^31, by its version
 FLAGS: Final = {
     "ro": apsw.SQLITE_OPEN_READONLY,
     "rw": apsw.SQLITE_OPEN_READWRITE,
@@ -83,7 +84,7 @@ class Checkpoints:
     def after_commit(self) -> None:
         """Raises sqlite.Error; what was committed stays so."""
         written = self._written_so_far()
-        if written - self._written >= self._pages and checkpoint(self._connection):
+        if (written - self._written) & WRITTEN_MASK >= self._pages and checkpoint(self._connection):
             self._written = written
 
     def _written_so_far(self) -> int:
