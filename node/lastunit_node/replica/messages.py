@@ -143,7 +143,7 @@ def check_leap(message: Message, term: int) -> None:
 
     It would be adopted, on disk and by every node: close to MAX_INTEGER there could be no election any more.
     """
-    if message.get("term", 0) - term > MAX_LEAP:
+    if "term" in _FIELDS[message["type"]] and message["term"] - term > MAX_LEAP:  # else one that nobody looked at
         raise MalformedMessage(f"{message['type']}: term {message['term']} is too far from {term}")
 
 

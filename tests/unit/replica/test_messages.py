@@ -5,7 +5,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from lastunit_node.replica.messages import MalformedMessage, check_message
+from lastunit_node.replica.messages import MAX_INTEGER, MalformedMessage, check_leap, check_message
 
 APPEND: dict[str, Any] = {
     "type": "append",
@@ -92,3 +92,9 @@ def test_every_message_of_ours_passes(message: dict[str, Any]) -> None:
 def test_anything_else_is_malformed(message: object) -> None:
     with pytest.raises(MalformedMessage):
         check_message(message)
+
+
+@pytest.mark.parametrize("term", ["x", None, MAX_INTEGER])
+def test_a_term_where_none_belongs_is_not_looked_at(term: object) -> None:
+    """One that was no number ended the node."""
+    check_leap(check_message({"type": "apply_command", "command": b"x", "request_id": 1, "term": term}), 1)
