@@ -48,7 +48,8 @@ class Elections:
         self._voters_term = 0
 
     def postpone(self) -> None:
-        """Wait a full, random timeout from now; what was about to stand does not."""
+        """Wait a full, random timeout from now; what was about to stand does not, nor by grants that come later."""
+        self._round += 1
         if self._raft.election_deadline != math.inf:
             self._raft.take_election_deadline()
         self._deadline = self._raft.now() + self._raft.random_timeout()
@@ -57,6 +58,7 @@ class Elections:
         """Before a turn: ask for pre-votes when it is time, and let PySyncObj stand only when that was granted."""
         set_by_pysyncobj = self._raft.election_deadline
         if set_by_pysyncobj == 0:
+            self._forget_it_when_cut_off()
             return
         if set_by_pysyncobj != math.inf:  # it stood, and this is when it would stand again
             self._deadline = self._raft.take_election_deadline()
@@ -66,6 +68,12 @@ class Elections:
                 self._deadline = self._soon()
             else:
                 self._ask()
+
+    def _forget_it_when_cut_off(self) -> None:
+        """PySyncObj would let it stand when anyone is connected again: then others lead, and what granted it is old."""
+        if not self._raft.connected:
+            self._raft.forget_transfer()
+            self.postpone()
 
     def on_leader_lost(self) -> None:
         """The connection to the leader closed: forget that it was heard, and ask soon."""

@@ -216,6 +216,7 @@ class Raft(RaftHooks):
     def on_elected(self) -> None:
         """Begin to lead."""
         _log.info("elected leader", term=self.term, no_op_index=self.no_op_index)
+        self.postpone_election()  # it may have been about to stand once more, and would when it steps down
         self._leader.on_elected()
 
     def may_take_proposals(self) -> bool:

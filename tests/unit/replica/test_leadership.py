@@ -1,6 +1,7 @@
 """Who leads: votes, terms, stepping down, handing over; on the real core in virtual time."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from pysyncobj.config import FAIL_REASON
@@ -29,6 +30,20 @@ def let_stand(network: Network, address: str) -> None:
         network.say(peer, address, grant)
     node.turn(0.0)
     assert node.role == CANDIDATE
+
+
+def about_to_be_granted(network: Network, address: str) -> dict[str, Any]:
+    """Make a node miss its leader and ask; the grant that would let it stand."""
+    node = network.nodes[address]
+    network.time.now += timing.ELECTION_MAX + 0.01
+    node.turn(0.0)
+    return {"type": "pre_vote_response", "term": node.term, "round": node._elections._round, "granted": True}
+
+
+def heartbeat(network: Network, leader: str) -> dict[str, Any]:
+    term = network.nodes[leader].term
+    nothing = {"prev_index": 0, "prev_term": 0, "entries": [], "commit_index": 0, "log_start": 0, "acked": None}
+    return {"type": "append", "term": term} | nothing
 
 
 def ask_pre_vote(network: Network, voter: str, asker: str, **fields: int) -> bool:
@@ -108,6 +123,44 @@ def test_a_candidate_that_gave_way_stands_when_it_was_granted_first(make_network
     assert not ask_pre_vote(network, giving_way, goes_first), "it stands now"
     node.turn(0.0)
     assert node.role == CANDIDATE
+
+
+def test_a_grant_that_comes_when_a_leader_is_heard_again_lets_nobody_stand(make_network: MakeNetwork) -> None:
+    """With 200 ms of delay, healthy leaders lost their followers to grants of before they were elected."""
+    network = make_network(3)
+    leader = network.elect()
+    asker, voter = others(network, leader)
+    grant = about_to_be_granted(network, asker)
+    network.say(leader, asker, heartbeat(network, leader))
+    network.say(voter, asker, grant)
+    network.nodes[asker].turn(0.0)
+    assert network.nodes[asker].role == FOLLOWER
+
+
+def test_who_is_cut_off_when_it_was_to_stand_does_not_when_it_returns(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    asker, voter = others(network, leader)
+    network.say(voter, asker, about_to_be_granted(network, asker))
+    network.isolate(asker)
+    network.nodes[asker].turn(0.0)
+    network.heal()
+    network.nodes[asker].turn(0.0)
+    assert network.nodes[asker].role == FOLLOWER
+
+
+def test_who_was_elected_when_it_was_to_stand_once_more_does_not_when_it_steps_down(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    candidate, voter = network.addresses[:2]
+    node = network.nodes[candidate]
+    let_stand(network, candidate)
+    network.say(voter, candidate, about_to_be_granted(network, candidate))
+    network.say(voter, candidate, {"type": "response_vote", "term": node.term, "granted": True})
+    assert node.role == LEADER
+    network.time.now += timing.STEP_DOWN + 0.01
+    node.turn(0.0)
+    node.turn(0.0)
+    assert (node.role, node.term) == (FOLLOWER, 1)
 
 
 def test_a_candidate_gives_way_to_one_that_refused_it(make_network: MakeNetwork) -> None:
