@@ -48,11 +48,15 @@ class Elections:
         self._voters_term = 0
 
     def postpone(self) -> None:
-        """Wait a full, random timeout from now; what was about to stand does not, nor by grants that come later."""
+        """Wait a full, random timeout from now; what was about to stand does not."""
+        self._end_round()
+        self._deadline = self._raft.now() + self._raft.random_timeout()
+
+    def _end_round(self) -> None:
+        """Grants that came do not let it stand, nor those that come later: they were for what has passed."""
         self._round += 1
         if self._raft.election_deadline != math.inf:
             self._raft.take_election_deadline()
-        self._deadline = self._raft.now() + self._raft.random_timeout()
 
     def step(self) -> None:
         """Before a turn: ask for pre-votes when it is time, and let PySyncObj stand only when that was granted."""
@@ -92,7 +96,7 @@ class Elections:
             return
         self._round += 1
         self._granted.clear()
-        self._promise.give(self._as_candidate(), raft.now())
+        self._promise.ask(self._as_candidate(), [peer.id for peer in raft.connected], raft.now())
         for peer in raft.peers:
             raft.send(
                 peer,
@@ -127,8 +131,7 @@ class Elections:
             return
         if raft.role == LEADER or message["round"] != self._round:
             return
-        if not message["granted"]:
-            self._promise.refused_by(node.id)
+        self._promise.answered(node.id, granted=message["granted"])
         if not self._is_counted(node, message):
             return
         self._granted.add(node.id)
@@ -143,6 +146,7 @@ class Elections:
         self._raft.set_term(message["term"], None)
         self._raft.forget_transfer()
         self._raft.become_follower(None)
+        self._end_round()
         return True
 
     # Votes.

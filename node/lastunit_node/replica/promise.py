@@ -6,8 +6,12 @@ term, vote for themselves and wait out another election timeout. A promise is sh
 A node that asked and then gave way still counts the grants that come for it: else neither might get enough of them. Two
 do not both stand for that: of n nodes without their leader, their logs alike, the first in order gives way to none, so
 there are n - 2 grants, and two majorities would take n - 1.
+
+What a node promised itself lasts twice as long while answers are awaited. Where messages take as long as a promise
+lasts, it was over when the other node's question came: both were granted, and split the votes time after time.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from lastunit_node.replica import timing
@@ -30,6 +34,7 @@ class Promise:
         self._until = float("-inf")
         self._is_firm = False
         self._refused_by: set[str] = set()  # what this node asked for itself
+        self._awaited: set[str] = set()  # whose answers to that are to come
 
     def is_free_for(self, asker: Candidate, now: float) -> bool:
         """Whether nobody else is promised. A better log goes before.
@@ -38,7 +43,7 @@ class Promise:
         yet, and would wait for this node as this node would for it.
         """
         to = self._to
-        if to is None or now >= self._until or to.name == asker.name:
+        if to is None or not self._holds(now) or to.name == asker.name:
             return True
         if self._is_firm:
             return False
@@ -50,10 +55,18 @@ class Promise:
         """From now on, and for a short while."""
         self._to, self._until, self._is_firm = candidate, now + timing.PROMISE, False
         self._refused_by.clear()
+        self._awaited.clear()
 
-    def refused_by(self, name: str) -> None:
-        """A node would not vote for this one."""
-        self._refused_by.add(name)
+    def ask(self, own: Candidate, asked: Iterable[str], now: float) -> None:
+        """This node asks for itself."""
+        self.give(own, now)
+        self._awaited.update(asked)
+
+    def answered(self, name: str, *, granted: bool) -> None:
+        """A node would vote for this one, or would not."""
+        self._awaited.discard(name)
+        if not granted:
+            self._refused_by.add(name)
 
     def keep(self, own: Candidate, now: float) -> None:
         """This node stands now: nobody goes before it."""
@@ -62,4 +75,7 @@ class Promise:
 
     def is_to_another(self, now: float) -> bool:
         """Whether this node waits for another candidate to make it."""
-        return self._to is not None and self._to.name != self._name and now < self._until
+        return self._to is not None and self._to.name != self._name and self._holds(now)
+
+    def _holds(self, now: float) -> bool:
+        return now < self._until + (timing.PROMISE if self._awaited else 0.0)

@@ -40,12 +40,6 @@ def about_to_be_granted(network: Network, address: str) -> dict[str, Any]:
     return {"type": "pre_vote_response", "term": node.term, "round": node._elections._round, "granted": True}
 
 
-def heartbeat(network: Network, leader: str) -> dict[str, Any]:
-    term = network.nodes[leader].term
-    nothing = {"prev_index": 0, "prev_term": 0, "entries": [], "commit_index": 0, "log_start": 0, "acked": None}
-    return {"type": "append", "term": term} | nothing
-
-
 def ask_pre_vote(network: Network, voter: str, asker: str, **fields: int) -> bool:
     """A voter's answer to a pre-vote that only `fields` could make it refuse."""
     journal, term = network.nodes[voter].journal, network.nodes[voter].term
@@ -109,6 +103,20 @@ def test_one_candidate_at_a_time_is_granted_a_pre_vote(make_network: MakeNetwork
     assert ask_pre_vote(network, voter, first)
 
 
+def test_what_a_node_promised_itself_lasts_longer_while_answers_are_to_come(make_network: MakeNetwork) -> None:
+    """With 200 ms of delay two followers were granted each other, and split the votes of six terms."""
+    network = make_network(3)
+    asker, other, voter = network.addresses
+    about_to_be_granted(network, voter)
+    network.time.now += timing.PROMISE
+    assert not ask_pre_vote(network, voter, asker)
+    refusal = about_to_be_granted(network, voter) | {"granted": False}
+    network.say(other, voter, refusal)
+    network.say(asker, voter, refusal)
+    network.time.now += timing.PROMISE
+    assert ask_pre_vote(network, voter, asker), "all have answered"
+
+
 def test_a_candidate_that_gave_way_stands_when_it_was_granted_first(make_network: MakeNetwork) -> None:
     """Or two halves of a cluster wait for two candidates, each of them short of one grant."""
     network = make_network(5)
@@ -131,10 +139,23 @@ def test_a_grant_that_comes_when_a_leader_is_heard_again_lets_nobody_stand(make_
     leader = network.elect()
     asker, voter = others(network, leader)
     grant = about_to_be_granted(network, asker)
-    network.say(leader, asker, heartbeat(network, leader))
+    heartbeat = {"prev_index": 0, "prev_term": 0, "entries": [], "commit_index": 0, "log_start": 0, "acked": None}
+    network.say(leader, asker, heartbeat | {"type": "append", "term": network.nodes[leader].term})
     network.say(voter, asker, grant)
     network.nodes[asker].turn(0.0)
     assert network.nodes[asker].role == FOLLOWER
+
+
+def test_grants_for_a_term_that_another_stands_in_let_nobody_stand_in_the_next(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    asker, voter, other = network.addresses
+    grant = about_to_be_granted(network, asker)
+    vote = {"type": "request_vote", "term": grant["term"] + 1, "last_log_index": 0, "last_log_term": 0}
+    network.nodes[asker].journal.add(b"longer", 1, 0)
+    network.say(other, asker, vote)
+    network.say(voter, asker, grant)
+    network.nodes[asker].turn(0.0)
+    assert (network.nodes[asker].role, network.nodes[asker].voted_for) == (FOLLOWER, None)
 
 
 def test_who_is_cut_off_when_it_was_to_stand_does_not_when_it_returns(make_network: MakeNetwork) -> None:
