@@ -226,7 +226,7 @@ def vote_twice() -> None:
     replace(syncobj.RaftHooks, "voted_for", lambda _vote: property(lambda _self: None))
 
 
-@mutant("let votes split", nodes=5)
+@mutant("let votes split", nodes=5, bound=150)
 @mutant("let votes split")
 def let_votes_split() -> None:
     replace(promise.Promise, "is_free_for", lambda _is_free: lambda _self, _asker, _now: True)
