@@ -85,7 +85,7 @@ class Batcher:
         deadlines are per command, in loop time; the answers come by the latest of them. size is the request's
         bytes. CallError when the queue is full. Cancel it to withdraw what is not yet proposed.
         """
-        return await self._answered(Work(commands, deadlines, size, self._replica.status().clock))
+        return await self._answered(Work(commands, deadlines, size, self._replica.clock()))
 
     async def barrier(self, deadline: float) -> int:
         """Wait until this node has applied an entry that was proposed after this call; that index. Else CallError."""

@@ -20,7 +20,15 @@ from lastunit_node import sqlite
 from lastunit_node.replica import timing
 from lastunit_node.replica.attempts import Attempts
 from lastunit_node.replica.core import REASONS, ReplicaCore
-from lastunit_node.replica.interface import FailureReason, ProposalFailed, Role, ScanFailed, Status, TransferFailed
+from lastunit_node.replica.interface import (
+    CLOCK,
+    FailureReason,
+    ProposalFailed,
+    Role,
+    ScanFailed,
+    Status,
+    TransferFailed,
+)
 from lastunit_node.replica.scanner import Scanner
 from lastunit_node.replica.state_commits import NEVER
 from lastunit_node.statemachine.errors import StateDamaged
@@ -176,6 +184,10 @@ class ThreadedReplica:
     def _stop_soon(self, problem: BaseException) -> None:
         """Stop, when the answer that says so has left."""
         self._loop.call_later(timing.LAST_ANSWER, self._on_fatal, problem)
+
+    def clock(self) -> int:
+        """See interface.Replica."""
+        return self._facts[CLOCK]
 
     def status(self) -> Status:
         """See interface.Replica."""

@@ -196,6 +196,9 @@ class FakeReplica:
             raise self.scan_problem
         return self.scanned
 
+    def clock(self) -> int:
+        return self._status.clock
+
     def status(self) -> Status:
         return self._status
 
