@@ -195,18 +195,13 @@ class Raft(RaftHooks):
             "diverged": compare,
         }
 
-    def on_connected(self, node: Node) -> None:
-        """What was forwarded to the leader meanwhile never left: PySyncObj does not look whether it is connected."""
-        if node == self.leader:
-            self.fail_forwarded()
-
     def on_connection_lost(self, node: Node) -> None:
-        """What was under way on that connection has an unknown outcome."""
+        """What was under way on that connection has an unknown outcome; nothing more goes to a leader out of reach."""
         self._heard_more = True
         self._peers.on_connection_lost(node)
         self._leader.on_connection_lost(node)
         if node == self.leader:
-            self.fail_forwarded()
+            self.become_follower(None)
             self._elections.on_leader_lost()
 
     def postpone_election(self) -> None:

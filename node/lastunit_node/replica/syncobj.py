@@ -113,10 +113,6 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         """A peer sent this."""
         raise NotImplementedError
 
-    def on_connected(self, node: Node) -> None:
-        """A peer is connected, perhaps again."""
-        raise NotImplementedError
-
     def on_connection_lost(self, node: Node) -> None:
         """The connection to a peer broke."""
         raise NotImplementedError
@@ -143,10 +139,6 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     def _SyncObj__onMessageReceived(self, node: Node, message: object) -> None:  # noqa: N802
         self.on_message(node, message)
-
-    def _SyncObj__onNodeConnected(self, node: Node) -> None:  # noqa: N802
-        super()._SyncObj__onNodeConnected(node)
-        self.on_connected(node)
 
     def _SyncObj__onNodeDisconnected(self, node: Node) -> None:  # noqa: N802
         super()._SyncObj__onNodeDisconnected(node)

@@ -38,7 +38,7 @@ def test_what_is_replaced_while_the_constructor_runs_is_looked_up_there() -> Non
 
 def test_every_overridden_step_is_a_method_that_is_looked_up_on_the_instance() -> None:
     overridden = [name for name in vars(syncobj.RaftHooks) if name.startswith("_SyncObj__")]
-    assert len(overridden) == 7
+    assert len(overridden) == 6
     for name in overridden:
         assert callable(getattr(pysyncobj_module.SyncObj, name))
 
