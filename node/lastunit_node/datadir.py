@@ -204,12 +204,7 @@ class DataDirectory:
         """Lock and check. Raises DirectoryRefused, and OSError of the system."""
         self._path = path
         require_folders(path)
-        if not (path / IDENTITY).is_file():
-            raise DirectoryRefused(
-                f"{path} holds no data of node {node}: `lastunit up` makes it for a new cluster; if this node had data "
-                "before, its disk was lost and it must not start empty: `lastunit-node rejoin` makes a directory that "
-                "catches up from the other nodes"
-            )
+        self._require_identity(node)
         self._lock = DirectoryLock(path)
         self._opened = {path: os.fstat(self._lock.folder)}
         self.identity = self._read_identity()
@@ -250,6 +245,22 @@ class DataDirectory:
             raise DirectoryRefused(f"{file} is damaged: {problem}. {REJOIN}") from None
         raise DirectoryRefused(
             f"{file} has format {version}, this lastunit knows {FORMAT_VERSION} only: use the one that made it"
+        )
+
+    def _require_identity(self, node: str) -> None:
+        path = self._path
+        if (path / IDENTITY).is_file():
+            return
+        for name in (JOURNAL, STATE):
+            if (path / name).exists():
+                raise DirectoryRefused(
+                    f"{path} has {name} but no {IDENTITY}: that was lost, or the making of the directory was cut off. "
+                    f"{REJOIN}; if this node has never run, delete {path} and make it again"
+                )
+        raise DirectoryRefused(
+            f"{path} holds no data of node {node}: `lastunit up` makes it for a new cluster; if this node had data "
+            "before, its disk was lost and it must not start empty: `lastunit-node rejoin` makes a directory that "
+            "catches up from the other nodes"
         )
 
     def _check_identity(self, cluster: str, node: str) -> None:

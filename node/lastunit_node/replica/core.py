@@ -40,6 +40,7 @@ REASONS: Final[dict[int, FailureReason]] = {
     FAIL_REASON.LEADER_CHANGED: FailureReason.LEADER_CHANGED,
     FAIL_REASON.UNKNOWN_OUTCOME: FailureReason.UNKNOWN,
 }
+_ADVICE: Final = "`lastunit-node rejoin` puts the data aside and lets the node catch up from the others"
 _ROLES: Final = {FOLLOWER: Role.FOLLOWER, CANDIDATE: Role.CANDIDATE, LEADER: Role.LEADER}
 
 
@@ -53,15 +54,17 @@ def check_state_against_journal(applied_index: int, applied_term: int, journal: 
     if applied_index > last:
         raise StartRefused(
             f"the state has applied index {applied_index} but the journal ends at {last}: journal entries were lost, "
-            "and with them perhaps a vote. `lastunit-node rejoin` puts the data aside and lets the node catch up from "
-            "the others"
+            f"and with them perhaps a vote. {_ADVICE}"
         )
     if applied_index < first:
-        raise StartRefused(f"the journal starts at {first}, after the state's applied index {applied_index}")
+        raise StartRefused(
+            f"the state has applied index {applied_index} but the journal starts at {first}: the state is an older "
+            f"copy, or lost what was committed to it. {_ADVICE}"
+        )
     if journal.term_at(applied_index) != applied_term:
         raise StartRefused(
             f"state and journal disagree at index {applied_index}: term {applied_term} against "
-            f"{journal.term_at(applied_index)}; the two files are not from the same node"
+            f"{journal.term_at(applied_index)}; the two files do not belong together. {_ADVICE}"
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lastunit_node.config import ClusterConfig
-from lastunit_node.datadir import IDENTITY, format_directory
+from lastunit_node.datadir import IDENTITY, JOURNAL, STATE, DataDirectory, DirectoryRefused, format_directory
 from lastunit_node.rejoin import rejoin_node
 
 MEMBERS = ("n1", "n2", "n3")
@@ -53,3 +53,12 @@ def test_a_folder_that_may_not_be_read_is_in_nobodys_way(tmp_path: Path, monkeyp
     monkeypatch.setattr(os, "open", refuse)
     format_directory(tmp_path / "data" / "n1", "test", "an-id", MEMBERS, "n1")
     assert (tmp_path / "data" / "n1" / IDENTITY).is_file()
+
+
+@pytest.mark.parametrize("left", [[STATE, JOURNAL], [STATE]])
+def test_a_directory_whose_making_was_cut_off_is_not_taken_for_a_new_clusters(tmp_path: Path, left: list[str]) -> None:
+    format_directory(tmp_path, "test", "an-id", MEMBERS, "n1")
+    for name in {STATE, JOURNAL, IDENTITY} - set(left):
+        (tmp_path / name).unlink()
+    with pytest.raises(DirectoryRefused, match=f"has {left[-1]} but no {IDENTITY}.*cut off.*rejoin"):
+        DataDirectory(tmp_path, "test", MEMBERS, "n1")

@@ -8,7 +8,7 @@ import pytest
 from support.raft_network import ListTransport, Network, VirtualTime
 
 from lastunit_node.replica import timing
-from lastunit_node.replica.core import ReplicaCore
+from lastunit_node.replica.core import ReplicaCore, StartRefused, check_state_against_journal
 from lastunit_node.replica.journal import SqliteJournal
 from lastunit_node.replica.journal_file import create_journal
 from lastunit_node.statemachine.codec import encode_entry
@@ -182,3 +182,22 @@ def test_the_parameters_are_proposed_again_only_after_a_while(tmp_path: Path) ->
         raft.seconds = timing.CONFIGURE_RETRY
         core.turn()
         assert len(raft.proposed) == 2
+
+
+@pytest.mark.parametrize(
+    ("applied", "problem"),
+    [((6, 1), "the journal ends at 5"), ((2, 1), "the journal starts at 3"), ((4, 2), "do not belong together")],
+)
+def test_a_state_that_the_journal_does_not_continue_is_refused_with_advice(
+    tmp_path: Path, applied: tuple[int, int], problem: str
+) -> None:
+    create_journal(tmp_path / "journal.db", "cluster-id", "n1")
+    with closing(SqliteJournal(tmp_path / "journal.db", "cluster-id", "n1")) as journal:
+        for index in range(1, 6):
+            journal.add(b"entry", index, 1)
+        journal.sync()
+        journal.trim(3, 100)
+        for index in (3, 4, 5):
+            check_state_against_journal(index, 1, journal)
+        with pytest.raises(StartRefused, match=f"{problem}.*rejoin"):
+            check_state_against_journal(*applied, journal)
