@@ -4,8 +4,10 @@
         result = client.place_order({"VASE": 1})
         print(result.outcome, result.units if result.accepted else result.shortages)
 
-Order of reading: models, fencing and errors (values); aio and sync (the clients); checkout; then, from the outside in,
-retry, nodes and stream, which keep a call alive over dying nodes.
+Reading order: models, read_later, fencing, errors, ids (values); aio, background, sync (the clients); checkout; then,
+from the outside in, calls, retry, failures, nodes, node, channel, stream, batch, deadlines, closing (what keeps a call
+alive over dying nodes); limits, arguments, wire, orders, commands, queries (what is sent); plain, answers (what comes
+back).
 """
 
 from lastunit_client.aio import AsyncInventoryClient

@@ -3,7 +3,7 @@
 One seed decides all of it: the network, the clocks, the disks, the clients and what goes wrong when. The same seed
 plays the same story, bit for bit, so a failure found once is found again by its number.
 
-Reading order: clock; profile (what one seed is like); network; disk, damage; frontend, clients, sessions (the load);
+Reading order: clock; trace; profile (what one seed is like); network; disk, damage; frontend, clients, sessions (load);
 mishaps, watched, copies, node; oracle, raft_checks (what must hold); faults; failover; world (one seed from begin to
 end); runner, __main__ (many seeds); mutants, planting, planted_raft, planted_state (bugs planted to see that they are
 found).

@@ -75,6 +75,18 @@ def test_every_file_says_what_it_is_for() -> None:
     assert not silent
 
 
+def test_an_order_of_reading_names_all_there_is_to_read() -> None:
+    """A package that gives one leads a newcomer past every module of its folder."""
+    unnamed = []
+    for package in (file for file in python_files(*FOLDERS) if file.name == "__init__.py"):
+        text = ast.get_docstring(ast.parse(package.read_text(encoding="utf-8"))) or ""
+        if re.search("reading order|in this order", text, re.IGNORECASE):
+            modules = {file.stem for file in python_files(str(package.parent)) if file.parent == package.parent}
+            modules = {each for each in modules - {"__init__", "conftest"} if not each.startswith("test_")}
+            unnamed += [f"{package.relative_to(ROOT)}: {each}" for each in modules - set(re.findall(r"\w+", text))]
+    assert not unnamed
+
+
 def test_no_test_sleeps_instead_of_waiting() -> None:
     """time.sleep blocks, and guesses."""
     sleepers = [

@@ -2,6 +2,7 @@
 
 Knows the cluster file and the client library, never the insides of a node: what it does, any program can do.
 
-Reading order: errors, processes, data_directories, probes, local_cluster; then options, output, rendering, failures,
-cluster_commands, inventory_commands, program, main. `sale/` is the demonstration that `make sale` runs.
+Reading order: errors, processes, node_status, verification, probes, data_directories, local_cluster; then options,
+output, rendering, failures, cluster_commands, inventory_commands, program, main. `sale/` is the demonstration that
+`make sale` runs.
 """

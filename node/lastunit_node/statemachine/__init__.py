@@ -3,7 +3,8 @@
 Same log, same state, same results, bit for bit, on every node and on every replay. Nothing in this package knows
 of a network, a wall clock, a random number or a thread.
 
-Reading order: commands, results, limits, validation, codec, canonical (values and their bytes); ranges, schema,
-database, hashing, tables (rows); stock, reservations, remembered, changes, state (what the rows mean); orders, holds,
-supply, clock, expiry (one command family each); machine (the conductor); queries (reads).
+Reading order: commands, brief, results, limits, validation, errors (values); packing, brief_entry, codec, canonical
+(their bytes); ranges, schema, database, hashing, tables, table, integrity (rows); available, stock, reservations,
+remembered, changes, state (what the rows mean); expiry, orders, holds, supply, clock, membership (one command family
+each); machine (the conductor); queries (reads).
 """
