@@ -101,7 +101,7 @@ class GetStatusResponse(message.Message):
     commit_index: builtins.int
     """Commit index."""
     applied_index: builtins.int
-    """Applied index."""
+    """Applied index: what a read on this node sees."""
     clock: builtins.int
     """The logical clock."""
     has_quorum: builtins.bool
@@ -114,7 +114,7 @@ class GetStatusResponse(message.Message):
     """
     @builtins.property
     def state_hash(self) -> StateHash:
-        """Hash of everything applied up to hash_index, and of the rows that stand then."""
+        """Hash of everything applied up to its index, and of the rows that stand then."""
 
     @builtins.property
     def parameters(self) -> Parameters:

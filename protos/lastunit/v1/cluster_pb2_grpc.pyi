@@ -37,8 +37,9 @@ class ClusterServiceStub:
     """How this node stands. Answers without a quorum."""
     ScanState: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ScanStateRequest, _cluster_pb2.ScanStateResponse]
     """Reads every logical row of this node's state in one snapshot and recomputes their digest, beside all other calls;
-    takes as long as there are rows. RESOURCE_EXHAUSTED while another scan is under way on this node, DATA_LOSS when rows
-    cannot be read. A node that finds its rows damaged answers, and then stops.
+    takes as long as there are rows, also where the caller names no deadline. RESOURCE_EXHAUSTED while another scan is
+    under way on this node, DATA_LOSS when rows cannot be read. A node that finds its rows damaged answers, and then
+    stops.
     """
     TransferLeadership: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.TransferLeadershipRequest, _cluster_pb2.TransferLeadershipResponse]
     """Moves leadership to another node. FAILED_PRECONDITION when this node cannot see to it."""
@@ -52,8 +53,9 @@ class ClusterServiceAsyncStub(ClusterServiceStub):
     """How this node stands. Answers without a quorum."""
     ScanState: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ScanStateRequest, _cluster_pb2.ScanStateResponse]  # type: ignore[assignment]
     """Reads every logical row of this node's state in one snapshot and recomputes their digest, beside all other calls;
-    takes as long as there are rows. RESOURCE_EXHAUSTED while another scan is under way on this node, DATA_LOSS when rows
-    cannot be read. A node that finds its rows damaged answers, and then stops.
+    takes as long as there are rows, also where the caller names no deadline. RESOURCE_EXHAUSTED while another scan is
+    under way on this node, DATA_LOSS when rows cannot be read. A node that finds its rows damaged answers, and then
+    stops.
     """
     TransferLeadership: _aio.UnaryUnaryMultiCallable[_cluster_pb2.TransferLeadershipRequest, _cluster_pb2.TransferLeadershipResponse]  # type: ignore[assignment]
     """Moves leadership to another node. FAILED_PRECONDITION when this node cannot see to it."""
@@ -76,8 +78,9 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.ScanStateResponse, _abc.Awaitable[_cluster_pb2.ScanStateResponse]]:
         """Reads every logical row of this node's state in one snapshot and recomputes their digest, beside all other calls;
-        takes as long as there are rows. RESOURCE_EXHAUSTED while another scan is under way on this node, DATA_LOSS when rows
-        cannot be read. A node that finds its rows damaged answers, and then stops.
+        takes as long as there are rows, also where the caller names no deadline. RESOURCE_EXHAUSTED while another scan is
+        under way on this node, DATA_LOSS when rows cannot be read. A node that finds its rows damaged answers, and then
+        stops.
         """
 
     @_abc_1.abstractmethod

@@ -79,7 +79,7 @@ class _OutcomeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Outcome.ValueT
     OUTCOME_EXPIRED: _Outcome.ValueType  # 27
     """Refused: the hold was not confirmed in time."""
     OUTCOME_TOO_LATE: _Outcome.ValueType  # 28
-    """Refused: the command reached the log too long after it was first proposed."""
+    """Refused: the command reached the log too long after it had come to its node. Not remembered."""
     OUTCOME_EXCEEDS_HOLD: _Outcome.ValueType  # 29
     """Refused: a line confirms more units than are held."""
     OUTCOME_UNITS_NOT_AVAILABLE: _Outcome.ValueType  # 30
@@ -127,7 +127,7 @@ OUTCOME_ALREADY_RELEASED: Outcome.ValueType  # 26
 OUTCOME_EXPIRED: Outcome.ValueType  # 27
 """Refused: the hold was not confirmed in time."""
 OUTCOME_TOO_LATE: Outcome.ValueType  # 28
-"""Refused: the command reached the log too long after it was first proposed."""
+"""Refused: the command reached the log too long after it had come to its node. Not remembered."""
 OUTCOME_EXCEEDS_HOLD: Outcome.ValueType  # 29
 """Refused: a line confirms more units than are held."""
 OUTCOME_UNITS_NOT_AVAILABLE: Outcome.ValueType  # 30
@@ -179,8 +179,8 @@ class _ReadConsistencyEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ReadCo
     READ_CONSISTENCY_LINEARIZABLE: _ReadConsistency.ValueType  # 1
     """Sees every command that was answered before the read arrived, on any node."""
     READ_CONSISTENCY_STALE: _ReadConsistency.ValueType  # 2
-    """What this node has committed to its state: some tens of milliseconds behind what it has applied, and as far behind the
-    leader as the network makes it. min_index waits for more. Answers without a quorum.
+    """What this node has committed to its state: some tens of milliseconds behind what it has applied, and as far behind
+    the leader as the network makes it. min_index waits for more. Answers without a quorum.
     """
 
 class ReadConsistency(_ReadConsistency, metaclass=_ReadConsistencyEnumTypeWrapper):
@@ -191,8 +191,8 @@ READ_CONSISTENCY_UNSPECIFIED: ReadConsistency.ValueType  # 0
 READ_CONSISTENCY_LINEARIZABLE: ReadConsistency.ValueType  # 1
 """Sees every command that was answered before the read arrived, on any node."""
 READ_CONSISTENCY_STALE: ReadConsistency.ValueType  # 2
-"""What this node has committed to its state: some tens of milliseconds behind what it has applied, and as far behind the
-leader as the network makes it. min_index waits for more. Answers without a quorum.
+"""What this node has committed to its state: some tens of milliseconds behind what it has applied, and as far behind
+the leader as the network makes it. min_index waits for more. Answers without a quorum.
 """
 
 @typing.final
@@ -285,7 +285,7 @@ class UnitLine(message.Message):
     """The sku."""
     @builtins.property
     def ranges(self) -> containers.RepeatedCompositeFieldContainer[UnitRange]:
-        """Disjoint ranges in ascending order."""
+        """In an answer: disjoint ranges in ascending order. In a request: in any order, units named twice count once."""
 
     def __init__(
         self,
@@ -541,7 +541,9 @@ class ReserveRequest(message.Message):
     reservation_id: builtins.str
     """The caller's id; shared namespace with PlaceOrder."""
     hold_ticks: builtins.int
-    """How long to hold, in full ticks; 0 for the cluster's default; more than the cluster's cap is cut to it."""
+    """How long to hold, in full ticks; 0 for the cluster's default; more than the cluster's cap is cut to it. Compared as
+    written: a retry that spells out the default is another body.
+    """
     @builtins.property
     def lines(self) -> containers.RepeatedCompositeFieldContainer[Line]:
         """1 to 100 lines; lines of one sku are summed. All or nothing."""
@@ -647,7 +649,9 @@ class ReleaseRequest(message.Message):
     """The reservation; an unknown id is remembered as released, so that a call given up can be cancelled for good."""
     @builtins.property
     def token(self) -> FencingToken:
-        """Token of its hold; may be absent only while the id is unknown."""
+        """Token of its hold. Absent to cancel an id whose answer never came: on a hold that is refused STALE_TOKEN, with the
+        reservation, and so the token, beside it.
+        """
 
     def __init__(
         self,
@@ -801,7 +805,7 @@ class AdjustStockRequest(message.Message):
     quantity: builtins.int
     """So many units, lowest numbers first; 0 when ranges name them."""
     reason: builtins.str
-    """Why, for the record; up to 256 bytes."""
+    """Why, for the record; up to 256 bytes of UTF-8, may be empty. Part of the body that the id stands for."""
     @builtins.property
     def ranges(self) -> containers.RepeatedCompositeFieldContainer[UnitRange]:
         """These units; empty when quantity counts them. Up to 1,000 ranges."""
