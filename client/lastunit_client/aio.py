@@ -88,13 +88,16 @@ class AsyncInventoryClient:
         *,
         timeout: float | None = None,
     ) -> CommandResult:
-        """Sell what is held. With lines only so many per sku (lowest numbers); the rest is freed."""
+        """Sell what is held: CONFIRMED with the units sold, or a refusal (EXPIRED, STALE_TOKEN, ...).
+
+        lines: keep only so many per sku (lowest numbers); the rest, and skus not named, are freed.
+        """
         return await self._calls.command(reservation_id, orders.confirm(reservation_id, token, lines), timeout)
 
     async def release(
         self, reservation_id: str, token: FencingToken | None = None, *, timeout: float | None = None
     ) -> CommandResult:
-        """Free what is held. Without a token: cancel for good an id that was given up before it was answered.
+        """Free what is held: RELEASED, or a refusal. Without a token: cancel for good an id whose answer never came.
 
         STALE_TOKEN where it is held after all: call again with the token of the refusal's `reservation`.
         """
@@ -103,13 +106,16 @@ class AsyncInventoryClient:
     async def extend_hold(
         self, reservation_id: str, token: FencingToken, until_tick: int, *, timeout: float | None = None
     ) -> CommandResult:
-        """Let the hold expire at until_tick (absolute), never earlier than agreed before, at most the cap."""
+        """Let the hold expire at until_tick, a tick of the clock: EXTENDED with the tick it got, or a refusal.
+
+        Never earlier than agreed before, and at most the cluster's cap after the hold was made.
+        """
         return await self._calls.command(reservation_id, orders.extend_hold(reservation_id, token, until_tick), timeout)
 
     async def return_units(
         self, reservation_id: str, units: Units, *, return_id: str | None = None, timeout: float | None = None
     ) -> CommandResult:
-        """Put named units of a confirmed reservation back to available."""
+        """Put named units of a confirmed reservation back to available: RETURNED, or a refusal."""
         request_id = new_id() if return_id is None else return_id
         return await self._calls.command(request_id, commands.return_units(request_id, reservation_id, units), timeout)
 
@@ -132,7 +138,10 @@ class AsyncInventoryClient:
         adjustment_id: str | None = None,
         timeout: float | None = None,
     ) -> CommandResult:
-        """Remove damaged or lost units from available: either a quantity (lowest numbers first) or named ranges."""
+        """Remove damaged or lost units from available: ADJUSTED with the units, or a refusal.
+
+        Either a quantity (lowest numbers first) or named ranges. reason: up to 256 bytes of UTF-8.
+        """
         request_id = new_id() if adjustment_id is None else adjustment_id
         command = commands.adjust_stock(request_id, sku, quantity=quantity, ranges=ranges, reason=reason)
         return await self._calls.command(request_id, command, timeout)

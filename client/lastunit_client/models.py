@@ -136,7 +136,7 @@ class Reservation:
 class CommandResult(ReadLater):
     """The answer to one command: what `outcome` says, and for refusals why.
 
-    When `replayed`, the id was answered before and everything but `reservation` is that first answer again.
+    When `replayed`, the id was answered before: all but `applied_index` and `reservation` is the first answer again.
     """
 
     request_id: str  # the caller's reservation_id, receipt_id, adjustment_id or return_id; made here when not given

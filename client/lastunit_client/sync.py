@@ -82,13 +82,16 @@ class InventoryClient:
         *,
         timeout: float | None = None,
     ) -> CommandResult:
-        """Sell what is held. With lines only so many per sku (lowest numbers); the rest is freed."""
+        """Sell what is held: CONFIRMED with the units sold, or a refusal (EXPIRED, STALE_TOKEN, ...).
+
+        lines: keep only so many per sku (lowest numbers); the rest, and skus not named, are freed.
+        """
         return self._loop.run(self._client.confirm(reservation_id, token, lines, timeout=timeout))
 
     def release(
         self, reservation_id: str, token: FencingToken | None = None, *, timeout: float | None = None
     ) -> CommandResult:
-        """Free what is held. Without a token: cancel for good an id that was given up before it was answered.
+        """Free what is held: RELEASED, or a refusal. Without a token: cancel for good an id whose answer never came.
 
         STALE_TOKEN where it is held after all: call again with the token of the refusal's `reservation`.
         """
@@ -97,13 +100,16 @@ class InventoryClient:
     def extend_hold(
         self, reservation_id: str, token: FencingToken, until_tick: int, *, timeout: float | None = None
     ) -> CommandResult:
-        """Let the hold expire at until_tick (absolute), never earlier than agreed before, at most the cap."""
+        """Let the hold expire at until_tick, a tick of the clock: EXTENDED with the tick it got, or a refusal.
+
+        Never earlier than agreed before, and at most the cluster's cap after the hold was made.
+        """
         return self._loop.run(self._client.extend_hold(reservation_id, token, until_tick, timeout=timeout))
 
     def return_units(
         self, reservation_id: str, units: Units, *, return_id: str | None = None, timeout: float | None = None
     ) -> CommandResult:
-        """Put named units of a confirmed reservation back to available."""
+        """Put named units of a confirmed reservation back to available: RETURNED, or a refusal."""
         return self._loop.run(self._client.return_units(reservation_id, units, return_id=return_id, timeout=timeout))
 
     # Commands on stock.
@@ -124,7 +130,10 @@ class InventoryClient:
         adjustment_id: str | None = None,
         timeout: float | None = None,
     ) -> CommandResult:
-        """Remove damaged or lost units from available: either a quantity (lowest numbers first) or named ranges."""
+        """Remove damaged or lost units from available: ADJUSTED with the units, or a refusal.
+
+        Either a quantity (lowest numbers first) or named ranges. reason: up to 256 bytes of UTF-8.
+        """
         return self._loop.run(
             self._client.adjust_stock(
                 sku,

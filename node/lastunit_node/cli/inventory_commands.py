@@ -184,14 +184,14 @@ def release(
     reservation_id: ReservationArgument,
     token: Annotated[
         FencingToken | None,
-        typer.Argument(parser=parse_token, metavar="[TOKEN]", help="May be left out only for an id never answered."),
+        typer.Argument(parser=parse_token, metavar="[TOKEN]", help="Left out: cancel an id whose answer never came."),
     ] = None,
     *,
     config: ConfigOption = DEFAULT_CONFIG,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     as_json: JsonOption = False,
 ) -> ExitStatus:
-    """Free what is held; without a token, cancel for good an id that was given up."""
+    """Free what is held: `lastunit release my-1 2.14.0`; without a token, cancel for good an id that was given up."""
     with asking(reservation_id), connect(config, timeout) as client:
         return answer(client.release(reservation_id, token), as_json)
 

@@ -80,7 +80,7 @@ IdOption: TypeAlias = Annotated[
     ),
 ]
 StaleOption: TypeAlias = Annotated[
-    bool, typer.Option("--stale", help="Take what one node has applied; answers without a quorum.")
+    bool, typer.Option("--stale", help="Take what one node has, perhaps a little old; answers without a quorum.")
 ]
 MinIndexOption: TypeAlias = Annotated[
     int, typer.Option(min=0, metavar="INDEX", help="Wait until the node has applied this log index.")

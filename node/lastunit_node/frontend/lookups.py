@@ -5,7 +5,7 @@ from collections.abc import Callable
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.errors import invalid_argument, not_found
 from lastunit_node.frontend.responses import fill_reservation, fill_stock
-from lastunit_node.statemachine.limits import ID_PATTERN
+from lastunit_node.statemachine.limits import ID_RULE, is_id
 from lastunit_node.statemachine.queries import Snapshot
 
 
@@ -43,5 +43,5 @@ def reservation_by_id(request: pb.GetReservationRequest) -> Callable[[Snapshot],
 
 
 def _check_name(field: str, name: str) -> None:
-    if not ID_PATTERN.fullmatch(name):
-        raise invalid_argument(field, f"must match {ID_PATTERN.pattern}")
+    if not is_id(name):
+        raise invalid_argument(field, ID_RULE)

@@ -5,6 +5,7 @@ from typing import Final
 
 MAX_ID: Final = 64  # characters
 ID_PATTERN: Final = re.compile(rf"[A-Za-z0-9._:-]{{1,{MAX_ID}}}")  # ids and skus; use fullmatch
+ID_RULE: Final = f"must be 1 to {MAX_ID} characters of A-Z a-z 0-9 . _ : -"  # the same in words
 MAX_LINES: Final = 100
 MAX_QUANTITY: Final = 1_000_000  # units, per line
 MAX_REASON_BYTES: Final = 256  # UTF-8

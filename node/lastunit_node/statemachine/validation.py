@@ -49,7 +49,7 @@ def _check_integer(field: str, value: int, low: int, high: int) -> None:
 
 def _check_id(field: str, value: str) -> None:
     if not limits.is_id(value):
-        raise InvalidField(field, "must be 1 to 64 characters of A-Z a-z 0-9 . _ : -")
+        raise InvalidField(field, limits.ID_RULE)
 
 
 def _check_count(field: str, count: int, low: int, high: int) -> None:
