@@ -1,4 +1,4 @@
-"""Comparing the state's hashes between running nodes, so that one that differs stops (design: State hash).
+"""Comparing the state's hashes between running nodes, so that one that differs stops.
 
 The leader asks every follower for its hash at an index that it has applied itself: each 64th (divergence.EVERY), and
 the newest once a second. A follower answers when it has applied that index. The leader judges (divergence.py) and
