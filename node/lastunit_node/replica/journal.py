@@ -29,7 +29,7 @@ class JournalDamaged(Exception):
 
 
 class JournalFormatError(Exception):
-    """The journal was written by a newer version of lastunit."""
+    """The journal was written by a version of lastunit that has another format."""
 
 
 def _lacks_its_wal(path: Path) -> bool:
@@ -110,12 +110,13 @@ class SqliteJournal:
             (version,) = sqlite.only_row(self._connection, "PRAGMA user_version")
         except sqlite.UNREADABLE as problem:
             raise JournalDamaged(f"{self._path} is not a journal: {problem}") from problem
-        if version > FORMAT_VERSION:
-            raise JournalFormatError(
-                f"{self._path} has format {version}, this lastunit knows {FORMAT_VERSION}: upgrade lastunit"
-            )
+        if version == 0:
+            raise JournalDamaged(f"{self._path} was never completed")
         if version != FORMAT_VERSION:
-            raise JournalDamaged(f"{self._path} was never completed (format {version})")
+            raise JournalFormatError(
+                f"{self._path} has format {version}, this lastunit knows {FORMAT_VERSION} only: "
+                "use the one that made it"
+            )
 
     def _check_owner(self, cluster_id: str, node: str) -> Owner:
         """The row of the owner, if the journal is this node's."""

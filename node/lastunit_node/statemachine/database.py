@@ -1,4 +1,4 @@
-"""Opening a state database: made when absent, refused when it is not ours, not this node's, or newer than we read.
+"""Opening a state database: made when absent, refused when it is not ours, not this node's, or of another format.
 
 The writer connection is in autocommit mode: StateMachine begins and commits. WAL and synchronous=NORMAL keep the
 file whole under power loss, and may lose its last transactions then; the journal has them, and apply replays.

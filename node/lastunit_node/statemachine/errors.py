@@ -10,7 +10,7 @@ class StateDamaged(Exception):
 
 
 class StateFormatError(Exception):
-    """The file is no state database of ours, or of a newer version than this software reads."""
+    """The file is no state database of ours, or has a format that this software does not read."""
 
 
 class StateIdentityError(Exception):

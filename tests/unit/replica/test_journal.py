@@ -235,7 +235,7 @@ def test_damage_is_found_when_a_row_is_read_back(path: Path, monkeypatch: pytest
         journal.entries(1, 4)
 
 
-def test_a_missing_a_foreign_and_a_newer_file_are_refused(path: Path, tmp_path: Path) -> None:
+def test_a_missing_a_foreign_an_older_and_a_newer_file_are_refused(path: Path, tmp_path: Path) -> None:
     with pytest.raises(JournalDamaged, match="belongs to another node: n1 of"):
         SqliteJournal(path, OWNER[0], "n2")
     with pytest.raises(JournalDamaged, match="is missing"):
@@ -243,11 +243,12 @@ def test_a_missing_a_foreign_and_a_newer_file_are_refused(path: Path, tmp_path: 
     (tmp_path / "text.db").write_text("not a database at all, but long enough to be looked at" * 50)
     with pytest.raises(JournalDamaged, match="is not a journal"):
         SqliteJournal(tmp_path / "text.db", *OWNER)
-    connection = sqlite.connect(path)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
-    with pytest.raises(JournalFormatError, match="upgrade lastunit"):
-        opened(path)
+    for version in (1, 99):
+        connection = sqlite.connect(path)
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.close()
+        with pytest.raises(JournalFormatError, match=f"has format {version}, .* use the one that made it"):
+            opened(path)
 
 
 def test_the_owner_is_remembered_with_what_happens_to_the_disk(path: Path) -> None:
