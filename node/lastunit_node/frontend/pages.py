@@ -9,7 +9,7 @@ import binascii
 from typing import Final
 
 from lastunit_node.frontend.errors import invalid_argument
-from lastunit_node.statemachine.limits import ID_PATTERN
+from lastunit_node.statemachine.limits import is_id
 
 DEFAULT_PAGE_SIZE: Final = 100
 MAX_PAGE_SIZE: Final = 1_000
@@ -34,7 +34,7 @@ def start_after(listing: str, token: str) -> str:
         return ""
     version, _, rest = _decode(token).partition("/")
     found, _, key = rest.partition("/")
-    if version != VERSION or found != listing or not ID_PATTERN.fullmatch(key):
+    if version != VERSION or found != listing or not is_id(key):
         raise invalid_argument("page_token", "is not one that this list and filter gave")
     return key
 

@@ -161,7 +161,7 @@ class ReplicaCore:
     def turn(self, timeout: float = timing.POLL) -> None:
         """One turn of Raft, after a leader's own proposals: admissions, parameters, empty entries to sweep, ticks.
 
-        None of these wait while leadership is handed over: a queue full of them stood before every order.
+        None of them is proposed while leadership is handed over: a queue full of them stood before every order.
         """
         if self._raft.leads and self._raft.may_take_proposals():
             self._propose_as_leader()

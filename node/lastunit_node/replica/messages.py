@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from lastunit_node.statemachine.hashing import HASH_BYTES
-from lastunit_node.statemachine.limits import ID_PATTERN
+from lastunit_node.statemachine.limits import is_id
 
 Message = Mapping[str, Any]
 
@@ -51,7 +51,7 @@ def _is_admitted(value: object) -> bool:
 
 
 def _is_instance(value: object) -> bool:
-    return type(value) is str and ID_PATTERN.fullmatch(value) is not None
+    return type(value) is str and is_id(value)
 
 
 def _is_bool(value: object) -> bool:

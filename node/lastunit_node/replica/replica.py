@@ -35,7 +35,7 @@ from lastunit_node.statemachine.errors import StateDamaged
 from lastunit_node.statemachine.queries import Snapshot, read_snapshot
 from lastunit_node.statemachine.results import Applied, Scan, StateHash
 
-Outcome = tuple["asyncio.Future[Applied]", Applied | None, int]
+Ended = tuple["asyncio.Future[Applied]", Applied | None, int]  # a proposal, what applying it gave, why nothing
 
 
 class ThreadedReplica:
@@ -57,7 +57,7 @@ class ThreadedReplica:
         self._facts = core.facts()
         self._status = Status(*self._facts)
         self._told = self._facts  # what _status says
-        self._outbox: deque[Outcome] = deque()
+        self._outbox: deque[Ended] = deque()
         self._requests: deque[Callable[[], None]] = deque()
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []  # by index; each leaves by itself
         self._wanted_index = NEVER  # the least index that is waited for; all that the thread knows of _waiting

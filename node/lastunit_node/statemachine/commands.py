@@ -142,7 +142,7 @@ Command = (
 
 
 class Entry(NamedTuple):
-    """One log entry. No commands: a read barrier.
+    """One log entry. No commands: a read barrier, or a leader's own, to sweep.
 
     nonce names one proposal (any 64-bit value; apply gives it back, so that a proposer knows the entry is its own).
     valid_until_tick is stamped at the first proposal and kept when the same commands are proposed again.
