@@ -10,9 +10,9 @@ may have. An error without ErrorInfo is gRPC's own, most often of a broken conne
 
 Retry under the same id: the answer is the first one again.
 - Every node serves every call: there is no leader to look for. Try again on another node.
-- After UNAVAILABLE, DEADLINE_EXCEEDED, and CANCELLED where it was not you: wait up to 25 ms, by chance, and twice as
-  long each time, up to a second. After RESOURCE_EXHAUSTED only where it has google.rpc.RetryInfo, for its delay at
-  least. After nothing else: the same call would fail again.
+- After UNAVAILABLE, DEADLINE_EXCEEDED, and CANCELLED where it was not you: first wait a random time of up to 25 ms;
+  that limit doubles with each attempt, up to a second. After RESOURCE_EXHAUSTED only where it has
+  google.rpc.RetryInfo: wait its delay, and such a random time. After nothing else: the same call would fail again.
 - Give each attempt a deadline of its own, of 3 s, say, where a call has 10: a node that reaches no leader waits for
   one until then, and says so a little before. A call without a deadline gets 10 s, none gets more than 60.
 - "definite" is about one attempt. After one that was not, the command may have been applied, whatever later ones
