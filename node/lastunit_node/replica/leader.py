@@ -107,8 +107,6 @@ class Leader:
 
     def _send_due(self, node: "Node", progress: Progress, now: float) -> None:
         heartbeat_due = now - progress.last_sent >= timing.HEARTBEAT
-        if heartbeat_due:
-            progress.probe_again()
         if progress.previous < self._raft.journal.first_index:
             if heartbeat_due:
                 self._send_log_start(node, progress, now)

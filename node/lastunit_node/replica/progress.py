@@ -1,6 +1,6 @@
 """What a leader knows about one follower, and when it may send: etcd's progress (docs/raft-rules.md, rule 2). Pure.
 
-probe: the follower's log is not known; one message is in flight, sent again each heartbeat.
+probe: the follower's log is not known; one message with entries is in flight. Should it be lost, a heartbeat finds out.
 replicate: an append succeeded; messages are pipelined, so many in flight.
 """
 
@@ -71,10 +71,6 @@ class Progress:
             self._in_flight.append((last, size))
             self._in_flight_bytes += size
             self.next = last + 1
-
-    def probe_again(self) -> None:
-        """The heartbeat is due: the probe in flight may be lost, so another may leave."""
-        self.probe_in_flight = False
 
     def succeeded(self, last: int, instance: str) -> None:
         """The follower's disk has everything up to last. next never moves back on a success."""

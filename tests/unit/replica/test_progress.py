@@ -1,6 +1,7 @@
 """What a leader believes of a follower, answer by answer."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.raft_network import Network
@@ -17,14 +18,36 @@ def replicating(match: int) -> Progress:
     return progress
 
 
-def test_a_probe_is_one_message_until_the_heartbeat() -> None:
+def test_a_probe_is_one_message_until_it_is_answered() -> None:
     progress = Progress(next=10)
     assert progress.may_send_entries
     progress.sent(12, 100, commit=0, now=0.0)
     assert not progress.may_send_entries
     assert progress.next == 10, "a probe does not move next: it may be lost"
-    progress.probe_again()
+    assert progress.rejected(9, 7)
     assert progress.may_send_entries
+
+
+def test_a_probe_that_was_lost_is_made_up_for_by_the_next_heartbeat(make_network: Callable[[int], Network]) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    network.run_until(network.level)
+    follower = next(node for node in network.addresses if node != leader)
+    network.isolate(follower)
+    network.commit(leader, [b"a", b"b"])
+    lost: list[dict[str, Any]] = []
+
+    def lose_the_first(message: dict[str, Any]) -> bool:
+        if lost or not message.get("entries"):
+            return False
+        lost.append(message)
+        return True
+
+    network.lose = lose_the_first
+    network.heal()
+    network.round()
+    assert lost
+    assert network.run_until(network.level) < 2 * timing.HEARTBEAT
 
 
 def test_a_success_starts_the_pipeline() -> None:
@@ -80,6 +103,14 @@ def test_a_probe_follows_the_hint_but_never_below_match_nor_past_what_was_reject
     assert progress.next == 31
 
 
+def test_a_follower_whose_log_ends_behind_the_leaders_start_is_probed_from_its_end() -> None:
+    progress = replicating(5)
+    progress.starts_after(8)
+    assert (progress.previous, progress.match, progress.may_send_entries) == (8, 5, True)
+    progress.starts_after(3)
+    assert progress.previous == 5, "it was known to have more"
+
+
 def test_what_is_in_flight_is_bounded_in_messages_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress_module, "MAX_IN_FLIGHT", 3)
     progress = replicating(0)
@@ -104,9 +135,11 @@ def test_empty_messages_take_no_room() -> None:
 
 def test_a_broken_connection_forgets_what_was_in_flight() -> None:
     progress = replicating(5)
-    progress.sent(50, 100, commit=0, now=0.0)
+    progress.sent(50, progress_module.MAX_IN_FLIGHT_BYTES, commit=0, now=0.0)
     progress.become_probe()
     assert (progress.match, progress.next, progress.probing, progress.may_send_entries) == (5, 6, True, True)
+    progress.succeeded(5, "disk")
+    assert progress.may_send_entries
 
 
 def test_a_commit_is_told_at_once_where_a_caller_waits_for_it_and_a_little_later_elsewhere() -> None:

@@ -1,0 +1,34 @@
+"""What elections ask, grant and refuse, message by message; whole elections are in test_leadership.py."""
+
+from collections.abc import Callable
+
+from support.raft_network import Network
+
+from lastunit_node.replica import timing
+
+MakeNetwork = Callable[[int], Network]
+
+
+def test_a_vote_for_an_election_that_is_over_is_refused(make_network: MakeNetwork) -> None:
+    """It would be one for the present term, given to a log as it was in an earlier one."""
+    network = make_network(3)
+    voter, candidate, _ = network.addresses
+    node = network.nodes[voter]
+    node.set_term(5, None)
+    request = {"type": "request_vote", "term": 4, "last_log_index": 9, "last_log_term": 3}
+    network.say(candidate, voter, request)
+    answer = network.queue.pop()[2]
+    assert (answer["granted"], answer["term"]) == (False, 5), "the candidate is to learn the newer term"
+    assert (node.term, node.voted_for) == (5, None)
+    network.say(candidate, voter, request | {"term": 5})
+    assert network.queue.pop()[2]["granted"]
+
+
+def test_a_leader_asks_nobody_for_votes(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    sent: list[str] = []
+    network.transports[leader].on_send = lambda message: sent.append(message["type"])
+    end = network.time.now + 2 * timing.ELECTION_MAX
+    network.run_until(lambda: network.time.now > end)
+    assert set(sent) == {"append", "hash_request"}
