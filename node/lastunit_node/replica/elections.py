@@ -129,7 +129,7 @@ class Elections:
         raft = self._raft
         if self._adopt_newer_term(message):
             return
-        if raft.role == LEADER or message["round"] != self._round:
+        if message["round"] != self._round:
             return
         self._promise.answered(node.id, granted=message["granted"])
         if not self._is_counted(node, message):

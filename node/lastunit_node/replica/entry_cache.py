@@ -46,10 +46,9 @@ class EntryCache:
         self.last = self._entries[-1]
 
     def forget_before(self, index: int) -> None:
-        """Forget entries before index; the last one stays."""
-        drop = min(index - self.first_index, len(self._entries) - 1)
-        if drop > 0:
-            self._forget(drop)
+        """Forget entries before index, which is that of one in the log."""
+        if index > self.first_index:
+            self._forget(index - self.first_index)
 
     def shrink(self, durable: int) -> None:
         """When over its bound, forget the older half of what is durable (all but the last entry)."""

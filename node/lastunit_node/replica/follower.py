@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lastunit_node.replica.journal import JournalDamaged
 from lastunit_node.replica.messages import Message
-from lastunit_node.replica.syncobj import FOLLOWER, LEADER
+from lastunit_node.replica.syncobj import LEADER
 from lastunit_node.statemachine.errors import InvariantError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Follower:
             raise InvariantError(f"{node} leads in term {term}, and so does this node")
         if not raft.told_to_stand:
             raft.postpone_election()
-        if raft.role != FOLLOWER or raft.leader != node:
+        if raft.leader != node:  # a candidate has none
             raft.become_follower(node)
         self._heard_at = raft.now()
 
@@ -95,8 +95,6 @@ class Follower:
     def _holds_start_of(self, message: Message) -> bool:
         """Whether the entry with which the leader's log starts is here; what follows it can then be sent."""
         journal, start = self._raft.journal, int(message["log_start"])
-        if start > journal.last_index:
-            return False
         if start < journal.first_index or journal.term_at(start) == message["prev_term"]:
             return True
         self._check_not_committed(start)

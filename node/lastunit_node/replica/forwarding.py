@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pysyncobj.config import FAIL_REASON
 
-from lastunit_node.replica.messages import MAX_INTEGER, MalformedMessage, Message
+from lastunit_node.replica.messages import MalformedMessage, Message
 from lastunit_node.statemachine.limits import MAX_ENTRY_BYTES
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Forwarding:
         if callback is None:
             return
         index, term = message.get("log_idx"), message.get("log_term")
-        if type(index) is not int or type(term) is not int or not 0 < index <= MAX_INTEGER:
+        if type(index) is not int or type(term) is not int:
             callback(None, FAIL_REASON.NOT_LEADER)
         elif index <= self._raft.last_applied:
             callback(None, FAIL_REASON.UNKNOWN_OUTCOME)

@@ -32,7 +32,7 @@ def is_intact(index: int, term: object, data: object, crc: object) -> bool:
     """Damage turns a column into anything; compiled code takes no argument of another type than is declared."""
     if type(term) is not int or type(data) is not bytes:
         return False
-    return min(index, term) >= 0 and crc == entry_crc(index, term, data)
+    return term >= 0 and crc == entry_crc(index, term, data)
 
 
 def vote_crc(term: object, voted_for: object) -> int:
