@@ -5,6 +5,7 @@ from collections.abc import Callable
 from support.raft_network import Network
 
 from lastunit_node.replica import timing
+from lastunit_node.replica.syncobj import CANDIDATE
 
 MakeNetwork = Callable[[int], Network]
 
@@ -32,3 +33,26 @@ def test_a_leader_asks_nobody_for_votes(make_network: MakeNetwork) -> None:
     end = network.time.now + 2 * timing.ELECTION_MAX
     network.run_until(lambda: network.time.now > end)
     assert set(sent) == {"append", "hash_request"}
+
+
+def test_who_stood_in_vain_asks_before_it_stands_again(make_network: MakeNetwork) -> None:
+    """Or it would unseat whoever was elected meanwhile."""
+    network = make_network(3)
+    node = network.nodes[network.addresses[0]]
+    network.time.now += timing.ELECTION_MIN / 2
+    node.stand()
+    node.turn(0.0)
+    assert (node.role, node.term) == (CANDIDATE, 1)
+    network.queue.clear()
+    for _ in range(3):
+        network.time.now += timing.ELECTION_MAX + 0.01
+        asks = {"type": "pre_vote", "term": 1, "round": 1, "last_log_index": 9, "last_log_term": 1}
+        network.say(network.addresses[1], network.addresses[0], asks)
+        assert network.queue.pop()[2]["granted"]
+        node.turn(0.0)
+        assert not network.queue, "it waits for the other one to stand"
+        network.time.now += timing.PROMISE
+        node.turn(0.0)
+        assert {message["type"] for _, _, message in network.queue} == {"pre_vote"}
+        network.queue.clear()
+    assert node.term == 1

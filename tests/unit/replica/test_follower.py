@@ -70,3 +70,12 @@ def test_an_acknowledgement_to_a_node_that_never_led_changes_nothing(make_networ
     answer = {"type": "append_response", "term": follower.term, "prev_index": last, "success": True, "last": last}
     network.say(leader.selfNode.id, follower.selfNode.id, answer)
     assert (follower.role, follower.leader, follower.journal.last_index) == (FOLLOWER, leader.selfNode, last)
+
+
+def test_what_a_poll_brings_is_answered_before_the_turn_ends(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader, follower = level(network, entries=1)
+    name = leader.selfNode
+    follower.poller.poll = lambda _timeout: follower.on_message(name, append(leader))
+    follower.turn(0.0)
+    assert [message["type"] for _, _, message in network.queue] == ["append_response"]

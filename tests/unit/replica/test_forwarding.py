@@ -72,3 +72,28 @@ def test_one_that_was_sent_to_a_leader_of_the_past_ends_when_there_is_another(ma
     heartbeat = {"prev_index": 0, "prev_term": 0, "entries": [], "commit_index": 0, "log_start": 0, "acked": None}
     network.say(other, follower.selfNode.id, heartbeat | {"type": "append", "term": follower.term + 1})
     assert reasons == [FAIL_REASON.LEADER_CHANGED]
+
+
+def test_one_is_not_given_up_because_of_a_connection_to_somebody_else(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    follower, _, reasons = forwarded(network)
+    other = next(name for name in network.addresses if name not in (follower.selfNode.id, str(follower.leader)))
+    for is_connected in (False, True):
+        network.transports[follower.selfNode.id].connected(other, is_connected)
+    network.run_until(lambda: bool(reasons))
+    assert reasons == [FAIL_REASON.SUCCESS]
+
+
+@pytest.mark.parametrize("place", [{}, {"log_idx": 1, "log_term": 1}, {"log_idx": 2, "log_term": 1}])
+def test_an_answer_that_nobody_waits_for_any_more_says_nothing(
+    make_network: MakeNetwork, place: dict[str, int]
+) -> None:
+    network = make_network(3)
+    follower, message, reasons = forwarded(network)
+    assert follower.last_applied == 1
+    follower.fail_forwarded()
+    answer = {"type": "apply_command_response", "request_id": message["request_id"]}
+    follower.on_message(Node(str(follower.leader)), answer | place)
+    network.commit(str(network.leader()), [b"b"])
+    network.run_until(network.level)
+    assert reasons == [FAIL_REASON.LEADER_CHANGED]
