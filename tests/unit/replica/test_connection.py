@@ -95,3 +95,22 @@ def test_a_peer_that_resets_ends_the_connection(ends: Ends) -> None:
     on_event(0, POLL_EVENT_TYPE.READ)
     assert ends.connection.state is State.CLOSED
     assert len(ends.said) == 1
+
+
+def test_a_connection_that_cannot_be_made_is_never_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = closed.getsockname()
+    poller, said = FakePoller(), list[str]()
+    connection = Connection.dial(
+        poller,
+        address,
+        0.0,
+        on_open=lambda _connection: said.append("open"),
+        on_value=lambda _connection, _value: said.append("a value"),
+        on_closed=lambda _connection, reason: said.append(reason),
+    )
+    if connection is not None:  # or the system said so at once
+        (on_event,) = poller.polled.values()
+        on_event(0, POLL_EVENT_TYPE.READ | POLL_EVENT_TYPE.WRITE | POLL_EVENT_TYPE.ERROR)
+        assert said == ["could not connect"]
+    assert not poller.polled

@@ -5,7 +5,7 @@ import struct
 import msgpack
 import pytest
 
-from lastunit_node.replica.frames import FrameReader, encode_frame
+from lastunit_node.replica.frames import MAX_FRAME_BYTES, FrameReader, encode_frame
 from lastunit_node.replica.messages import MalformedMessage
 
 
@@ -24,3 +24,9 @@ def test_frames_come_whole_however_they_were_cut() -> None:
 def test_a_frame_that_is_no_value_is_malformed(payload: bytes) -> None:
     with pytest.raises(MalformedMessage):
         list(FrameReader().feed(struct.pack("!I", len(payload)) + payload))
+
+
+def test_a_frame_over_the_bound_is_malformed_before_it_is_there() -> None:
+    assert FrameReader().feed(struct.pack("!I", MAX_FRAME_BYTES)) == []
+    with pytest.raises(MalformedMessage, match="over the bound"):
+        FrameReader().feed(struct.pack("!I", MAX_FRAME_BYTES + 1))

@@ -216,7 +216,10 @@ def test_nothing_is_read_from_a_connection_that_was_replaced(peers: Callable[...
         pickle.dumps(["add", "127.0.0.1:1"]),
     ],
 )
-def test_a_stranger_is_cut_off(peers: Callable[..., Peer], ports: dict[str, int], first: bytes) -> None:
+def test_a_stranger_is_cut_off(
+    peers: Callable[..., Peer], ports: dict[str, int], first: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pysyncobj_module, "monotonicTime", lambda: 0.0)  # not because it fell silent
     one = peers("n1")
     with socket.create_connection(("127.0.0.1", ports["n1"])) as stranger:
         stranger.sendall(first)
