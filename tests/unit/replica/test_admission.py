@@ -62,6 +62,16 @@ def test_a_founding_disk_without_a_log_votes_for_its_like_only(make_network: Mak
     assert request(network, victim, other, "request_vote", instance="first", admitted=UNCONTESTED)
 
 
+def test_a_founding_disk_with_a_log_votes_for_one_that_was_admitted_before_it(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    network.run_until(network.level)
+    voter, candidate = others(network, leader)
+    assert network.nodes[voter]._admission._claim.admitted == UNCONTESTED
+    for kind in ("pre_vote", "request_vote"):
+        assert request(network, voter, candidate, kind, admitted=7)
+
+
 # A wiped node.
 
 

@@ -57,6 +57,24 @@ async def test_outcomes_are_not_kept_and_those_who_gave_up_are_left_alone() -> N
     assert waiting.exception()
 
 
+async def test_an_outcome_behind_one_that_never_came_does_not_stop_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, timers, now = asyncio.get_running_loop(), list[Callable[[], None]](), 0.0
+    monkeypatch.setattr(loop, "time", lambda: now)
+    monkeypatch.setattr(loop, "call_later", lambda _delay, call: timers.append(call))
+    attempts = Attempts(1.0)
+    first, done = attempts.begin(), attempts.begin()
+    done.set_result(DONE)
+    now = 1.0
+    timers[0]()
+    assert (first.done(), done.result()) == (True, DONE)
+    last = attempts.begin()
+    now = 2.0
+    timers[-1]()
+    assert last.done()
+    assert first.exception()
+    assert last.exception()
+
+
 async def test_one_timer_is_enough_for_any_number(monkeypatch: pytest.MonkeyPatch) -> None:
     loop, timers = asyncio.get_running_loop(), list[float]()
     monkeypatch.setattr(loop, "call_later", lambda delay, _call: timers.append(delay))

@@ -98,6 +98,11 @@ def test_it_trims_in_pieces_what_a_durable_state_has_applied(tmp_path: Path) -> 
     assert journal.first_index == 5, "one piece a turn"
     assert trimmed(compactor, journal, [], 300.0) == 90
     assert journal.size == 110
+    for index in range(101, 105):
+        journal.add(b"x" * 10, index, 1)
+    machine.applied_index = 104
+    assert trimmed(compactor, journal, [], 400.0) == 90, "less than a piece is not worth a transaction"
+    journal.cut_from(101)
     journal.close()
     again = SqliteJournal(tmp_path / "journal.db", *OWNER)
     assert (again.first_index, again.last_index, again.size) == (90, 100, 110)
@@ -187,6 +192,7 @@ def test_a_node_that_installed_a_copy_follows_from_there(make_network: "type[Net
     network.commit(leader, [b"after"])
     network.run_until(network.level)
     assert network.machines[cut_off].applied == network.machines[leader].applied
+    assert not any(node.is_behind for node in network.nodes.values())
 
 
 def replace_a_leader(network: Network, *, uncommitted: int) -> tuple[str, str]:

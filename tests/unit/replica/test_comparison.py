@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from pysyncobj.node import Node
+from structlog.testing import capture_logs
 from support.raft_network import STEP, Network
 
 from lastunit_node.replica import timing
@@ -78,9 +79,11 @@ def comparing(message: dict[str, Any]) -> bool:
 @pytest.mark.parametrize("count", [3, 5])
 def test_healthy_nodes_go_on_under_load_and_idle(make_network: MakeNetwork, count: int) -> None:
     watch, leader, _ = start(make_network, count)
-    assert watch.run(LONG, load=leader) == {}
-    assert watch.run(LONG) == {}
+    with capture_logs() as logs:
+        assert watch.run(LONG, load=leader) == {}
+        assert watch.run(LONG) == {}
     assert watch.network.level()
+    assert [log for log in logs if log["log_level"] == "error"] == []
 
 
 def test_idle_nodes_that_agree_say_nothing(make_network: MakeNetwork) -> None:
@@ -173,6 +176,16 @@ def test_without_a_majority_all_who_contradict_each_other_stop_in_the_end(make_n
     assert set(watch.stopped) == {leader, bad}
     for said in watch.stopped.values():
         assert said.startswith("at index 3 this node's state is not another node's, and neither has a majority")
+
+
+def test_two_against_two_of_five_stop_each_other(make_network: MakeNetwork) -> None:
+    """Those who agree with the leader, too: the fifth might be on the side of the others."""
+    watch, leader, (with_leader, one, other, dead) = start(make_network, 5)
+    watch.network.kill(dead)
+    damage(watch, one)
+    damage(watch, other)
+    watch.network.nodes[leader].propose(b"b", None)
+    assert set(watch.run((PATIENCE + 2) * timing.COMPARE)) == {leader, with_leader, one, other}
 
 
 def test_a_third_node_that_comes_in_time_decides(make_network: MakeNetwork) -> None:
@@ -274,6 +287,17 @@ def test_a_node_answers_once_it_has_applied_what_it_was_asked_for(make_network: 
     watch.run(0.1)
     reports = [message for sender, _, message in heard if message["type"] == "hash_report" and sender == follower]
     assert [report["index"] for report in reports] == [3]
+
+
+def test_a_node_whose_leader_is_gone_answers_nobody(make_network: MakeNetwork) -> None:
+    """It applies what is committed all the same, and was asked about it."""
+    watch, leader, (follower, _) = start(make_network)
+    node = watch.network.nodes[follower]
+    node.on_message(Node(leader), {"type": "hash_request", "term": node.term, "index": node.last_applied})
+    node.become_follower(None)
+    watch.network.queue.clear()
+    node.turn(0.0)
+    assert not watch.network.queue
 
 
 def test_a_leader_forgets_what_it_heard_in_an_earlier_term(make_network: MakeNetwork) -> None:

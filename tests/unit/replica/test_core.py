@@ -1,20 +1,20 @@
 """ReplicaCore: what of its turn the thread around it relies on."""
 
 from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 from support.raft_network import ListTransport, Network, VirtualTime
 
 from lastunit_node.replica import timing
-from lastunit_node.replica.core import ReplicaCore, StartRefused, check_state_against_journal
+from lastunit_node.replica.core import ReplicaCore, StartRefused, check_state_against_journal, nobody_waits
 from lastunit_node.replica.journal import SqliteJournal
 from lastunit_node.replica.journal_file import create_journal
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import Configure, Entry, Line, ReceiveStock, Reserve
 from lastunit_node.statemachine.database import Identity, open_state
-from lastunit_node.statemachine.limits import MAX_TICK
+from lastunit_node.statemachine.limits import MAX_ENTRY_BYTES, MAX_TICK
 
 TICK_MS = 100
 HOLDS = 30
@@ -59,6 +59,44 @@ def test_results_are_given_away_before_the_turn_waits_for_messages(
         core.turn(0.0)
         core.turn(0.0)
     assert steps == ["results", "poll"] * 2
+
+
+@pytest.mark.parametrize(
+    ("applied_index", "applied_term", "refusal"),
+    [
+        (4, 1, "starts at 5, after the state's applied index 4"),
+        (5, 1, None),
+        (7, 1, None),
+        (7, 2, "disagree at index 7: term 2 against 1"),
+        (8, 2, None),
+        (9, 2, "the journal ends at 8: journal entries were lost"),
+    ],
+)
+def test_a_state_that_the_journal_does_not_continue_is_refused(
+    tmp_path: Path, applied_index: int, applied_term: int, refusal: str | None
+) -> None:
+    create_journal(tmp_path / "journal.db", "cluster-id", "n1")
+    with closing(SqliteJournal(tmp_path / "journal.db", "cluster-id", "n1")) as journal:
+        for index in range(1, 9):
+            journal.add(b"x", index, 2 if index == 8 else 1)
+        journal.sync()
+        journal.trim(5, 100)
+        with nullcontext() if refusal is None else pytest.raises(StartRefused, match=refusal):
+            check_state_against_journal(applied_index, applied_term, journal)
+
+
+def test_no_request_id_is_one_of_an_earlier_boot(tmp_path: Path) -> None:
+    with replica(tmp_path, ["n2", "n3"]) as core:
+        first = core._raft._SyncObj__commandsLocalCounter
+    with closing(SqliteJournal(tmp_path / "journal.db", "cluster-id", "n1")) as journal:
+        assert first == (journal.boot - 1) << 32
+
+
+def test_an_entry_over_the_bound_is_not_proposed(tmp_path: Path) -> None:
+    with replica(tmp_path, ["n2", "n3"]) as core:
+        core.propose(bytes(MAX_ENTRY_BYTES), nobody_waits)
+        with pytest.raises(ValueError, match="over the bound"):
+            core.propose(bytes(MAX_ENTRY_BYTES + 1), nobody_waits)
 
 
 class Alone:
@@ -161,6 +199,18 @@ def test_entries_that_sweep_are_proposed_one_at_a_time(tmp_path: Path) -> None:
         for _ in range(10):
             core.turn()
         assert raft.proposed == [encode_entry(Entry(0, core._machine.clock, ()))]
+
+
+def test_nothing_is_proposed_for_holds_that_are_not_due(tmp_path: Path) -> None:
+    with alone(tmp_path) as (core, raft):
+        core.turn()  # which configures the cluster
+        hold(raft)
+        core.turn()
+        assert core._machine.needs_ticks
+        raft.stalled = True
+        for _ in range(10):
+            core.turn()
+        assert not raft.proposed
 
 
 def test_nothing_is_proposed_while_leadership_is_handed_over(tmp_path: Path) -> None:

@@ -114,6 +114,9 @@ def test_entries_that_left_the_cache_are_read_back_from_disk(path: Path, monkeyp
         journal.sync()
     assert journal._cache.first_index > 40
     assert journal.entries(1, 51) == expected
+    journal.add(b"in memory alone", 51, 1)
+    assert journal.entries(1, 52)[:50] == expected
+    journal.cut_from(51)
     assert journal.entries(3, 45) == expected[2:44]
     assert journal[5] == expected[4]
     journal.cut_from(20)
@@ -223,6 +226,21 @@ def test_a_trim_is_bounded_in_bytes(path: Path) -> None:
     assert journal.first_index == 5, "one at least"
     journal.trim(10, 100, most_bytes=1_100)
     assert (journal.first_index, journal.size) == (6, sum(len(data) for data, _, _ in journal.entries(6, 11)))
+
+
+def test_what_was_forgotten_is_not_claimed_again(path: Path) -> None:
+    journal = opened(path)
+    fill(journal, 10)
+    journal.sync()
+    fill(journal, 2)
+    journal.trim(12, 5)
+    journal.trim(3, 100)
+    assert journal.first_index == 5
+    journal.trim(12, 100)
+    assert (journal.first_index, journal.last_index) == (10, 12), "what is not on disk stays"
+    journal.sync()
+    crashed(journal)
+    assert [index for _, index, _ in opened(path).entries(0, 99)] == [10, 11, 12]
 
 
 def test_damage_is_found_when_a_row_is_read_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

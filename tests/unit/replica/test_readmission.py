@@ -11,6 +11,7 @@ from support.raft_network import ListMachine, Network
 
 from lastunit_node.replica import timing
 from lastunit_node.replica.admission import NOT_ADMITTED, UNCONTESTED, Claim, admission_entry
+from lastunit_node.replica.journal import SqliteJournal
 from lastunit_node.replica.syncobj import CANDIDATE, FOLLOWER, LEADER
 from lastunit_node.statemachine.commands import Admit
 from lastunit_node.statemachine.tables import AdmittedRow
@@ -56,13 +57,33 @@ def test_a_vote_that_was_given_after_the_admission_stands_when_it_is_applied_aga
     assert (node.term, node.voted_for) == (term, other)
 
 
-def test_a_copy_that_holds_ones_own_admission_is_no_way_around_it(make_network: MakeNetwork) -> None:
+def test_a_state_that_lost_the_admission_and_knows_the_disk_before_takes_nothing_back(
+    make_network: MakeNetwork,
+) -> None:
+    network, leader = born(make_network(3))
+    wiped = others(network, leader)[0]
+    older = ListMachine()
+    older._admitted = dict(network.machines[wiped]._admitted)
+    wipe(network, wiped)
+    network.run_until(lambda: network.nodes[wiped].is_admitted)
+    admitted_at = network.nodes[wiped].journal.owner.admitted
+    network.kill(wiped)
+    assert network.start(wiped, older)._admission._claim == Claim("second", admitted_at)
+
+
+@pytest.mark.parametrize("earlier_vote", [None, "n3"])
+def test_a_copy_that_holds_ones_own_admission_is_no_way_around_it(
+    make_network: MakeNetwork, earlier_vote: str | None
+) -> None:
     """A state that was fetched says that this disk is admitted; this disk has applied nothing."""
     network, leader = born(make_network(3))
     wiped = others(network, leader)[0]
     network.kill(wiped)
     lay_out(network, wiped, "second")
     term = network.nodes[leader].term
+    journal = SqliteJournal(network.file(wiped), "cluster-id", wiped)
+    journal.setCurrentTerm(term - 1, earlier_vote)
+    journal.close()
     machine = ListMachine()
     machine._admitted[wiped] = AdmittedRow(wiped, "second", 9, term)
     node = network.start(wiped, machine)
@@ -151,6 +172,20 @@ def test_who_counts_votes_knows_what_its_log_says_and_was_not_applied(make_netwo
     network.transports[candidate].connected(old, False)
     vote(network, old, candidate, instance="second", admitted=index)
     assert node.role == LEADER
+
+
+def test_who_asked_for_votes_and_is_superseded_does_not_stand(make_network: MakeNetwork) -> None:
+    network, leader = born(make_network(3))
+    asker, voter = others(network, leader)
+    node, machine = network.nodes[asker], network.machines[asker]
+    network.time.now += timing.ELECTION_MAX + 0.01
+    node.turn(0.0)
+    machine._admitted[asker] = AdmittedRow(asker, "another", node.journal.last_index, node.term)
+    node._admission.learn()
+    grant = {"type": "pre_vote_response", "term": node.term, "round": node._elections._round, "granted": True}
+    network.say(voter, asker, grant)
+    node.turn(0.0)
+    assert node.role == FOLLOWER
 
 
 def test_a_leader_whose_disk_is_superseded_steps_down(make_network: MakeNetwork) -> None:
