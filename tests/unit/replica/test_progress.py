@@ -148,6 +148,7 @@ def test_a_commit_is_told_at_once_where_a_caller_waits_for_it_and_a_little_later
     assert not progress.commit_is_due(6, now=timing.COMMIT_NEWS_ALONE / 2), "the next entries may bring it"
     assert progress.commit_is_due(6, now=timing.COMMIT_NEWS_ALONE)
     progress.awaited = 6
+    assert not progress.commit_is_due(5, now=0.0), "there is nothing new to tell"
     assert progress.commit_is_due(6, now=0.0)
     progress.sent(6, 0, commit=6, now=0.0)
     assert not progress.commit_is_due(6, now=1.0), "it has been told"

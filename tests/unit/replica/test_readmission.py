@@ -174,6 +174,16 @@ def test_who_counts_votes_knows_what_its_log_says_and_was_not_applied(make_netwo
     assert node.role == LEADER
 
 
+def test_what_a_superseded_disk_holds_is_counted_no_more_whatever_it_says(make_network: MakeNetwork) -> None:
+    network, leader = born(make_network(3))
+    node, peer = network.nodes[leader], network.nodes[leader].peers[0]
+    network.run_until(lambda: node._SyncObj__raftMatchIndex[peer] == node.journal.last_index)
+    network.machines[leader]._admitted[peer.id] = AdmittedRow(peer.id, "another", node.journal.last_index, node.term)
+    rejection = {"type": "append_response", "term": node.term, "prev_index": 1, "success": False, "last": 0}
+    network.say(peer.id, leader, rejection)
+    assert node._SyncObj__raftMatchIndex[peer] == 0
+
+
 def test_who_asked_for_votes_and_is_superseded_does_not_stand(make_network: MakeNetwork) -> None:
     network, leader = born(make_network(3))
     asker, voter = others(network, leader)
