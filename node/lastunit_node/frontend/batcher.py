@@ -202,7 +202,7 @@ class Batcher:
     async def _propose(self, batch: Batch) -> Applied:
         commands = batch.commands()
         nonce = 1 + self._rng.getrandbits(63)  # 0 is that of a no-op
-        applied = await self._replica.propose(encode_entry(Entry(nonce, batch.valid_until_tick, commands)), nonce)
+        applied = await self._replica.propose(encode_entry(Entry(nonce, batch.valid_until_tick, commands)))
         if applied.nonce != nonce or len(applied.answers) != len(commands):
             raise ProposalFailed(FailureReason.UNKNOWN)
         return applied

@@ -91,7 +91,7 @@ CLOCK: Final = 6  # the position of the clock among them
 class Replica(Protocol):
     """One node's replica. All methods are called on the asyncio loop the replica was started on."""
 
-    async def propose(self, entry: bytes, nonce: int) -> Applied:
+    async def propose(self, entry: bytes) -> Applied:
         """Propose one entry, wherever the leader is; wait until it is applied on this node.
 
         One attempt: raises ProposalFailed within about two election timeouts. A snapshot() sees the returned index

@@ -121,19 +121,16 @@ class ThreadedReplica:
         else:
             future.set_exception(ProposalFailed(REASONS.get(reason, FailureReason.UNKNOWN)))
 
-    async def propose(self, entry: bytes, nonce: int) -> Applied:
+    async def propose(self, entry: bytes) -> Applied:
         """See interface.Replica."""
         if self._stopping:
             raise ProposalFailed(FailureReason.STOPPING)
         future = self._attempts.begin()
         self._core.propose(entry, lambda applied, reason: self._outbox.append((future, applied, reason)))
         try:
-            applied = await future
+            return await future
         finally:
             self._attempts.forget_ended()
-        if applied.nonce != nonce:
-            raise ProposalFailed(FailureReason.UNKNOWN)
-        return applied
 
     async def wait_applied(self, index: int) -> None:
         """See interface.Replica."""

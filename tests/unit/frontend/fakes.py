@@ -145,10 +145,9 @@ class FakeReplica:
         """The node has applied this index, through other nodes' entries."""
         await self.set(replace(self._status, applied_index=index))
 
-    async def propose(self, entry: bytes, nonce: int) -> Applied:
+    async def propose(self, entry: bytes) -> Applied:
         decoded = decode_entry(entry)
         assert isinstance(decoded, DecodedEntry)
-        assert decoded.nonce == nonce
         self.proposals.append(decoded)
         async with self._changed:
             self._changed.notify_all()

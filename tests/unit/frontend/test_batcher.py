@@ -376,14 +376,15 @@ class TestStop:
         await batcher.stop()
         assert not (await only_error(proposed)).definite
         assert (await only_error(queued)).definite
-        with pytest.raises(CallError, match="stopping"):
+        with pytest.raises(CallError, match="stopping") as refused:
             await run(batcher, "c")
+        assert refused.value.definite
         assert not batcher.running
 
     async def test_a_bug_in_the_replica_is_an_error_of_every_call_not_a_hang(
         self, batcher: Batcher, replica: FakeReplica, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def broken(entry: bytes, nonce: int) -> None:
+        async def broken(entry: bytes) -> None:
             raise ZeroDivisionError
 
         monkeypatch.setattr(replica, "propose", broken)

@@ -39,7 +39,7 @@ class MachineReplica(FakeReplica):
     async def apply(self, *commands: Command) -> Applied:
         return await self._apply_bytes(encode_entry(Entry(1, 1_000, commands)))
 
-    async def propose(self, entry: bytes, nonce: int) -> Applied:
+    async def propose(self, entry: bytes) -> Applied:
         applied = await self._apply_bytes(entry)
         if self.losing:
             self.losing -= 1
