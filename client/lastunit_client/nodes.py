@@ -31,5 +31,4 @@ class NodePool:
     def failed(self, endpoint: str) -> None:
         """Rest this node; if it was the one in use, go on with the next that does not rest."""
         self._resting[endpoint] = self._clock() + _REST_SECONDS
-        if self._endpoints[self._current] == endpoint:
-            self._current = self._endpoints.index(self.pick(avoid=endpoint))
+        self._current = self._endpoints.index(self.pick(avoid=endpoint))
