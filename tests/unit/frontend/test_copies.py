@@ -5,10 +5,11 @@ import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from lastunit.v1 import catchup_pb2 as pb
-from lastunit_node.copies import CopyInfo
+from lastunit_node.copies import CopyInfo, NoRoom
 from lastunit_node.frontend import catchup
 from lastunit_node.frontend.catchup import CatchUpService, StateFiles
 
@@ -17,9 +18,16 @@ from .fakes import STATUS, FakeReplica
 INFO = CopyInfo(8, 1, 6, b"hash")
 
 
+class Aborted(Exception):
+    """The call ended with this code and message."""
+
+
 class Context:
     def time_remaining(self) -> None:
         """No limit."""
+
+    async def abort(self, code: grpc.StatusCode, details: str, _trailing_metadata: object) -> None:
+        raise Aborted(code, details)
 
 
 class Maker:
@@ -74,6 +82,31 @@ async def test_signs_of_life_come_while_the_copy_is_made_and_the_log_is_kept(mak
     ]
     assert set(replica.holds) == {STATUS.applied_index}
     assert not (tmp_path / "copy.db").exists()
+
+
+async def test_the_log_is_kept_from_before_the_copy_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    replica = Holding()
+    monkeypatch.setattr(catchup, "LIFE_SECONDS", 5.0)
+    held: list[list[int]] = []
+
+    def make(_state: Path, target: Path) -> CopyInfo:
+        held.append(list(replica.holds))
+        target.write_bytes(b"abcdef")
+        return INFO
+
+    monkeypatch.setattr(catchup, "make_copy", make)
+    assert [part async for part in copying(replica, tmp_path)]
+    assert held == [[STATUS.applied_index]]
+
+
+async def test_a_disk_without_room_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def make(_state: Path, _target: Path) -> CopyInfo:
+        raise NoRoom("a copy has no room")
+
+    monkeypatch.setattr(catchup, "make_copy", make)
+    with pytest.raises(Aborted) as aborted:
+        await anext(copying(Holding(), tmp_path))
+    assert aborted.value.args == (grpc.StatusCode.FAILED_PRECONDITION, "a copy has no room")
 
 
 async def test_who_gives_up_meanwhile_leaves_no_file(maker: Maker, tmp_path: Path) -> None:

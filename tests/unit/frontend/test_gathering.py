@@ -1,11 +1,13 @@
 """For which calls an entry waits, in turns of the event loop."""
 
 import asyncio
+import random
 
 import pytest
 
-from lastunit_node.frontend.batcher import PRESENT_SECONDS, TURNS, TURNS_A_CALL, Batcher
+from lastunit_node.frontend.batcher import LAST_PAUSE, PRESENT_SECONDS, TURNS, TURNS_A_CALL, Batcher
 from lastunit_node.frontend.work import Answers
+from lastunit_node.replica.interface import FailureReason
 
 from .batcher_calls import names_in, run
 from .fakes import FakeReplica, turns
@@ -27,6 +29,22 @@ async def test_calls_that_come_turn_by_turn_share_an_entry_with_as_many_as_share
         assert all(call.done() for call in late)
     entries = [names_in(replica, number) for number in range(2, len(replica.proposals))]
     assert entries == [list("cde"), list("fgh"), list("ijk")]
+
+
+async def test_pauses_between_attempts_double_up_to_a_bound(replica: FakeReplica) -> None:
+    class Pauses(random.Random):
+        longest: list[float] = []  # noqa: RUF012
+
+        def uniform(self, _least: float, most: float) -> float:
+            self.longest.append(most)
+            return 0.0
+
+    replica.script.extend([FailureReason.NO_LEADER] * 6)
+    batcher = Batcher(replica, Pauses())
+    batcher.start()
+    await run(batcher, "a")
+    await batcher.stop()
+    assert Pauses.longest == pytest.approx([0.01, 0.02, 0.04, 0.08, LAST_PAUSE, LAST_PAUSE])
 
 
 async def test_calls_that_came_during_a_proposal_wait_for_those_that_it_answered(

@@ -188,6 +188,16 @@ def test_so_do_numbers_of_more_bytes_or_bits_than_they_need(number: bytes) -> No
             reads_as_protobuf_does(execute_request(1, [(command, after)]))
 
 
+@pytest.mark.parametrize("name", [content(b"\x0a", b""), b""])
+def test_so_does_an_id_that_is_empty(name: bytes) -> None:
+    line = content(b"\x12", content(b"\x0a", b"vase") + b"\x10\x01")
+    token = content(b"\x12", b"\x08\x01\x10\x01")
+    commands = [content(b"\x0a", name + line), content(b"\x12", name + line), content(b"\x22", name)]
+    commands += [content(kind, name + token) for kind in (b"\x1a", b"\x22", b"\x2a")]
+    for command in commands:
+        reads_as_protobuf_does(execute_request(1, [(command, b"")]))
+
+
 def reads_as_protobuf_does(data: bytes) -> None:
     try:
         expected = by_protobuf(data)
