@@ -94,6 +94,17 @@ def test_a_source_that_was_damaged_is_refused(source: StateMachine, tmp_path: Pa
         adopt_copy(tmp_path / "copy.db", tmp_path / "state-8.db", info._replace(applied_index=8), TARGET)
 
 
+@pytest.mark.parametrize(("index", "term"), [(7, 1), (9, 1), (8, 2)])
+def test_a_copy_that_stands_elsewhere_than_was_said_is_refused(
+    copy: tuple[Path, CopyInfo], index: int, term: int
+) -> None:
+    """The journal would be set to begin where the state does not end."""
+    path, info = copy
+    with pytest.raises(CopyRefused, match="stands at index 8"):
+        adopt_copy(path, path.with_name("state-8.db"), info._replace(applied_index=index, applied_term=term), TARGET)
+    assert not path.with_name("state-8.db").exists()
+
+
 def test_a_copy_of_another_cluster_is_refused(copy: tuple[Path, CopyInfo]) -> None:
     path, info = copy
     with pytest.raises(CopyRefused, match="cluster"):

@@ -2,8 +2,10 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -88,6 +90,46 @@ def test_every_other_attempt_asks_another_peer(directory: DataDirectory) -> None
     """The leader's own state may be what is damaged."""
     fetching = CatchUp(directory, None, {"n1": "", "n2": "", "n3": "", "n4": ""})  # type: ignore[arg-type]
     assert [fetching._source("n3", attempt) for attempt in range(5)] == ["n3", "n2", "n3", "n4", "n3"]
+
+
+class Behind:
+    """A replica that lags behind the log of n2 from its third look on, and has applied index 7."""
+
+    looks = 0
+
+    def status(self) -> Any:
+        self.looks += 1
+        return SimpleNamespace(
+            is_behind=self.looks > 2, leader=None if self.looks == 3 else "n2", applied_index=INFO.applied_index - 1
+        )
+
+
+async def test_a_copy_is_fetched_once_it_is_needed_and_again_until_one_is_whole(
+    directory: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica, addresses = Behind(), {"n1": "one", "n2": "two", "n3": "three"}
+    monkeypatch.setattr(catchup, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(catchup, "RETRY_SECONDS", 0.0)
+    arriving: Iterator[CopyInfo | Exception] = iter(
+        [CopyRefused("damaged"), INFO._replace(applied_index=7), TimeoutError("silent"), INFO]
+    )
+    asked: list[str] = []
+
+    async def download(address: str, target: Path) -> CopyInfo:
+        assert replica.looks > 3, "there is no need yet, or nobody to ask"
+        asked.append(address)
+        info = next(arriving)
+        if isinstance(info, Exception):
+            raise info
+        return info
+
+    adopted: list[tuple[Path, Path, CopyInfo]] = []
+    monkeypatch.setattr(catchup, "adopt_copy", lambda *what: adopted.append(what[:3]))
+    fetching = CatchUp(directory, replica, addresses)  # type: ignore[arg-type]
+    monkeypatch.setattr(fetching, "_download", download)
+    assert await fetching.fetch() == ArrivedCopy("state-8.db", INFO)
+    assert asked == ["two", "three", "two", "three"], "the second one was of what is applied here already"
+    assert adopted == [(directory.arriving_copy, directory.copied_state(8), INFO)]
 
 
 @pytest.mark.parametrize(("applied", "expected"), [(7, True), (8, False), (9, False)])

@@ -105,6 +105,12 @@ def test_two_ids_are_a_question(config: ClusterConfig, path: Path) -> None:
     assert files(path) == before
 
 
+def test_nodes_of_another_cluster_that_lie_beside_it_are_not_asked(config: ClusterConfig) -> None:
+    format_directory(config.node_dir("n2"), "another", "other-id", config.nodes, "n2")
+    rejoin_node(config, "n1")
+    assert DataDirectory(config.node_dir("n1"), config.cluster, config.nodes, "n1").identity.cluster_id == CLUSTER_ID
+
+
 def test_without_data_nothing_is_moved(config: ClusterConfig, path: Path) -> None:
     """As on an empty disk that is mounted in the place of a lost one: it cannot be renamed."""
     format_directory(config.node_dir("n2"), config.cluster, CLUSTER_ID, config.nodes, "n2")
