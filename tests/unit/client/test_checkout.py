@@ -208,6 +208,15 @@ async def test_checkout_through_a_client(client: AsyncInventoryClient, nodes: li
     assert confirm.confirm.token == inventory_token(paid[0].token)
 
 
+async def test_a_checkout_through_a_client_whose_payment_fails_is_released(
+    client: AsyncInventoryClient, nodes: list[FakeNode]
+) -> None:
+    checkout = await client.checkout({"VASE": 2}, lambda _reserved: False, reservation_id="r1")
+    assert checkout.outcome is CheckoutOutcome.PAYMENT_FAILED
+    release = nodes[0].messages[-1].commands[0].release
+    assert (release.reservation_id, release.token) == ("r1", inventory_token(checkout.reserved.token))
+
+
 async def test_a_coroutine_may_pay_through_a_client(client: AsyncInventoryClient) -> None:
     async def pay(reserved: CommandResult) -> str:
         await asyncio.sleep(0)

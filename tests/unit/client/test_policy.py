@@ -171,6 +171,19 @@ def test_a_code_from_the_future_is_unknown() -> None:
     assert of_status(status_pb2.Status(code=77)).code is StatusCode.UNKNOWN
 
 
+def test_a_bad_request_that_names_no_field_is_one_all_the_same() -> None:
+    status = error(StatusCode.INVALID_ARGUMENT, "bad", details=[error_details_pb2.BadRequest()])
+    assert of_status(status) == Failure(StatusCode.INVALID_ARGUMENT, "bad", definite=True)
+
+
+def test_details_are_found_among_other_metadata() -> None:
+    full = error(StatusCode.RESOURCE_EXHAUSTED, "full", definite=True, details=[retry_info(0.25)])
+    others = status_pb2.Status(code=5, message="not this one").SerializeToString()
+    trailing = grpc.aio.Metadata(("other-bin", others), ("grpc-status-details-bin", full.SerializeToString()))
+    raised = grpc.aio.AioRpcError(StatusCode.RESOURCE_EXHAUSTED, grpc.aio.Metadata(), trailing, details="?")
+    assert of_rpc_error(raised) == of_status(full)
+
+
 @pytest.mark.parametrize("trailer", [b"\xff\xff", None])
 def test_unreadable_details_leave_the_bare_status(trailer: bytes | None) -> None:
     trailing = grpc.aio.Metadata(("grpc-status-details-bin", trailer)) if trailer else grpc.aio.Metadata()

@@ -31,6 +31,12 @@ async def test_a_stock_level_says_which_index_it_belongs_to(client: AsyncInvento
     assert level.applied_index == 9
 
 
+async def test_a_node_that_refuses_connections_is_not_asked_by_the_next_query(nodes: Nodes, dead_endpoint: str) -> None:
+    async with AsyncInventoryClient([dead_endpoint, nodes[0].endpoint]) as client:
+        await client.get_stock("VASE")
+        assert client._calls._pool.pick() == nodes[0].endpoint
+
+
 @pytest.mark.parametrize(
     ("stale", "consistency"),
     [(False, inventory_pb2.READ_CONSISTENCY_LINEARIZABLE), (True, inventory_pb2.READ_CONSISTENCY_STALE)],

@@ -7,7 +7,7 @@ import pytest
 from lastunit.v1 import inventory_pb2
 from lastunit_client import AsyncInventoryClient, Line, orders
 from lastunit_client.batch import QUEUE_FULL, SILENT, Batch, CommandQueue, Pending
-from lastunit_client.deadlines import Deadlines
+from lastunit_client.deadlines import Deadlines, SilenceTimer
 from lastunit_client.failures import Failure
 from lastunit_client.limits import (
     MAX_COMMAND_BYTES,
@@ -179,6 +179,33 @@ async def test_a_stream_that_fails_while_answers_are_handed_out_loses_none_of_th
 
 
 # Deadlines.
+
+
+async def test_a_timer_that_came_late_calls_back_when_there_was_time_to_read() -> None:
+    loop, called = asyncio.get_running_loop(), asyncio.Event()
+    SilenceTimer(loop.time() - 1.0, called.set)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not called.is_set()
+    await asyncio.wait_for(called.wait(), 5.0)
+
+
+async def test_a_timer_that_comes_in_time_calls_back_at_once() -> None:
+    loop, called = asyncio.get_running_loop(), asyncio.Event()
+    SilenceTimer(loop.time(), called.set)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert called.is_set()
+
+
+async def test_a_node_is_left_a_moment_however_little_is_left() -> None:
+    """None at all would be no timeout, and refused as such."""
+    for left in (0.0005, 0.002, 5.0):
+        pending = Pending(a_command(), 10.0 + left, asyncio.get_running_loop().create_future())
+        request, first_end, last_end = Batch((pending,)).request(1, 10.0, 60.0)
+        timeout = inventory_pb2.ExecuteRequest.FromString(request).commands[0].timeout
+        assert 0 < timeout.ToTimedelta().total_seconds() < max(left, 0.002)
+        assert first_end == last_end == pending.ends_at
 
 
 async def test_what_waits_is_given_up_at_its_moment_and_never_early() -> None:

@@ -115,6 +115,8 @@ def test_absent_and_present_arguments_are_told_apart() -> None:
     assert not decoded(orders.confirm("r1", TOKEN, None)).confirm.lines
     by_quantity = commands.adjust_stock("a", "VASE", quantity=2, ranges=None, reason="")
     assert decoded(by_quantity).adjust_stock.quantity == 2
+    by_range = commands.adjust_stock("a", "VASE", quantity=None, ranges=[(1, 3)], reason="")
+    assert decoded(by_range).adjust_stock.quantity == 0
 
 
 class Two:
