@@ -15,7 +15,10 @@ from lastunit_node.compiled import StaleCodeError, refuse_stale_code
 ROOT = Path(__file__).resolve().parents[2]
 IS_COMPILED = (ROOT / "node/lastunit_node/compiled.json").is_file()
 needs_compiled = pytest.mark.skipif(not IS_COMPILED, reason="nothing is compiled here: there is no C compiler")
-REPLICA = ("messages", "link", "journal", "journal_damage", "leadership", "admission")
+REPLICA = (
+    *("messages", "connection", "link", "journal", "journal_damage", "entry_cache", "follower", "forwarding"),
+    *("elections", "leadership", "transfer", "admission", "readmission", "lost_acknowledgements"),
+)
 PROMISES = (
     "tests/property",
     "tests/unit/statemachine",
