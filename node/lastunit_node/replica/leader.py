@@ -69,14 +69,6 @@ class Leader:
         """Of all followers."""
         return [progress.match for progress in self._progress.values()]
 
-    def has_quorum(self) -> bool:
-        """Whether a majority answered this leader within the step-down time."""
-        deadline = self._raft.now() - timing.STEP_DOWN
-        answered = 1
-        for time in self._raft.last_response_times.values():
-            answered += time > deadline
-        return answered >= self._raft.majority
-
     def is_done_with(self, node: "Node") -> bool:
         """Whether all there is in the log is committed and applied, this follower has it, and no caller there waits."""
         raft, progress = self._raft, self._progress.get(node)

@@ -125,10 +125,8 @@ class Raft(RaftHooks):
 
     @property
     def has_quorum(self) -> bool:
-        """Whether a majority answered this leader, or a leader was heard, within the step-down time."""
-        if self.role == LEADER:
-            return self._leader.has_quorum()
-        return self.leader is not None and self._follower.heard_within(timing.STEP_DOWN)
+        """Whether this node leads, for which a majority must have answered of late, or has heard a leader of late."""
+        return self.role == LEADER or (self.leader is not None and self._follower.heard_within(timing.STEP_DOWN))
 
     @property
     def is_behind(self) -> bool:

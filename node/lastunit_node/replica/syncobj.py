@@ -7,7 +7,7 @@ version loses or repeats entries (see ARCHITECTURE.md). A test fails when one of
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any, Final
@@ -176,7 +176,6 @@ class RaftHooks(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     election_deadline: float = _reads("_SyncObj__raftElectionDeadline")  # of PySyncObj's timer; inf: stopped
     told_to_stand: bool = _reads("_SyncObj__transferInProgress")  # a transfer to this node is under way
     connected: Collection[Node] = _reads("_SyncObj__connectedNodes")  # peers to which a connection stands
-    last_response_times: Mapping[Node, float] = _reads("_SyncObj__lastResponseTime")  # to this leader
     poller: Poller = _reads("_poller")  # what a turn polls in the end
 
     # Steps.
