@@ -148,6 +148,24 @@ def test_the_wal_is_bounded_when_the_thread_does_not_keep_up(shops: Callable[...
         go_on.set()
 
 
+async def test_a_pass_under_way_makes_durable_what_was_committed_when_it_began(shops: Callable[..., Shop]) -> None:
+    go_on = threading.Event()
+
+    def open_late() -> sqlite.Connection:
+        go_on.wait()
+        return sqlite.connect(shop.path, "rw")
+
+    shop = shops(open_late)
+    shop.sell()
+    begun_at = shop.machine.committed_index
+    shop.checkpoints.begin()
+    shop.sell()
+    shop.checkpoints.begin()
+    go_on.set()
+    await eventually(lambda: not shop.checkpoints._is_under_way, "the pass is over")
+    assert shop.checkpoints.durable_index == begun_at < shop.machine.committed_index
+
+
 def test_a_commit_by_itself_moves_nothing(shops: Callable[..., Shop], tmp_path: Path) -> None:
     shop = shops()
     while shop.pages < 1_500:  # SQLite's own would come at 1,000

@@ -103,6 +103,7 @@ def test_it_trims_in_pieces_what_a_durable_state_has_applied(tmp_path: Path) -> 
     machine.applied_index = 104
     assert trimmed(compactor, journal, [], 400.0) == 90, "less than a piece is not worth a transaction"
     journal.cut_from(101)
+    assert journal.size == 110
     journal.close()
     again = SqliteJournal(tmp_path / "journal.db", *OWNER)
     assert (again.first_index, again.last_index, again.size) == (90, 100, 110)
@@ -171,6 +172,7 @@ def test_a_node_behind_the_leaders_log_is_told_and_changes_nothing(make_network:
     assert (network.nodes[cut_off].journal.last_index, network.nodes[cut_off].commit_index) == before
     assert network.leader() == leader
     assert node.has_quorum
+    assert all(transport.disconnected == [] for transport in network.transports.values())
 
 
 def test_a_node_that_installed_a_copy_follows_from_there(make_network: "type[Network]") -> None:

@@ -191,7 +191,9 @@ def test_who_asked_for_votes_and_is_superseded_does_not_stand(make_network: Make
     network.time.now += timing.ELECTION_MAX + 0.01
     node.turn(0.0)
     machine._admitted[asker] = AdmittedRow(asker, "another", node.journal.last_index, node.term)
+    admitted_at = node.journal.owner.admitted
     node._admission.learn()
+    assert node.journal.owner.admitted == admitted_at, "it was not this disk"
     grant = {"type": "pre_vote_response", "term": node.term, "round": node._elections._round, "granted": True}
     network.say(voter, asker, grant)
     node.turn(0.0)

@@ -44,3 +44,12 @@ def test_what_the_leader_sends_meanwhile_does_not_keep_its_successor_from_standi
     network.say(leader, target, heartbeat | {"type": "append", "term": term})
     network.nodes[target].turn(0.0)
     assert (network.nodes[target].role, network.nodes[target].term) == (CANDIDATE, term + 1)
+
+
+def test_a_leader_without_connections_hands_over_to_nobody(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    network.run_until(network.level)
+    network.isolate(leader)
+    assert network.nodes[leader].begin_transfer(None) is None
+    assert network.nodes[leader].may_take_proposals()
