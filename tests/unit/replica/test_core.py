@@ -64,7 +64,7 @@ def test_results_are_given_away_before_the_turn_waits_for_messages(
 @pytest.mark.parametrize(
     ("applied_index", "applied_term", "refusal"),
     [
-        (4, 1, "starts at 5, after the state's applied index 4"),
+        (4, 1, "the journal starts at 5"),
         (5, 1, None),
         (7, 1, None),
         (7, 2, "disagree at index 7: term 2 against 1"),
