@@ -171,7 +171,8 @@ class Batcher:
                 if not batch.works or await self._attempt(batch):
                     return
             await asyncio.sleep(self._rng.uniform(pause / 2, pause))
-            pause = min(pause * 2, LAST_PAUSE)
+            if batch.failure is not FailureReason.NO_LEADER:  # which this node knows by itself, and asks nobody
+                pause = min(pause * 2, LAST_PAUSE)
 
     async def _attempt(self, batch: Batch) -> bool:
         """Propose the batch once; whether all of it is answered."""

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from lastunit_node.frontend.batcher import LAST_PAUSE, PRESENT_SECONDS, TURNS, TURNS_A_CALL, Batcher
+from lastunit_node.frontend.batcher import FIRST_PAUSE, LAST_PAUSE, PRESENT_SECONDS, TURNS, TURNS_A_CALL, Batcher
 from lastunit_node.frontend.work import Answers
 from lastunit_node.replica.interface import FailureReason
 
@@ -31,7 +31,16 @@ async def test_calls_that_come_turn_by_turn_share_an_entry_with_as_many_as_share
     assert entries == [list("cde"), list("fgh"), list("ijk")]
 
 
-async def test_pauses_between_attempts_double_up_to_a_bound(replica: FakeReplica) -> None:
+@pytest.mark.parametrize(
+    ("reason", "pauses"),
+    [
+        (FailureReason.NO_LEADER, [FIRST_PAUSE] * 6),  # a new one is soon seen
+        (FailureReason.TIMED_OUT, [0.01, 0.02, 0.04, 0.08, LAST_PAUSE, LAST_PAUSE]),
+    ],
+)
+async def test_pauses_between_attempts_double_up_to_a_bound(
+    replica: FakeReplica, reason: FailureReason, pauses: list[float]
+) -> None:
     class Pauses(random.Random):
         longest: list[float] = []  # noqa: RUF012
 
@@ -39,12 +48,12 @@ async def test_pauses_between_attempts_double_up_to_a_bound(replica: FakeReplica
             self.longest.append(most)
             return 0.0
 
-    replica.script.extend([FailureReason.NO_LEADER] * 6)
+    replica.script.extend([reason] * 6)
     batcher = Batcher(replica, Pauses())
     batcher.start()
     await run(batcher, "a")
     await batcher.stop()
-    assert Pauses.longest == pytest.approx([0.01, 0.02, 0.04, 0.08, LAST_PAUSE, LAST_PAUSE])
+    assert Pauses.longest == pytest.approx(pauses)
 
 
 async def test_calls_that_came_during_a_proposal_wait_for_those_that_it_answered(

@@ -1,7 +1,7 @@
 """ReplicaCore: what of its turn the thread around it relies on."""
 
 from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -59,30 +59,6 @@ def test_results_are_given_away_before_the_turn_waits_for_messages(
         core.turn(0.0)
         core.turn(0.0)
     assert steps == ["results", "poll"] * 2
-
-
-@pytest.mark.parametrize(
-    ("applied_index", "applied_term", "refusal"),
-    [
-        (4, 1, "the journal starts at 5"),
-        (5, 1, None),
-        (7, 1, None),
-        (7, 2, "disagree at index 7: term 2 against 1"),
-        (8, 2, None),
-        (9, 2, "the journal ends at 8: journal entries were lost"),
-    ],
-)
-def test_a_state_that_the_journal_does_not_continue_is_refused(
-    tmp_path: Path, applied_index: int, applied_term: int, refusal: str | None
-) -> None:
-    create_journal(tmp_path / "journal.db", "cluster-id", "n1")
-    with closing(SqliteJournal(tmp_path / "journal.db", "cluster-id", "n1")) as journal:
-        for index in range(1, 9):
-            journal.add(b"x", index, 2 if index == 8 else 1)
-        journal.sync()
-        journal.trim(5, 100)
-        with nullcontext() if refusal is None else pytest.raises(StartRefused, match=refusal):
-            check_state_against_journal(applied_index, applied_term, journal)
 
 
 def test_no_request_id_is_one_of_an_earlier_boot(tmp_path: Path) -> None:
