@@ -4,14 +4,29 @@ import pytest
 
 from lastunit_node import sqlite
 from lastunit_node.statemachine.codec import NO_OP, encode_entry
-from lastunit_node.statemachine.commands import Entry, Line, PlaceOrder
+from lastunit_node.statemachine.commands import (
+    AdjustStock,
+    Admit,
+    Confirm,
+    Entry,
+    ExtendHold,
+    FencingToken,
+    Line,
+    PlaceOrder,
+    ReceiveStock,
+    Release,
+    Reserve,
+    ReturnUnits,
+    Tick,
+)
 from lastunit_node.statemachine.database import Identity, create_schema
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.machine import StateMachine
 from lastunit_node.statemachine.results import Outcome, StateHash
+from lastunit_node.statemachine.schema import FORMAT_VERSION
 from lastunit_node.statemachine.tables import LOGICAL_TABLES
 
-from .shop import FOREVER, Shop, memory_database
+from .shop import FOREVER, TERM, Shop, lines, memory_database, units
 
 
 def test_a_fresh_state_hashes_alike_on_every_node() -> None:
@@ -74,6 +89,22 @@ def test_the_chain_covers_the_results(shop: Shop) -> None:
 
     assert results == [Outcome.ORDER_PLACED, Outcome.OUT_OF_STOCK]
     assert poorer.machine.chain != shop.machine.chain
+
+
+def test_the_hashes_of_a_small_history_are_pinned() -> None:
+    """While versions take turns, nodes of both compare them: where these change, FORMAT_VERSION does."""
+    shop = Shop()
+    shop.apply(ReceiveStock("delivery", lines({"vase": 20, "bowl": 5})), Admit("n3", "a1b2", 0))
+    token = shop.hold("r1", vase=4, bowl=1)
+    shop.apply(Reserve("r2", lines({"vase": 2}), 1), PlaceOrder("o1", lines({"vase": 3})), Tick(0), Tick(7))
+    shop.apply(Confirm("r1", token, lines({"vase": 3})), PlaceOrder("o2", lines({"vase": 99})), Release("late", None))
+    shop.apply(Confirm("r1", token, lines({"vase": 3})), ExtendHold("r2", FencingToken(TERM, 4, 0), 4))
+    shop.apply(AdjustStock("lost", "vase", 1, (), "lost"), ReturnUnits("back", "o1", units("vase", (8, 8))))
+    shop.apply(*[Confirm("r2", FencingToken(TERM, 4, 0), ())] * 2)
+
+    assert FORMAT_VERSION == 5
+    assert shop.machine.chain.hex() == "035cb4bcab6af34283196c3cea8b626f"
+    assert shop.machine.digest.hex() == "98724c76b4e132129dc3918dab12e705"
 
 
 def test_the_same_row_of_another_table_has_another_hash() -> None:
