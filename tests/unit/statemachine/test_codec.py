@@ -51,6 +51,8 @@ ALL: tuple[Command, ...] = (
     Admit("n1", "0f3c", 17),
 )
 
+ORDER = [2, "o1", [["vase", 1]]]
+
 
 def raw(*fields: object) -> bytes:
     packed: bytes = msgpack.packb(fields)
@@ -106,6 +108,11 @@ def test_a_no_op_answers_nothing(shop: Shop) -> None:
         raw(1, 1, {}),
         raw(1, 1, None),
         raw(1, 1, [[9, 0]] * (limits.MAX_COMMANDS + 1)),
+        raw(1, 1, [ORDER] * (limits.MAX_COMMANDS + 1)),
+        raw(ORDER, ORDER, ORDER),
+        raw(1, 1, [ORDER], []),
+        raw(1, 1, [ORDER]) + b"\x00",
+        b"\x02\x93\x01\x01\x91\x81\x80\x00",  # a map whose key is a map
         raw(1, 1, ["x" * limits.MAX_ENTRY_BYTES]),
     ],
 )
@@ -129,7 +136,9 @@ def test_bytes_that_are_no_entry_are_answered_malformed(shop: Shop, data: bytes)
         ["2", "o1", [["vase", 1]]],
         [[2], "o1", [["vase", 1]]],
         [2, "o1"],
-        [2, "o1", [["vase", 1]], 0],
+        [*ORDER, 0],
+        [1, "r1", [["vase", 1]]],
+        [1, "r1", [["vase", 1]], 0, 0],
         [2, 7, [["vase", 1]]],
         [2, b"o1", [["vase", 1]]],
         [2, "o1", None],
@@ -145,6 +154,9 @@ def test_bytes_that_are_no_entry_are_answered_malformed(shop: Shop, data: bytes)
         [3, "r1", None, []],
         [3, "r1", [1, 1], []],
         [3, "r1", [1, 1, None], []],
+        [3, "r1", [1, 1, 1]],
+        [3, "r1", [1, 1, 1], [], 0],
+        [3, "r1", [1, 1, 1, 1], []],
         [4, "r1", 0],
         [5, "r1", [1, 1, 1], None],
         [7, "a1", "vase", 0, [[1]], ""],

@@ -58,18 +58,20 @@ def test_a_newer_format_is_refused(path: Path) -> None:
         open_state(path, identity=IDENTITY)
 
 
-def test_an_older_format_is_refused(path: Path) -> None:
+@pytest.mark.parametrize("version", [1, FORMAT_VERSION - 1])
+def test_an_older_format_is_refused(path: Path, version: int) -> None:
     """Its tables are others: that is no damage."""
     with closing(sqlite.connect(path)) as connection:
-        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION - 1}")
+        connection.execute(f"PRAGMA user_version = {version}")
 
-    with pytest.raises(StateFormatError, match=f"state format {FORMAT_VERSION - 1}; .* start the one that made it"):
+    with pytest.raises(StateFormatError, match=f"state format {version}; .* start the one that made it"):
         open_state(path, identity=IDENTITY)
 
 
-def test_a_database_of_someone_else_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("statement", ["CREATE TABLE notes (text)", f"PRAGMA user_version = {FORMAT_VERSION}"])
+def test_a_database_of_someone_else_is_refused(tmp_path: Path, statement: str) -> None:
     with closing(sqlite.connect(tmp_path / "notes.db")) as connection:
-        connection.execute("CREATE TABLE notes (text)")
+        connection.execute(statement)
 
     with pytest.raises(StateFormatError, match="not a state database of lastunit"):
         open_state(tmp_path / "notes.db", identity=IDENTITY)
