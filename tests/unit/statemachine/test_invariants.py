@@ -3,7 +3,7 @@
 import pytest
 
 from lastunit_node import sqlite
-from lastunit_node.statemachine.codec import encode_entry
+from lastunit_node.statemachine.codec import NO_OP, encode_entry
 from lastunit_node.statemachine.commands import AdjustStock, Command, Entry, FencingToken, PlaceOrder, Release, Tick
 from lastunit_node.statemachine.machine import InvariantError, StateMachine
 
@@ -12,7 +12,9 @@ from .shop import FOREVER, TERM, Shop, lines
 ORDER = PlaceOrder("o1", lines({"vase": 5}))
 REMOVE = AdjustStock("a1", "vase", 1, (), "")
 RELEASE = Release("r1", FencingToken(TERM, 3, 0))
+UNCHECKED = "PRAGMA ignore_check_constraints = ON;"
 BEYOND = "INSERT INTO available_units VALUES ('vase', 20, 20);"
+HELD_AT_END = "UPDATE reservations SET units = '[[\"vase\",[[10,11]]]]' WHERE reservation_id = 'r1'"
 HELD_BEYOND = "UPDATE reservations SET units = '[[\"vase\",[[20,21]]]]' WHERE reservation_id = 'r1'"
 
 
@@ -23,8 +25,10 @@ HELD_BEYOND = "UPDATE reservations SET units = '[[\"vase\",[[20,21]]]]' WHERE re
         ("UPDATE stock SET last = 7 WHERE sku = 'vase'", ORDER, "has available units, but no ranges"),
         (BEYOND, ORDER._replace(lines=lines({"vase": 8})), "but ranges"),
         ("UPDATE stock SET first = 1, last = 8 WHERE sku = 'vase'", RELEASE, "units 1-2 of vase are already available"),
+        (HELD_AT_END, RELEASE, "units 10-11 of vase are already available"),
         (BEYOND + HELD_BEYOND, RELEASE, "units 20-21 of vase are already available"),
         ("UPDATE stock SET held = 0, sold = 2 WHERE sku = 'vase'", RELEASE, "2 units of vase leave HELD, which has 0"),
+        (UNCHECKED + "UPDATE stock SET received = 11 WHERE sku = 'vase'", ORDER, "units of vase are not conserved"),
         ("DELETE FROM stock WHERE sku = 'vase'", RELEASE, "vase has units but no stock level"),
         ("DELETE FROM holds", RELEASE, "a row of holds is gone"),
         ("DELETE FROM clock", Tick(0), "a row of clock is gone"),
@@ -92,3 +96,17 @@ def test_an_io_error_escapes_as_it_is(shop: Shop) -> None:
 
     with pytest.raises(sqlite.Error):
         shop.order("o1", vase=1)
+
+
+@pytest.mark.parametrize("reason", ["damage", "disk"])
+def test_after_a_failure_nothing_goes_on(shop: Shop, reason: str) -> None:
+    machine = shop.machine
+    machine.commit()
+    shop.connection.execute(BEYOND if reason == "damage" else "PRAGMA query_only = ON")
+    with pytest.raises((InvariantError, sqlite.Error)):
+        shop.order("o1", vase=10)
+    shop.connection.execute("PRAGMA query_only = OFF")
+
+    for call in (lambda: machine.apply(4, TERM, NO_OP), machine.commit, machine.write_back, machine.checkpoint):
+        with pytest.raises(InvariantError, match="stopped this state machine"):
+            call()

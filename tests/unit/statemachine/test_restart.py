@@ -104,11 +104,14 @@ def test_a_restart_continues_where_the_last_commit_ended(tmp_path: Path) -> None
             machine.apply(index, TERM, data)
         machine.commit()
         committed = machine.state_hash(), machine.clock, machine.parameters, machine.applied_term
-        machine.apply(9, TERM + 1, LOG[8])  # never committed
+        for index, data in enumerate(LOG[8:10], 9):
+            machine.apply(index, TERM + 1, data)
+        machine.write_back()  # never committed
 
     with closing(open_state(tmp_path / "state.db", identity=IDENTITY)) as connection:
         machine = StateMachine(connection)
         assert (machine.state_hash(), machine.clock, machine.parameters, machine.applied_term) == committed
+        assert machine.scan_digest() == machine.digest
         assert machine.apply(9, TERM + 1, LOG[8]) == Applied(9, TERM + 1, 1, ())
 
 
@@ -141,7 +144,9 @@ def test_a_commit_without_anything_applied_does_nothing(database: sqlite.Connect
     machine.commit()
     machine.apply(1, TERM, NO_OP)
     machine.commit()
+    written = database.total_changes()
     machine.commit()
 
     assert not database.in_transaction
+    assert database.total_changes() == written
     assert StateMachine(database).applied_index == 1
