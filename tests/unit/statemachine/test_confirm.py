@@ -83,10 +83,11 @@ def test_a_refused_order_cannot_be_confirmed(shop: Shop) -> None:
     assert shop.confirm("r1", ELSEWHERE).outcome is Outcome.UNKNOWN_RESERVATION
 
 
-def test_a_confirm_with_another_token_is_stale(shop: Shop) -> None:
+@pytest.mark.parametrize("part", FencingToken._fields)
+def test_a_confirm_with_another_token_is_stale(shop: Shop, part: str) -> None:
     token = shop.hold("r1", vase=2)
 
-    result = shop.confirm("r1", token._replace(position=token.position + 1))
+    result = shop.confirm("r1", token._replace(**{part: getattr(token, part) + 1}))
 
     assert result.outcome is Outcome.STALE_TOKEN
     assert result.reservation == shop.reservation("r1")
@@ -113,9 +114,10 @@ def test_the_same_confirm_again_is_a_replay(shop: Shop) -> None:
 
 
 def test_a_replayed_confirm_shows_what_was_returned_since(shop: Shop) -> None:
-    token = shop.hold("r1", vase=2)
+    token = shop.hold("r1", vase=3)
     first = shop.confirm("r1", token)
     shop.give_back("back", "r1", "vase", (1, 1))
+    shop.give_back("back-too", "r1", "vase", (3, 3))
 
     again = shop.confirm("r1", token)
 
