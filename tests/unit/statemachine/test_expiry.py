@@ -143,6 +143,17 @@ def test_an_order_expires_no_more_holds_than_it_needs(behind: Shop) -> None:
     assert behind.level().held == 1
 
 
+def test_however_many_units_those_have() -> None:
+    shop = Shop(sweep_size=1)
+    shop.receive("delivery", vase=8)
+    for name in ("r1", "r2", "r3", "r4"):
+        shop.hold(name, hold_ticks=1, vase=2)
+    shop.tick(2)
+
+    assert shop.order("o1", vase=6).outcome is Outcome.ORDER_PLACED  # r1 and r2 went by steps, and r3 for this
+    assert shop.level().held == 2
+
+
 def test_an_order_of_many_units_finds_the_holds_it_needs_with_few_questions() -> None:
     """One by one, an order of 5,000 units that were all due kept every node for half a second."""
     shop = Shop(sweep_size=1)

@@ -121,6 +121,18 @@ def test_so_are_commands_that_name_many_ranges(kind: type) -> None:
     assert 5 < outcomes.index(POSTPONED) <= RANGES_AN_ENTRY / len(SCATTERED)
 
 
+def test_so_are_repeats_of_a_small_command_that_moved_many_ranges() -> None:
+    shop = Shop()
+    in_pieces(shop, PIECES)
+    first = shop.remove("a", "vase", PIECES)
+    again = AdjustStock("a", "vase", PIECES, (), "damaged")
+
+    outcomes = [result.outcome for result in shop.apply(*[again] * 100)]
+
+    assert len(first.units[0].ranges) == PIECES
+    assert 1 < outcomes.index(POSTPONED) <= RANGES_AN_ENTRY / PIECES
+
+
 def test_no_more_is_read_ahead_than_an_entry_may_get_to() -> None:
     shop = Shop()
     asked: list[int] = []
