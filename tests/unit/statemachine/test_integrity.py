@@ -54,6 +54,23 @@ def test_what_the_machine_wrote_is_whole(path: Path, monkeypatch: pytest.MonkeyP
     check(path)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP INDEX reservations_to_forget",
+        "DROP TABLE removed_units",
+        "CREATE TRIGGER t INSERT ON stock BEGIN SELECT 1; END",
+    ],
+)
+def test_tables_that_are_not_as_they_were_made(path: Path, statement: str) -> None:
+    """Every row may be as the digest has it."""
+    with closing(sqlite.connect(path)) as connection:
+        connection.execute(statement)
+
+    with pytest.raises(StateDamaged, match="its tables are not as they were made"):
+        check(path)
+
+
 def test_every_index_beside_a_table_is_looked_at() -> None:
     with closing(memory_database()) as connection:
         found = set()

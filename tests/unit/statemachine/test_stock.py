@@ -6,13 +6,14 @@ import apsw
 import pytest
 
 from lastunit_node import sqlite
-from lastunit_node.statemachine import available, stock
+from lastunit_node.statemachine import available, reservations, stock
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import Entry, Line, PlaceOrder, ReturnUnits, UnitRange
 from lastunit_node.statemachine.errors import InvariantError
 from lastunit_node.statemachine.hashing import Digest
 from lastunit_node.statemachine.machine import StateMachine
 from lastunit_node.statemachine.ranges import normalise
+from lastunit_node.statemachine.results import Outcome
 from lastunit_node.statemachine.stock import Place, Stock
 
 from .shop import FOREVER, TERM, Shop, ranges, units
@@ -92,3 +93,30 @@ def test_many_pieces_of_a_hold_come_back_by_few_questions(shop: Shop) -> None:
     assert len([question for question in asked if "FROM available_units" in question]) <= 4  # 150 pieces
     assert shop.level().available == 20 * MANY + 10 - 15 * MANY + len(odd) + len(even)
     assert shop.machine.scan_digest() == shop.machine.digest
+
+
+@pytest.mark.interpreted
+def test_memory_is_bounded_however_many_skus_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds = [
+        (stock, "KEPT_SHELVES"),
+        (available, "KEPT_SKUS"),
+        (reservations, "KEPT_SKUS"),
+        (reservations, "KEPT_RANGES"),
+    ]
+    for home, name in bounds:
+        monkeypatch.setattr(home, name, 3)
+    shop = Shop()
+    for number in range(20):
+        sku = {f"s{number}": 2}
+        shop.receive(f"d{number}", **sku)
+        shop.hold(f"h{number}", **sku)
+        assert shop.order(f"o{number}", **sku).outcome is Outcome.OUT_OF_STOCK
+    state = shop.machine._state
+    kept = [
+        state.stock._shelves,
+        state.stock._ranges._lowest,
+        state.reservations._nothing_due,
+        state.reservations._ranges,
+    ]
+
+    assert max(len(each) for each in kept) <= 4
