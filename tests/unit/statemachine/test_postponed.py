@@ -133,6 +133,18 @@ def test_so_are_repeats_of_a_small_command_that_moved_many_ranges() -> None:
     assert 1 < outcomes.index(POSTPONED) <= RANGES_AN_ENTRY / PIECES
 
 
+def test_so_are_repeats_of_a_large_hold_that_was_released() -> None:
+    shop = Shop()
+    in_pieces(shop, PIECES)
+    first = shop.reserve("big", vase=PIECES)
+    shop.release("big", first.token)
+
+    outcomes = [result.outcome for result in shop.apply(*[Reserve("big", lines({"vase": PIECES}), 0)] * 100)]
+
+    assert outcomes[0] is Outcome.RESERVED
+    assert 1 < outcomes.index(POSTPONED) < 3 * RANGES_AN_ENTRY / PIECES
+
+
 def test_no_more_is_read_ahead_than_an_entry_may_get_to() -> None:
     shop = Shop()
     asked: list[int] = []
