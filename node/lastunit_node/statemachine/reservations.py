@@ -93,8 +93,6 @@ def token_of(row: ReservationRow) -> FencingToken | None:
 
 def has_token(row: ReservationRow, token: FencingToken | None) -> bool:
     """Whether this is the token of its hold."""
-    if token is None:
-        return row.token_term is None
     return (row.token_term, row.token_index, row.token_position) == token
 
 
