@@ -185,6 +185,18 @@ def test_an_order_expires_the_holds_of_its_skus_by_token() -> None:
     assert shop.rows("SELECT reservation_id FROM reservations WHERE state = 1") == [("v3",)]
 
 
+def test_that_nothing_was_due_is_believed_until_the_next_tick() -> None:
+    shop = Shop(sweep_size=1)
+    shop.receive("delivery", vase=3)
+    for name in ("r1", "r2", "r3"):
+        shop.hold(name, hold_ticks=1, vase=1)
+    for clock in range(2):
+        assert shop.order(f"early-{clock}", vase=1).outcome is Outcome.OUT_OF_STOCK
+        shop.tick()
+
+    assert shop.order("o1", vase=3).outcome is Outcome.ORDER_PLACED
+
+
 def test_an_order_leaves_due_holds_of_other_skus_alone(behind: Shop) -> None:
     assert behind.order("o1", bowl=4).outcome is Outcome.OUT_OF_STOCK
     assert behind.level().held == 1  # the entry's own step
