@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lastunit_node import sqlite
-from lastunit_node.statemachine.database import Identity, open_reader, open_state
+from lastunit_node.statemachine.database import Identity, check_owner, open_reader, open_state
 from lastunit_node.statemachine.errors import StateDamaged, StateFormatError, StateIdentityError
 from lastunit_node.statemachine.schema import APPLICATION_ID, FORMAT_VERSION
 
@@ -50,12 +50,28 @@ def test_the_state_of_another_node_or_cluster_is_refused(path: Path, identity: I
     assert all(name in str(caught.value) for name in [str(path), *names])
 
 
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [("DELETE FROM identity", "does not say whose it is"), ("UPDATE identity SET node = x'6e31'", "cannot be read")],
+)
+def test_a_state_that_does_not_say_whose_it_is_is_damaged(path: Path, damage: str, says: str) -> None:
+    with closing(sqlite.connect(path)) as connection:
+        connection.execute("CREATE TABLE loose AS SELECT * FROM identity; DROP TABLE identity")
+        connection.execute("ALTER TABLE loose RENAME TO identity")
+        connection.execute(damage)
+
+    with pytest.raises(StateDamaged, match=f"is damaged: .*{says}"):
+        open_state(path, identity=IDENTITY)
+
+
 def test_a_newer_format_is_refused(path: Path) -> None:
     with closing(sqlite.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {FORMAT_VERSION + 1}")
 
     with pytest.raises(StateFormatError, match=f"state format {FORMAT_VERSION + 1}; .* reads up to {FORMAT_VERSION}"):
         open_state(path, identity=IDENTITY)
+    with closing(open_reader(path)) as reader, pytest.raises(StateFormatError, match="reads up to"):
+        check_owner(reader, path, IDENTITY)
 
 
 @pytest.mark.parametrize("version", [1, FORMAT_VERSION - 1])

@@ -97,16 +97,29 @@ def test_an_index_is_read_from_its_own_pages(index: tables.Index) -> None:
 @pytest.mark.parametrize("name", [index.name for index in tables.INDEXES if index.table == "reservations"])
 def test_an_index_out_of_order(path: Path, name: str) -> None:
     """What is sought in it is not found, though it is there."""
+    swap(path, name, 3, 9)
+    with pytest.raises(StateDamaged, match=f"{name} does not fit its table"):
+        check(path)
+
+
+@pytest.mark.parametrize("name", ["holds", "stock"])
+def test_a_table_out_of_order(path: Path, name: str) -> None:
+    """One that is a b-tree with its key: what is sought in it is not found, though a scan reads it."""
+    swap(path, name, 0, 1)
+    with pytest.raises(StateDamaged, match="SQLite finds: row not in PRIMARY KEY order"):
+        check(path)
+
+
+def swap(path: Path, name: str, *cells: int) -> None:
+    """Let two cells of a b-tree change places."""
     with closing(sqlite.connect(path)) as connection:
         (page,) = sqlite.only_row(connection, "SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,))
         (size,) = sqlite.only_row(connection, "PRAGMA page_size")
     data, start = bytearray(path.read_bytes()), (page - 1) * size
     assert data[start] == LEAF_OF_INDEX
-    one, other = (start + CELL_POINTERS + 2 * number for number in (3, 9))
+    one, other = (start + CELL_POINTERS + 2 * number for number in cells)
     data[one : one + 2], data[other : other + 2] = data[other : other + 2], data[one : one + 2]
     path.write_bytes(data)
-    with pytest.raises(StateDamaged, match=f"{name} does not fit its table"):
-        check(path)
 
 
 @pytest.mark.parametrize(("name", "condition"), [(index.name, index.condition) for index in tables.INDEXES[1:3]])
