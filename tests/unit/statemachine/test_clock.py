@@ -83,6 +83,16 @@ def test_ticks_are_needed_while_a_hold_or_an_id_to_forget_waits(shop: Shop) -> N
     assert not shop.machine.needs_ticks
 
 
+@pytest.mark.parametrize("quantities", [{"vase": 1}, {"vase": 1, "bowl": 1}], ids=["one line", "two"])
+def test_ticks_are_needed_until_the_last_hold_is_confirmed(shop: Shop, quantities: dict[str, int]) -> None:
+    tokens = {name: shop.hold(name, **quantities) for name in ("r1", "r2")}
+    for name, token in tokens.items():
+        assert shop.machine.needs_ticks
+        shop.confirm(name, token)
+
+    assert not shop.machine.needs_ticks
+
+
 def test_ticks_are_needed_to_forget_a_refused_adjustment(shop: Shop) -> None:
     shop.remove("lost", "teapot", 1)
     assert shop.machine.needs_ticks

@@ -1,6 +1,7 @@
 """Which disk of a node counts: Admit."""
 
 from lastunit_node.statemachine.commands import Admit
+from lastunit_node.statemachine.machine import StateMachine
 from lastunit_node.statemachine.results import Outcome
 from lastunit_node.statemachine.tables import AdmittedRow
 
@@ -23,6 +24,8 @@ def test_another_disk_takes_its_place(shop: Shop) -> None:
     assert shop.do(Admit("n3", "new", first)).outcome is Outcome.ADMITTED
 
     assert shop.machine.admitted("n3") == AdmittedRow("n3", "new", first + 1, TERM)
+    shop.machine.commit()
+    assert StateMachine(shop.connection).admitted("n3") == shop.machine.admitted("n3")
 
 
 def test_an_admission_that_was_delayed_replaces_no_other(shop: Shop) -> None:

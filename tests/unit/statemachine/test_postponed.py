@@ -121,6 +121,17 @@ def test_so_are_commands_that_name_many_ranges(kind: type) -> None:
     assert 5 < outcomes.index(POSTPONED) <= RANGES_AN_ENTRY / len(SCATTERED)
 
 
+@pytest.mark.interpreted
+def test_so_are_adjustments_that_take_many_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop()
+    in_pieces(shop, 40)
+    monkeypatch.setattr(state, "RANGES_AN_ENTRY", 10)
+
+    outcomes = [result.outcome for result in shop.apply(*[AdjustStock(f"a{n}", "vase", 4, (), "") for n in range(10)])]
+
+    assert outcomes == [Outcome.ADJUSTED] * 3 + [POSTPONED] * 7
+
+
 def test_so_are_repeats_of_a_small_command_that_moved_many_ranges() -> None:
     shop = Shop()
     in_pieces(shop, PIECES)
