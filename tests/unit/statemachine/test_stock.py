@@ -1,6 +1,7 @@
 """Units that come back many at a time: what is available then, and what it costs to say so."""
 
 import random
+from collections.abc import Sized
 
 import apsw
 import pytest
@@ -112,7 +113,7 @@ def test_memory_is_bounded_however_many_skus_there_are(monkeypatch: pytest.Monke
         shop.hold(f"h{number}", **sku)
         assert shop.order(f"o{number}", **sku).outcome is Outcome.OUT_OF_STOCK
     state = shop.machine._state
-    kept = [
+    kept: list[Sized] = [
         state.stock._shelves,
         state.stock._ranges._lowest,
         state.reservations._nothing_due,
