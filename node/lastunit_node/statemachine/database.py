@@ -51,9 +51,7 @@ def check_owner(connection: sqlite.Connection, path: Path, identity: Identity) -
 
 def open_reader(path: Path) -> sqlite.Connection:
     """A read-only connection for snapshots, beside the writer."""
-    connection = sqlite.connect(path, "ro")
-    connection.execute("PRAGMA query_only = ON")
-    return connection
+    return sqlite.connect(path, "ro")
 
 
 def create_schema(connection: sqlite.Connection, identity: Identity) -> None:
