@@ -12,8 +12,7 @@ def admit(state: State, at: Position, command: Admit) -> Result:
     row = row_after(present, command, at.index, at.term)
     if row is None:
         return at.answer(Outcome.ADMITTED_BEFORE)
-    if row is not present:
-        state.admit(row)
+    state.admit(row)
     return at.answer(Outcome.ADMITTED)
 
 
