@@ -68,7 +68,7 @@ def _expire(state: State, due: Iterable[ReservationRow]) -> None:
             answer=remembered.kept_answer(row, units),
             forget_at_tick=forget_at_tick,
         )
-        state.reservations.change_hold(row, expired, units)
+        state.reservations.expire(row, expired, units)
         for line in units:
             freed.setdefault(line.sku, []).extend(line.ranges)
     for sku, ranges in freed.items():

@@ -77,7 +77,7 @@ def confirm_all(state: State, at: Position, command: ConfirmAll) -> Answer:
         None,
         None,
     )
-    state.reservations.sell_range(row, sold, held)
+    state.reservations.sell_range(row, sold)
     return Served(at, _SAYS_CONFIRMED, NO_TOKEN, held.sku, held.first, held.last)
 
 
@@ -151,7 +151,7 @@ def _sell(state: State, at: Position, row: ReservationRow, command: Confirm) -> 
     for sku, ranges in held:
         state.stock.move(state.stock.known(sku), count(ranges), _HELD, _SOLD)
     closed = closed_row(row, _CONFIRMED, units=row.units, answer=row.answer, resolved_index=at.index)
-    state.reservations.change_hold(row, closed, held)
+    state.reservations.update(row, closed)
     if len(held) == 1 and len(held[0].ranges) == 1:
         (units,) = held[0].ranges
         return Served(at, _SAYS_CONFIRMED, NO_TOKEN, held[0].sku, units.first, units.last)  # as in confirm_all
@@ -174,7 +174,7 @@ def _sell_some(state: State, at: Position, row: ReservationRow, command: Confirm
         resolution=confirm_request(command.token, lines),
         resolved_index=at.index,
     )
-    state.reservations.change_hold(row, closed, held)
+    state.reservations.update(row, closed)
     return Result(Outcome.CONFIRMED, at.index, units=sold)
 
 
@@ -189,8 +189,7 @@ def _settle(state: State, sku: str, held: Ranges, quantity: int) -> Ranges:
     shelf = state.stock.known(sku)
     sold, freed = split(held, quantity)
     state.stock.move(shelf, quantity, _HELD, _SOLD)
-    if freed:
-        state.stock.put_back(shelf, freed, _HELD)
+    state.stock.put_back(shelf, freed, _HELD)
     return sold
 
 
@@ -207,7 +206,7 @@ def _free(state: State, at: Position, row: ReservationRow, request: bytes) -> Re
         resolved_index=at.index,
         forget_at_tick=state.end_of_retention(),
     )
-    state.reservations.change_hold(row, closed, held)
+    state.reservations.update(row, closed)
     return Result(Outcome.RELEASED, at.index, reservation=present(closed, state.clock))
 
 
@@ -234,5 +233,5 @@ def _extend(state: State, at: Position, row: ReservationRow, until_tick: int) ->
     if expires_at_tick != row.expires_at_tick:
         units = units_of(row)
         before, row = row, row._replace(expires_at_tick=expires_at_tick, answer=remembered.kept_answer(row, units))
-        state.reservations.change_hold(before, row, units)
+        state.reservations.update(before, row)
     return Result(Outcome.EXTENDED, at.index, expires_at_tick=expires_at_tick, reservation=present(row, state.clock))

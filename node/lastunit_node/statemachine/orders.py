@@ -188,7 +188,7 @@ def _serve(state: State, at: Position, order: Order) -> Result:
     state.spend_lines(len(order.lines))
     row = _row(state, at, taken, expires_at_tick)
     if expires_at_tick:
-        state.reservations.add_hold(row, [line.sku for line in order.lines])
+        state.reservations.add_hold(row)
     else:
         state.reservations.add_sold(row)
     return Result(order.outcome, at.index, at.token, expires_at_tick, units)

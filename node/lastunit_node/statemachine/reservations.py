@@ -127,12 +127,16 @@ def present(row: ReservationRow | None, clock: int) -> Reservation | None:
 
 
 class Reservations:
-    """All reservation rows, and beside them the index of holds by sku: it follows when they are written back."""
+    """All reservation rows, and beside them the index of holds by sku: it follows when they are written back.
+
+    Of due holds it says what is so, but for those that were expired since: whenever the clock moves, due() writes back,
+    and until it moves again no hold becomes due, and none that is due changes in any other way.
+    """
 
     def __init__(self, connection: sqlite.Connection, digest: Digest) -> None:
         self._rows = Table(connection, RESERVATIONS, digest, self._index)
         self._holds = Table(connection, HOLDS, None)
-        self._unindexed: set[str] = set()  # skus whose holds changed since then
+        self._unindexed: set[str] = set()  # skus whose due holds were expired since then
         self._ranges: dict[str, Served] = {}  # answers of holds that have one range, by id
         self._nothing_due: set[str] = set()  # skus without due holds at the clock of _looked_at; new ones are due later
         self._looked_at = -1
@@ -163,40 +167,37 @@ class Reservations:
         """A new id, of units that are sold."""
         self._rows.insert(row)
 
-    def add_hold(self, row: Row, skus: Iterable[str]) -> None:
-        """A new id that holds units of these skus."""
+    def add_hold(self, row: Row) -> None:
+        """A new id that holds units."""
         self._rows.insert(row)
         self._waiting += 1
-        self._unindexed.update(skus)
 
     def add_range(self, row: Row, held: Served) -> None:
         """A new id that holds one range of units."""
-        self._rows.insert(row)
-        self._waiting += 1
-        self._unindexed.add(held.sku)
+        self.add_hold(row)
         self._ranges[row[0]] = held
 
     def range_of(self, row: Row) -> Served | None:
         """What a hold was answered, if it has one range of units and memory knows it; else its row has to be read."""
         return self._ranges.get(row[0])
 
-    def sell_range(self, old: Row, new: Row, held: Served) -> None:
+    def sell_range(self, old: Row, new: Row) -> None:
         """Change the row of such a hold, whose units are sold."""
         del self._ranges[old[0]]
         self._rows.replace(old, new)
         self._waiting -= 1
-        self._unindexed.add(held.sku)
 
     def update(self, old: ReservationRow, new: ReservationRow) -> None:
-        """Change a row that holds nothing before or after."""
+        """Change a row whose hold is not due."""
         self._ranges.pop(old.reservation_id, None)
         self._rows.replace(old, new)
         self._waiting += _waits(new) - _waits(old)
 
-    def change_hold(self, old: ReservationRow, new: ReservationRow, units: tuple[UnitLine, ...]) -> None:
-        """Change a row that holds these units before, or after too."""
+    def expire(self, old: ReservationRow, new: ReservationRow, units: tuple[UnitLine, ...]) -> None:
+        """Change a row whose hold of these units is due."""
         self.update(old, new)
-        self._touch(units)
+        for line in units:
+            self._unindexed.add(line.sku)
 
     def forget(self, row: ReservationRow) -> None:
         """As if the id had never been seen."""
@@ -245,10 +246,6 @@ class Reservations:
         if row is None:
             raise InvariantError(f"the index of holds has {reservation_id}, which is no reservation")
         return row
-
-    def _touch(self, units: tuple[UnitLine, ...]) -> None:
-        for line in units:
-            self._unindexed.add(line.sku)
 
     def _index(self, lost: Iterable[Row], gained: Iterable[Row]) -> None:
         for row in _holding(lost):
