@@ -41,6 +41,8 @@ confirms = st.builds(ConfirmAll, ids, numbers, numbers, numbers)
 brief_entries = st.builds(
     Entry, st.integers(0, (1 << 64) - 1), numbers, st.lists(orders | confirms, min_size=1, max_size=20).map(tuple)
 ).map(encode_entry)
+BRIEF = (OneLine("o1", "vase", 1, AT_ONCE), OneLine("r1", "vase", 2, 3), ConfirmAll("r1", 1, 300, 0))
+LARGE = (OneLine("o" * 64, "v" * 33, limits.MAX_QUANTITY, AT_ONCE), *BRIEF) * 100
 REAL = encode_entry(Entry(1, 1 << 40, (PlaceOrder("o1", (Line("vase", 1),)), Release("r1", None), Tick(0))))
 
 
@@ -96,6 +98,7 @@ def in_full(decoded: object) -> object:
 
 
 @given(brief_entries)
+@example(encode_entry(Entry((1 << 64) - 1, limits.MAX_TICK, LARGE)))
 def test_an_entry_of_brief_commands_is_read_byte_by_byte(data: bytes) -> None:
     read = brief_entry(data)
 
@@ -121,6 +124,17 @@ def test_bytes_that_are_read_one_by_one_hold_what_their_parts_hold(whole: bytes,
     )
 
     assert in_full(decode_entry(changed)) == found_by_parts(changed)
+
+
+@pytest.mark.parametrize(
+    "commands", [BRIEF, *[(command,) for command in BRIEF]], ids=["all", "order", "hold", "confirm"]
+)
+def test_every_other_value_of_every_byte_is_read_alike(commands: tuple[OneLine | ConfirmAll, ...]) -> None:
+    whole = encode_entry(Entry(1, 1 << 40, commands))
+    for at in range(1, len(whole)):
+        for value in range(256):
+            changed = whole[:at] + bytes([value]) + whole[at + 1 :]
+            assert in_full(decode_entry(changed)) == found_by_parts(changed), (at, value)
 
 
 @pytest.mark.parametrize("first", range(256))

@@ -112,6 +112,7 @@ def test_a_no_op_answers_nothing(shop: Shop) -> None:
         raw(ORDER, ORDER, ORDER),
         raw(1, 1, [ORDER], []),
         raw(1, 1, [ORDER]) + b"\x00",
+        b"\x02\x93\x01\x01\xa0" + 16 * msgpack.packb(ORDER),  # text, of which they would be the 16 elements of a list
         b"\x02\x93\x01\x01\x91\x81\x80\x00",  # a map whose key is a map
         raw(1, 1, ["x" * limits.MAX_ENTRY_BYTES]),
     ],

@@ -52,6 +52,8 @@ BROKEN: list[tuple[str, Command]] = [
     ("token.term", Confirm("r1", FencingToken(-1, 1, 0), ())),
     ("token.term", Confirm("r1", FencingToken(limits.MAX_TICK + 1, 1, 0), ())),
     ("token.index", Confirm("r1", FencingToken(1, -1, 0), ())),
+    ("token.index", Confirm("r1", FencingToken(1, limits.MAX_TICK + 1, 0), ())),
+    ("token.position", Confirm("r1", FencingToken(1, 1, limits.MAX_TICK + 1), ())),
     ("token.index", Release("r1", FencingToken(1, limits.MAX_TICK + 1, 0))),
     ("token.position", ExtendHold("r1", FencingToken(1, 1, -1), 1)),
     ("token.position", ExtendHold("r1", FencingToken(1, 1, limits.MAX_TICK + 1), 1)),
