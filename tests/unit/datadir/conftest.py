@@ -8,7 +8,17 @@ from support.real_cluster import CLUSTER_ID, write_config
 from lastunit_node.config import ClusterConfig, load_cluster
 from lastunit_node.datadir import DataDirectory, format_directory
 from lastunit_node.statemachine.codec import encode_entry
-from lastunit_node.statemachine.commands import Command, Configure, Entry, Line, PlaceOrder, ReceiveStock, Reserve
+from lastunit_node.statemachine.commands import (
+    AdjustStock,
+    Command,
+    Configure,
+    Entry,
+    Line,
+    PlaceOrder,
+    ReceiveStock,
+    Reserve,
+    UnitRange,
+)
 from lastunit_node.statemachine.machine import StateMachine
 
 COMMANDS: tuple[Command, ...] = (
@@ -16,6 +26,7 @@ COMMANDS: tuple[Command, ...] = (
     ReceiveStock("delivery", (Line("vase", 50), Line("lamp", 50))),
     *(PlaceOrder(f"order-{number}", (Line("vase", 1),)) for number in range(20)),
     Reserve("hold-1", (Line("lamp", 2), Line("vase", 1)), 0),
+    AdjustStock("broken", "vase", 0, (UnitRange(30, 31),), "fell"),
 )
 
 

@@ -27,7 +27,7 @@ def change(file: Path, statement: str) -> None:
 def test_whole_data(config: ClusterConfig) -> None:
     found = verified(config)
     assert is_whole(list(found.values()))
-    assert found["journal"].facts["last_index"] == found["state"].facts["applied_index"] == 23
+    assert found["journal"].facts["last_index"] == found["state"].facts["applied_index"] == 24
     assert found["state against journal"].facts == {"entries_to_replay": 0}
     assert verified(config) == found, "looking changes nothing"
 

@@ -35,8 +35,9 @@ def test_a_row_is_seen_before_it_is_written(connection: sqlite.Connection, rows:
 def test_a_question_by_condition_sees_what_was_not_written_yet(rows: Table[AvailableRow]) -> None:
     rows.insert(ROW)
 
-    assert rows.where("sku = ? ORDER BY first", "vase") == [ROW]
     assert rows.count("sku = 'vase'") == 1
+    rows.insert(ROW._replace(first=7, last=9))
+    assert rows.where("sku = ? ORDER BY first", "vase") == [ROW, ("vase", 7, 9)]
 
 
 def test_what_is_changed_often_is_written_once(connection: sqlite.Connection, rows: Table[AvailableRow]) -> None:
