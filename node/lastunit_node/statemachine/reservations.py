@@ -223,7 +223,7 @@ class Reservations:
         if not found:
             self._nothing_due.add(sku)
         self._rows.prefetch(found)
-        return [self._known(reservation_id) for reservation_id in found]
+        return [self._due(reservation_id, clock) for reservation_id in found]
 
     def to_forget(self, clock: int, limit: int) -> list[ReservationRow]:
         """Ids whose retention is over."""
@@ -241,10 +241,10 @@ class Reservations:
         if len(self._ranges) > KEPT_RANGES:
             self._ranges.clear()
 
-    def _known(self, reservation_id: str) -> ReservationRow:
+    def _due(self, reservation_id: str, clock: int) -> ReservationRow:
         row = self._rows.get(reservation_id)
-        if row is None:
-            raise InvariantError(f"the index of holds has {reservation_id}, which is no reservation")
+        if row is None or row.state != HELD or row.expires_at_tick > clock:
+            raise InvariantError(f"the index of holds says that {reservation_id} is due, which it is not")
         return row
 
     def _index(self, lost: Iterable[Row], gained: Iterable[Row]) -> None:

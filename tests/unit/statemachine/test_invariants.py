@@ -12,6 +12,8 @@ from .shop import FOREVER, TERM, Shop, lines
 ORDER = PlaceOrder("o1", lines({"vase": 5}))
 REMOVE = AdjustStock("a1", "vase", 1, (), "")
 RELEASE = Release("r1", FencingToken(TERM, 3, 0))
+ALL = ORDER._replace(lines=lines({"vase": 10}))
+DUE = "UPDATE holds SET expires_at_tick = 0;"
 UNCHECKED = "PRAGMA ignore_check_constraints = ON;"
 BEYOND = "INSERT INTO available_units VALUES ('vase', 20, 20);"
 HELD_AT_END = "UPDATE reservations SET units = '[[\"vase\",[[10,11]]]]' WHERE reservation_id = 'r1'"
@@ -31,6 +33,9 @@ HELD_BEYOND = "UPDATE reservations SET units = '[[\"vase\",[[20,21]]]]' WHERE re
         (UNCHECKED + "UPDATE stock SET received = 11 WHERE sku = 'vase'", ORDER, "units of vase are not conserved"),
         ("DELETE FROM stock WHERE sku = 'vase'", RELEASE, "vase has units but no stock level"),
         ("DELETE FROM holds", RELEASE, "a row of holds is gone"),
+        (DUE, ALL, "says that r1 is due, which it is not"),
+        (DUE + "UPDATE reservations SET expires_at_tick = 0, state = 2", ALL, "says that r1 is due, which it is not"),
+        ("UPDATE holds SET expires_at_tick = 0, reservation_id = 'r2'", ALL, "says that r2 is due, which it is not"),
         ("DELETE FROM clock", Tick(0), "a row of clock is gone"),
         ("INSERT INTO removed_units VALUES ('vase', 3, 3, 'x')", REMOVE, "UNIQUE constraint failed"),
     ],
