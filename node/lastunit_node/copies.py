@@ -30,6 +30,10 @@ class NoRoom(Exception):
     """The disk has too little room for a copy; it was not made."""
 
 
+class SourceDamaged(Exception):
+    """The state that was to be copied cannot be read: its cause says why."""
+
+
 class CopyInfo(NamedTuple):
     """What a copy is to be: the applied index and its term, size in bytes, SHA-256 of the file."""
 
@@ -40,7 +44,10 @@ class CopyInfo(NamedTuple):
 
 
 def make_copy(state: Path, target: Path) -> CopyInfo:
-    """Write one snapshot of a state database to a new file. Its writer goes on meanwhile. Raises NoRoom."""
+    """Write one snapshot of a state database to a new file. Its writer goes on meanwhile.
+
+    Raises NoRoom, SourceDamaged, sqlite.Error of the disk.
+    """
     discard_copy(target)
     require_room(target.parent, sum(file.stat().st_size for file in (state, wal_of(state)) if file.exists()))
     with (
@@ -48,8 +55,14 @@ def make_copy(state: Path, target: Path) -> CopyInfo:
         closing(sqlite.connect(target)) as copy,
     ):
         copy.execute("PRAGMA synchronous = OFF")  # who receives it makes it durable
-        with copy.backup("main", source, "main") as pages:
-            pages.step(-1)  # all, in one read transaction: a twentieth of the time that VACUUM INTO takes
+        sqlite.add_checksums(copy)  # first: those that come with the pages may be older than what is in the -wal
+        try:
+            with copy.backup("main", source, "main") as pages:
+                pages.step(-1)  # all, in one read transaction: a twentieth of the time that VACUUM INTO takes
+        except sqlite.READ_ERRORS as problem:
+            if sqlite.is_unreadable(problem):
+                raise SourceDamaged from problem
+            raise
         copy.execute("PRAGMA journal_mode = DELETE")  # one file is all of it
     index, term = _position(target)
     return CopyInfo(index, term, target.stat().st_size, file_hash(target))
@@ -101,7 +114,7 @@ def adopt_copy(path: Path, lasting: Path, info: CopyInfo, identity: Identity) ->
         finally:
             connection.close()
     except (*sqlite.READ_ERRORS, StateDamaged, StateFormatError, StateIdentityError) as problem:
-        raise CopyRefused(f"{path} is not the state it is said to be: {problem}") from problem
+        raise CopyRefused(f"{path} is not the state it is said to be: {sqlite.say(problem)}") from problem
     _sync(path)
     path.rename(lasting)
     _sync(lasting.parent)

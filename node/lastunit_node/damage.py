@@ -26,7 +26,7 @@ _READ_BYTES: Final = 1 << 20
 
 def explain(problem: BaseException, directory: Path) -> str:
     """One line about a problem of the node whose data is in `directory`."""
-    text = " ".join(str(problem).split())
+    text = " ".join(sqlite.say(problem).split())
     if isinstance(problem, DAMAGE):
         return (
             f"{text}. This data must not be used any more. The other nodes have all that was acknowledged, and go on: "
@@ -43,7 +43,7 @@ def explain(problem: BaseException, directory: Path) -> str:
             f"the disk refused a read or a write in {directory}: see to the disk, its mount and limits of file sizes, "
             f"then start the node again; nothing acknowledged was lost ({text})"
         )
-    if isinstance(problem, sqlite.UNREADABLE):
+    if sqlite.is_unreadable(problem):
         return (
             f"SQLite can make no sense of what it read in {directory} ({text}): the data is damaged, or the disk "
             "refused a read. `lastunit-node verify` tells: if the data is whole, start the node again; else leave it "
@@ -89,7 +89,7 @@ def unreadable_is(damaged: type[JournalDamaged | StateDamaged], path: Path) -> I
         _require_readable(path)
         if isinstance(problem, damaged):
             raise
-        raise damaged(f"{path} is damaged: {problem}") from problem
+        raise damaged(f"{path} is damaged: {sqlite.say(problem)}") from problem
 
 
 def _require_readable(database: Path) -> None:

@@ -25,13 +25,14 @@ from typing import Final
 import structlog
 
 from lastunit_node import sqlite
-from lastunit_node.damage import REJOIN, unreadable_is
+from lastunit_node.damage import REJOIN, has_disk_failed, unreadable_is
 from lastunit_node.replica.journal import JournalDamaged, SqliteJournal
 from lastunit_node.replica.journal_file import create_journal
 from lastunit_node.statemachine.database import Identity as StateIdentity
 from lastunit_node.statemachine.database import check_owner, open_reader, open_state
 from lastunit_node.statemachine.errors import StateDamaged
 from lastunit_node.statemachine.integrity import check_state
+from lastunit_node.statemachine.renewal import renew_checksums
 from lastunit_node.statemachine.tables import Watch, scan_digest
 from lastunit_node.wal.scan import WalScan, scan_wal
 from lastunit_node.wide_scan import WideScan, is_wide
@@ -334,12 +335,31 @@ class DataDirectory:
         if torn:
             _log.warning("the state goes back to its last whole commit; the journal has the rest", torn_frames=torn)
         with unreadable_is(StateDamaged, path):
-            connection = open_state(path, identity=self.state_identity)
-            self._opened[path] = path.stat()
+            try:
+                connection = self._open_whole_state()
+            except (StateDamaged, *sqlite.READ_ERRORS) as problem:
+                if has_disk_failed(problem):
+                    raise
+                renew_checksums(path, self.state_identity)
+                _log.warning(
+                    "another program wrote the state's pages: its rows are whole, their checksums were made anew",
+                    problem=sqlite.say(problem),
+                )
+                connection = self._open_whole_state()
+        self._opened[path] = path.stat()
+        return connection
+
+    def _open_whole_state(self) -> sqlite.Connection:
+        path = self.state_path
+        connection = open_state(path, identity=self.state_identity)
+        try:
             if is_wide(path):
                 _log.info("reading all of the state before it is served", megabytes=path.stat().st_size >> 20)
             with WideScan(path) as scan:
                 check_state(connection, path, scan.digest, scan.problem_of_indexes)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def open_reader(self) -> sqlite.Connection:
@@ -351,11 +371,11 @@ class DataDirectory:
         return sqlite.connect(self.state_path, "rw")
 
     def inspect_state(self, watch: Watch) -> sqlite.Connection:
-        """The state, for snapshots only, found whole. Raises as open_state does."""
+        """The state, for snapshots only, found so whole that it can be opened. Raises as open_state does."""
         path = self.state_path
         self.scan_state_wal()
         with unreadable_is(StateDamaged, path):
-            connection = open_reader(path)
+            connection = open_reader(path, checksums=False)
             check_owner(connection, path, self.state_identity)
             check_state(connection, path, partial(scan_digest, watch=watch))
         return connection

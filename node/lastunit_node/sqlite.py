@@ -6,16 +6,21 @@ start with a large state, and of a COMMIT of the state.
 
 Every connection of a node is made here. Two builds of SQLite in one process, with the same file open, take each other's
 locks away (https://www.sqlite.org/howtocorrupt.html, 2.2.1).
+
+Databases made with checksums (add_checksums) have one in each page of their file: SQLite's own shim writes it when a
+page is moved there from the -wal, and looks at it whenever one is read (https://www.sqlite.org/cksumvfs.html).
 """
 
 import ctypes
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import apsw
+from apsw import sqlite_extra
 
 BUSY_MS: Final = 5_000  # how long to wait for another connection of this node: a checkpoint, a reader that begins
 GIVE_WAY_STEPS: Final = 1_000  # of SQLite's virtual machine: what 25 orders cost a COMMIT, some 60 us
@@ -31,6 +36,7 @@ Error = apsw.Error
 ConstraintError = apsw.ConstraintError
 READ_ERRORS: Final = (Error, UnicodeDecodeError)  # the latter by apsw itself, of a text that damage left no UTF-8
 UNREADABLE: Final = (apsw.CorruptError, apsw.NotADBError)  # what is in the file makes no sense to SQLite
+_CHECKSUM_BYTES: Final = 8  # at the end of a page
 DISK_FAILED: Final = frozenset(
     {
         apsw.SQLITE_FULL,
@@ -44,14 +50,43 @@ DISK_FAILED: Final = frozenset(
 )
 
 
-def connect(path: Path | str, mode: str = "rwc") -> Connection:
+def _load_checksums() -> None:
+    """Have them looked at, by every connection of this process from now on."""
+    with closing(Connection(":memory:")) as connection:
+        sqlite_extra.load(connection, "cksumvfs")
+
+
+_load_checksums()
+
+
+def connect(path: Path | str, mode: str = "rwc", *, checksums: bool = True) -> Connection:
     """Open a file: ro, rw, or rwc, which makes it when it does not exist.
 
-    Without SQLite's mutex, for one thread at a time: a row is read in a quarter less time, written in an eighth.
+    checksums: look at those that its pages have. Without SQLite's mutex, for one thread at a time: a row is read in a
+    quarter less time, written in an eighth.
     """
     connection = Connection(str(path), flags=FLAGS[mode] | apsw.SQLITE_OPEN_NOMUTEX)
     connection.set_busy_timeout(BUSY_MS)
+    if not checksums:
+        connection.execute("PRAGMA checksum_verification = OFF")
     return connection
+
+
+def end(connection: Connection) -> None:
+    """End a transaction that changed nothing, if it has not ended: a read that fails may have done so."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def add_checksums(connection: Connection) -> None:
+    """Give each page of a database that has none yet a checksum."""
+    connection.reserve_bytes(reserve=_CHECKSUM_BYTES)
+    connection.execute("PRAGMA user_version = 0")  # makes the first page, which tells the shim
+
+
+def has_checksums(connection: Connection) -> bool:
+    """Whether the header of a database says that its pages have checksums."""
+    return connection.reserve_bytes() == _CHECKSUM_BYTES
 
 
 def look_at(path: Path) -> Connection:
@@ -124,7 +159,21 @@ def result_code(problem: BaseException) -> int | None:
 
 def has_disk_failed(problem: BaseException) -> bool:
     """Whether this is SQLite saying that it could not read or write, for want of room or otherwise."""
-    return result_code(problem) in DISK_FAILED
+    return result_code(problem) in DISK_FAILED and not _has_wrong_checksum(problem)
+
+
+def is_unreadable(problem: BaseException) -> bool:
+    """Whether this is SQLite saying that what it read makes no sense, or is not what was written."""
+    return isinstance(problem, (*UNREADABLE, UnicodeDecodeError)) or _has_wrong_checksum(problem)
+
+
+def say(problem: BaseException) -> str:
+    """What it was, in words: SQLite calls a wrong checksum an I/O error, as it does a disk that fails."""
+    return "the checksum of a page is not that of what is in it" if _has_wrong_checksum(problem) else str(problem)
+
+
+def _has_wrong_checksum(problem: BaseException) -> bool:
+    return getattr(problem, "extendedresult", None) == apsw.SQLITE_IOERR_DATA
 
 
 def only_row(connection: Connection, question: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...]:

@@ -107,7 +107,7 @@ def main(arguments: Sequence[str]) -> int:
             told = scan_share(reader, *map(int, share)).hex() if share else problem_of_indexes(reader)
             sys.stdout.write(told or "")
     except sqlite.READ_ERRORS as problem:
-        sys.stdout.write(str(problem))
+        sys.stdout.write(sqlite.say(problem))
         return DISK_FAILED_EXIT if sqlite.has_disk_failed(problem) else UNREADABLE_EXIT
     return 0
 

@@ -122,8 +122,8 @@ class _File(apsw.VFSFile):
         self._name = Path(path or "unnamed").name
 
     def xWrite(self, data: bytes, offset: int) -> None:
+        super().xWrite(data, offset)  # first: the layer below puts the checksum of a page into these very bytes
         self._recorder.note(Op("write", self._name, offset, bytes(data)))
-        super().xWrite(data, offset)
 
     def xTruncate(self, size: int) -> None:
         self._recorder.note(Op("truncate", self._name, size))
@@ -155,7 +155,8 @@ def recorded(recorder: Recorder, *, checkpoint_pages: int) -> Iterator[None]:
     vfs = _Vfs(recorder)
     opened: list[apsw.Connection] = []
 
-    def connect(path: str | Path, mode: str = "rwc") -> apsw.Connection:
+    def connect(path: str | Path, mode: str = "rwc", *, checksums: bool = True) -> apsw.Connection:
+        assert checksums, "a state that was written here only has them"
         connection = apsw.Connection(str(path), flags=sqlite.FLAGS[mode], vfs=vfs.name)
         connection.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages}")
         opened.append(connection)

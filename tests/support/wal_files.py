@@ -1,4 +1,4 @@
-"""Real -wal files, and what happens to files: bytes flipped, ends torn off, checksums in the other byte order."""
+"""Real -wal files, and what happens to files: bytes flipped, ends torn off, checksums made."""
 
 import struct
 from collections.abc import Sequence
@@ -87,9 +87,14 @@ def in_the_other_byte_order(data: bytes) -> bytes:
 
 
 def summed(sums: tuple[int, int], data: bytes, order: str) -> tuple[int, int]:
-    """The running checksum."""
+    """The running checksum of a log, which is that of a page too."""
     first, second = sums
     for even, odd in struct.iter_unpack(f"{order}II", data):
         first = (first + even + second) % 2**32
         second = (second + odd + first) % 2**32
     return first, second
+
+
+def with_checksum(page: bytes) -> bytes:
+    """A page of a state with the checksum of what is in it now."""
+    return page[:-8] + struct.pack("<II", *summed((0, 0), page[:-8], "<"))

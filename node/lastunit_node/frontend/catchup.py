@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 
 from lastunit.v1 import catchup_pb2 as pb
 from lastunit.v1 import catchup_pb2_grpc
-from lastunit_node.copies import CopyInfo, NoRoom, discard_copy, make_copy
+from lastunit_node.copies import CopyInfo, NoRoom, SourceDamaged, discard_copy, make_copy
 from lastunit_node.frontend.calls import Answering, Context, Unparsed
-from lastunit_node.frontend.errors import copy_under_way, failed_precondition
+from lastunit_node.frontend.errors import copy_under_way, failed_precondition, stopping
 from lastunit_node.frontend.requests import parsed
 from lastunit_node.replica.interface import Replica
 
@@ -47,7 +47,7 @@ class CatchUpService(catchup_pb2_grpc.CatchUpServiceServicer):
                     while not (await asyncio.wait([making], timeout=LIFE_SECONDS))[0]:
                         hold.renew()
                         yield pb.CopyStateResponse()
-                    yield pb.CopyStateResponse(header=pb.CopyHeader(**_made(making)._asdict()))
+                    yield pb.CopyStateResponse(header=pb.CopyHeader(**self._made(making)._asdict()))
                     with self._files.outgoing.open("rb") as file:
                         while chunk := file.read(CHUNK_BYTES):
                             hold.renew()
@@ -64,12 +64,14 @@ class CatchUpService(catchup_pb2_grpc.CatchUpServiceServicer):
         if self._under_way.locked():
             raise copy_under_way()
 
-
-def _made(making: "asyncio.Task[CopyInfo]") -> CopyInfo:
-    try:
-        return making.result()
-    except NoRoom as problem:
-        raise failed_precondition("NO_ROOM", str(problem)) from problem
+    def _made(self, making: "asyncio.Task[CopyInfo]") -> CopyInfo:
+        try:
+            return making.result()
+        except NoRoom as problem:
+            raise failed_precondition("NO_ROOM", str(problem)) from problem
+        except SourceDamaged as damaged:
+            self._replica.fail(damaged.__cause__ or damaged)
+            raise stopping(definite=True) from damaged
 
 
 class _Hold:

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.batcher import Batcher
 from lastunit_node.frontend.errors import deadline_exceeded, invalid_argument, stopping, too_many_wait
-from lastunit_node.replica.interface import Replica
+from lastunit_node.replica.interface import Replica, SnapshotRefused
 from lastunit_node.statemachine.limits import MAX_TICK
 from lastunit_node.statemachine.queries import Snapshot
 
@@ -37,8 +37,11 @@ class Reader:
         if options.consistency != _STALE:
             await self._committed(await self._batcher.barrier(deadline), deadline)
         await self.applied(options.min_index, deadline)
-        with self._replica.snapshot() as snapshot:
-            return query(snapshot)
+        try:
+            with self._replica.snapshot() as snapshot:
+                return query(snapshot)
+        except SnapshotRefused:
+            raise stopping(definite=True) from None
 
     async def applied(self, index: int, deadline: float) -> None:
         """Wait until this node has applied `index`.

@@ -57,6 +57,10 @@ class ScanFailed(Exception):
     """Rows of the state cannot be read; the message says why. The node stops."""
 
 
+class SnapshotRefused(Exception):
+    """The state of this node is damaged, and is read no more. The node stops."""
+
+
 class Role(Enum):
     """Raft role."""
 
@@ -105,7 +109,10 @@ class Replica(Protocol):
         ...
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
-        """One consistent read of the state at one applied index. Close it before awaiting anything."""
+        """One consistent read of the state at one applied index. Close it before awaiting anything.
+
+        Raises SnapshotRefused, also from within, when what is read turns out to be damaged.
+        """
         ...
 
     def hash_at(self, index: int) -> StateHash | None:
@@ -121,6 +128,10 @@ class Replica(Protocol):
 
         Raises ScanUnderWay and ScanFailed. A node that finds itself damaged answers, and then stops.
         """
+        ...
+
+    def fail(self, problem: BaseException) -> None:
+        """The state is damaged: answer nothing from it any more, and stop when what says so has left."""
         ...
 
     def clock(self) -> int:

@@ -26,6 +26,7 @@ from lastunit_node.replica.interface import (
     ProposalFailed,
     Role,
     ScanFailed,
+    SnapshotRefused,
     Status,
     TransferFailed,
 )
@@ -62,6 +63,7 @@ class ThreadedReplica:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []  # by index; each leaves by itself
         self._wanted_index = NEVER  # the least index that is waited for; all that the thread knows of _waiting
         self._stopping = False
+        self._failing = False
         core.before_each_poll(self._publish)
         self._raft_thread = threading.Thread(target=self._run, name="raft", daemon=True)
 
@@ -112,18 +114,19 @@ class ThreadedReplica:
             if not future.done():
                 future.set_result(None)
 
-    @staticmethod
-    def _resolve(future: "asyncio.Future[Applied]", applied: Applied | None, reason: int) -> None:
+    def _resolve(self, future: "asyncio.Future[Applied]", applied: Applied | None, reason: int) -> None:
         if future.done():
             return
-        if applied is not None and reason == FAIL_REASON.SUCCESS:
+        if self._failing:
+            future.set_exception(ProposalFailed(FailureReason.UNKNOWN))
+        elif applied is not None and reason == FAIL_REASON.SUCCESS:
             future.set_result(applied)
         else:
             future.set_exception(ProposalFailed(REASONS.get(reason, FailureReason.UNKNOWN)))
 
     async def propose(self, entry: bytes) -> Applied:
         """See interface.Replica."""
-        if self._stopping:
+        if self._stopping or self._failing:
             raise ProposalFailed(FailureReason.STOPPING)
         future = self._attempts.begin()
         self._core.propose(entry, lambda applied, reason: self._outbox.append((future, applied, reason)))
@@ -154,8 +157,16 @@ class ThreadedReplica:
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """See interface.Replica."""
-        with read_snapshot(self._reader) as snapshot:
-            yield snapshot
+        if self._failing:
+            raise SnapshotRefused
+        try:
+            with read_snapshot(self._reader) as snapshot:
+                yield snapshot
+        except sqlite.READ_ERRORS as problem:
+            if not sqlite.is_unreadable(problem):
+                raise
+            self.fail(problem)
+            raise SnapshotRefused from problem
 
     def hash_at(self, index: int) -> StateHash | None:
         """See interface.Replica."""
@@ -170,17 +181,19 @@ class ThreadedReplica:
         try:
             scan = await self._scanner.scan()
         except ScanFailed as failed:
-            self._stop_soon(failed.__cause__ or failed)
+            self.fail(failed.__cause__ or failed)
             raise
         if not scan.agrees:
             kept, found = scan.kept.digest.hex(), scan.digest.hex()
             problem = f"at index {scan.kept.index} the rows of the state have the digest {found}, and {kept} was kept"
-            self._stop_soon(StateDamaged(f"{problem}: they were changed behind this node's back"))
+            self.fail(StateDamaged(f"{problem}: they were changed behind this node's back"))
         return scan
 
-    def _stop_soon(self, problem: BaseException) -> None:
-        """Stop, when the answer that says so has left."""
-        self._loop.call_later(timing.LAST_ANSWER, self._on_fatal, problem)
+    def fail(self, problem: BaseException) -> None:
+        """See interface.Replica."""
+        if not self._failing:
+            self._failing = True
+            self._loop.call_later(timing.LAST_ANSWER, self._on_fatal, problem)
 
     def clock(self) -> int:
         """See interface.Replica."""

@@ -44,7 +44,7 @@ class Scanner:
             self._given_up.set()
             raise
         except sqlite.READ_ERRORS as problem:
-            raise ScanFailed(f"the rows of the state cannot be read: {problem}") from problem
+            raise ScanFailed(f"the rows of the state cannot be read: {sqlite.say(problem)}") from problem
 
     def _scan(self) -> Scan:
         count = 0

@@ -23,20 +23,23 @@ class Identity(NamedTuple):
     node: str
 
 
-def open_state(path: Path, *, identity: Identity) -> sqlite.Connection:
+def open_state(path: Path, *, identity: Identity, checksums: bool = True) -> sqlite.Connection:
     """The one writer connection of a state database; the file is made when it does not exist.
 
     Raises StateFormatError, StateIdentityError and StateDamaged with a message for the operator.
     """
-    connection = sqlite.connect(path)
+    connection = sqlite.connect(path, checksums=checksums)
     try:
         _check_format(connection, path)
+        is_new = _version(connection) == 0
+        if is_new:
+            sqlite.add_checksums(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        if _version(connection) == 0:
+        if is_new:
             create_schema(connection, identity)
-        _check_identity(connection, path, identity)
+        _check_owner(connection, path, identity)
     except BaseException:
         connection.close()
         raise
@@ -46,12 +49,12 @@ def open_state(path: Path, *, identity: Identity) -> sqlite.Connection:
 def check_owner(connection: sqlite.Connection, path: Path, identity: Identity) -> None:
     """Raise StateFormatError or StateIdentityError unless the database is ours and this node's."""
     _check_format(connection, path)
-    _check_identity(connection, path, identity)
+    _check_owner(connection, path, identity)
 
 
-def open_reader(path: Path) -> sqlite.Connection:
+def open_reader(path: Path, *, checksums: bool = True) -> sqlite.Connection:
     """A read-only connection for snapshots, beside the writer."""
-    return sqlite.connect(path, "ro")
+    return sqlite.connect(path, "ro", checksums=checksums)
 
 
 def create_schema(connection: sqlite.Connection, identity: Identity) -> None:
@@ -82,8 +85,11 @@ def _check_format(connection: sqlite.Connection, path: Path) -> None:
         version = _version(connection)
         (owner,) = sqlite.only_row(connection, "PRAGMA application_id")
         (tables,) = sqlite.only_row(connection, "SELECT count(*) FROM sqlite_schema")
-    except sqlite.UNREADABLE as error:
-        raise StateDamaged(f"{path} is damaged: it cannot be read as a state database: {error}") from error
+    except sqlite.READ_ERRORS as error:
+        if not sqlite.is_unreadable(error):
+            raise
+        problem = f"it cannot be read as a state database: {sqlite.say(error)}"
+        raise StateDamaged(f"{path} is damaged: {problem}") from error
     if (version or tables) and owner != APPLICATION_ID:
         raise StateFormatError(f"{path} is a database, but not a state database of lastunit")
     if version > FORMAT_VERSION:
@@ -96,7 +102,9 @@ def _check_format(connection: sqlite.Connection, path: Path) -> None:
         )
 
 
-def _check_identity(connection: sqlite.Connection, path: Path, identity: Identity) -> None:
+def _check_owner(connection: sqlite.Connection, path: Path, identity: Identity) -> None:
+    if not sqlite.has_checksums(connection):
+        raise StateDamaged(f"{path} is damaged: its header says that its pages have no checksums")
     row = connection.execute("SELECT cluster_id, node FROM identity").fetchone()
     if row is None:
         raise StateDamaged(f"{path} is damaged: it does not say whose it is")

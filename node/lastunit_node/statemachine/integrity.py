@@ -58,7 +58,7 @@ def check_state(
             or _problem_of_rows(connection, scan)
         )
     finally:
-        connection.execute("ROLLBACK")
+        sqlite.end(connection)
     if problem is not None:
         raise StateDamaged(f"{path} is damaged: {problem}")
 

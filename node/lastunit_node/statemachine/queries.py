@@ -116,4 +116,4 @@ def read_snapshot(reader: sqlite.Connection) -> Iterator[SqliteSnapshot]:
     try:
         yield SqliteSnapshot(reader)
     finally:
-        reader.execute("ROLLBACK")
+        sqlite.end(reader)

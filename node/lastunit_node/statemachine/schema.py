@@ -12,7 +12,7 @@ read from it alone (`state` is in one for that): so it is held against its table
 
 from typing import Final
 
-FORMAT_VERSION: Final = 5  # of the tables and of what the hashes are of: higher with each change of either
+FORMAT_VERSION: Final = 6  # of the file, of the tables and of what the hashes are of: higher with each change
 APPLICATION_ID: Final = 0x4C55_4E54  # "LUNT": tells our files from other SQLite databases
 
 SCHEMA: Final = (

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from support.wal_files import flipped, with_checksum
 
 from lastunit_node import sqlite
-from lastunit_node.copies import CopyInfo, CopyRefused, adopt_copy, make_copy
+from lastunit_node.copies import CopyInfo, CopyRefused, SourceDamaged, adopt_copy, make_copy
 from lastunit_node.statemachine.codec import NO_OP, encode_entry
 from lastunit_node.statemachine.commands import Configure, Entry, Line, PlaceOrder, ReceiveStock
 from lastunit_node.statemachine.database import Identity, open_state
@@ -57,6 +58,26 @@ def test_a_copy_holds_what_was_committed_when_it_was_made(source: StateMachine, 
     source.apply(9, 1, encode_entry(Entry(4, 9, (PlaceOrder("uncommitted", (Line("vase", 1),)),))))
     info = make_copy(tmp_path / "source.db", tmp_path / "copy.db")
     assert info.applied_index == 8
+
+
+def test_every_page_of_a_copy_has_its_checksum(copy: tuple[Path, CopyInfo]) -> None:
+    """Those of its source are in its -wal, where pages have none."""
+    path, _ = copy
+    data = path.read_bytes()
+    pages = [data[start : start + 4096] for start in range(0, len(data), 4096)]
+    assert len(pages) > 10
+    assert all(page == with_checksum(page) for page in pages)
+
+
+def test_no_copy_is_made_of_a_page_that_went_bad(source: StateMachine, tmp_path: Path) -> None:
+    source.checkpoint()
+    state = tmp_path / "source.db"
+    data = state.read_bytes()
+    state.write_bytes(flipped(data, data.rindex(b"order-3")))
+    with pytest.raises(SourceDamaged) as refused:
+        make_copy(state, tmp_path / "copy.db")
+    assert refused.value.__cause__ is not None
+    assert sqlite.say(refused.value.__cause__) == "the checksum of a page is not that of what is in it"
 
 
 @pytest.mark.parametrize("position", [0, 18, 100, 5_000, -1])

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lastunit_node.frontend.catchup import StateFiles
-from lastunit_node.replica.interface import FailureReason, ProposalFailed, Role, Status, TransferFailed
+from lastunit_node.replica.interface import FailureReason, ProposalFailed, Role, SnapshotRefused, Status, TransferFailed
 from lastunit_node.statemachine.codec import DecodedEntry, Malformed, decode_entry
 from lastunit_node.statemachine.commands import Command, FencingToken
 from lastunit_node.statemachine.results import (
@@ -114,6 +114,8 @@ class FakeReplica:
         self.waiting = 0  # how many wait now
         self.scanned = Scan(StateHash(0, bytes(16), bytes(16)), bytes(16), 0)
         self.scan_problem: Exception | None = None
+        self.failed: list[BaseException] = []
+        self.is_damaged = False
         self.transfers: list[str | None] = []
         self.transfer_problem = ""
         self.transfer_gate = asyncio.Event()
@@ -181,6 +183,8 @@ class FakeReplica:
 
     @contextmanager
     def snapshot(self) -> Iterator[FakeSnapshot]:
+        if self.is_damaged:
+            raise SnapshotRefused
         self.rows.applied_index = self._status.applied_index
         yield self.rows
 
@@ -194,6 +198,9 @@ class FakeReplica:
         if self.scan_problem:
             raise self.scan_problem
         return self.scanned
+
+    def fail(self, problem: BaseException) -> None:
+        self.failed.append(problem)
 
     def clock(self) -> int:
         return self._status.clock

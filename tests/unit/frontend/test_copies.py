@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from lastunit.v1 import catchup_pb2 as pb
-from lastunit_node.copies import CopyInfo, NoRoom
+from lastunit_node.copies import CopyInfo, NoRoom, SourceDamaged
 from lastunit_node.frontend import catchup
 from lastunit_node.frontend.catchup import CatchUpService, StateFiles
 
@@ -107,6 +107,20 @@ async def test_a_disk_without_room_is_said(monkeypatch: pytest.MonkeyPatch, tmp_
     with pytest.raises(Aborted) as aborted:
         await anext(copying(Holding(), tmp_path))
     assert aborted.value.args == (grpc.StatusCode.FAILED_PRECONDITION, "a copy has no room")
+
+
+async def test_a_source_that_is_damaged_stops_its_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    problem = ValueError("malformed")
+
+    def make(_state: Path, _target: Path) -> CopyInfo:
+        raise SourceDamaged from problem
+
+    monkeypatch.setattr(catchup, "make_copy", make)
+    replica = Holding()
+    with pytest.raises(Aborted) as aborted:
+        await anext(copying(replica, tmp_path))
+    assert aborted.value.args[0] is grpc.StatusCode.UNAVAILABLE
+    assert replica.failed == [problem]
 
 
 async def test_who_gives_up_meanwhile_leaves_no_file(maker: Maker, tmp_path: Path) -> None:

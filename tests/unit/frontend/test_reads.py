@@ -48,6 +48,14 @@ async def test_a_linearizable_read_waits_until_its_entry_is_committed_to_the_sta
     assert replica.waited_for == [1]
 
 
+async def test_a_state_that_was_found_damaged_is_not_read(
+    inventory: "InventoryServiceAsyncStub", replica: FakeReplica
+) -> None:
+    replica.is_damaged = True
+    error = await error_of(inventory.GetStock(pb.GetStockRequest(sku="a", options=STALE)))
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE.value[0], "STOPPING")
+
+
 async def test_a_stale_read_proposes_nothing(inventory: "InventoryServiceAsyncStub", replica: FakeReplica) -> None:
     await replica.set(replace(STATUS, applied_index=12, has_quorum=False))
     response = await inventory.GetReservation(pb.GetReservationRequest(reservation_id="r0", options=STALE))

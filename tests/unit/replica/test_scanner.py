@@ -1,4 +1,4 @@
-"""Scans beside a writer: what they find, one at a time, ended by who gives up; and a damaged node stops after one."""
+"""Scans beside a writer: what they find, one at a time, ended by who gives up; and a damaged node answers no more."""
 
 import asyncio
 import threading
@@ -7,12 +7,22 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, cast
 
+import apsw
 import pytest
+from pysyncobj.config import FAIL_REASON
 
 from lastunit_node import sqlite
 from lastunit_node.replica import timing
 from lastunit_node.replica.core import ReplicaCore
-from lastunit_node.replica.interface import Facts, Role, ScanFailed, ScanUnderWay
+from lastunit_node.replica.interface import (
+    Facts,
+    FailureReason,
+    ProposalFailed,
+    Role,
+    ScanFailed,
+    ScanUnderWay,
+    SnapshotRefused,
+)
 from lastunit_node.replica.replica import ThreadedReplica
 from lastunit_node.replica.scanner import Scanner
 from lastunit_node.statemachine.codec import encode_entry
@@ -20,6 +30,7 @@ from lastunit_node.statemachine.commands import Configure, Entry, Line, ReceiveS
 from lastunit_node.statemachine.database import Identity, open_reader, open_state
 from lastunit_node.statemachine.errors import StateDamaged
 from lastunit_node.statemachine.machine import StateMachine
+from lastunit_node.statemachine.results import Applied
 
 ENTRIES = (
     Entry(1, 1000, (Configure(100, 100, 600, 1000, 50),)),
@@ -148,8 +159,15 @@ class Core:
         """Those of a node that has just started."""
         return (Role.FOLLOWER, None, 0, 0, 0, 0, 0, False, False, True, None)
 
+    def __init__(self) -> None:
+        self.proposed: list[Callable[[Applied | None, int], None]] = []
+
     def before_each_poll(self, _callback: Callable[[], None]) -> None:
         """There are no turns."""
+
+    def propose(self, _entry: bytes, callback: Callable[[Applied | None, int], None]) -> None:
+        """It takes its time."""
+        self.proposed.append(callback)
 
 
 @pytest.fixture
@@ -183,3 +201,54 @@ async def test_a_damaged_node_answers_and_then_stops(machine: StateMachine, repl
             await asyncio.sleep(0)
     assert isinstance(problems[0], StateDamaged)
     assert "at index 2 the rows of the state have the digest" in str(problems[0])
+
+
+async def test_once_damage_is_found_nothing_is_answered_any_more(
+    machine: StateMachine, replica: Any, path: Path
+) -> None:
+    """It may have been decided by a row that is damaged. What was not proposed yet certainly was not done."""
+    scanned, _ = replica()
+    under_way = asyncio.ensure_future(scanned.propose(b"entry"))
+    await asyncio.sleep(0)
+    damage(path)
+    await scanned.scan()
+    (answer,) = scanned._core.proposed
+    answer(Applied(3, 1, 0, ()), FAIL_REASON.SUCCESS)
+    scanned._hand_over(3)
+    with pytest.raises(ProposalFailed) as failed:
+        await under_way
+    assert failed.value.reason is FailureReason.UNKNOWN
+    with pytest.raises(ProposalFailed) as failed:
+        await scanned.propose(b"another")
+    assert failed.value.reason is FailureReason.STOPPING
+    with pytest.raises(SnapshotRefused), scanned.snapshot():
+        pass
+
+
+def spoil(path: Path) -> None:
+    """A byte of a row goes bad on disk."""
+    path.write_bytes(path.read_bytes().replace(b"s77", b"S77"))
+
+
+async def test_a_row_that_is_read_and_found_damaged_stops_the_node(
+    machine: StateMachine, replica: Any, path: Path
+) -> None:
+    read, problems = replica()
+    machine.checkpoint()
+    spoil(path)
+    with pytest.raises(SnapshotRefused), read.snapshot() as snapshot:
+        snapshot.stock("s77")
+    async with asyncio.timeout(5):
+        while not problems:
+            await asyncio.sleep(0)
+    assert sqlite.is_unreadable(problems[0])
+
+
+async def test_a_disk_that_refuses_a_read_says_nothing_of_the_rows(machine: StateMachine, replica: Any) -> None:
+    read, problems = replica()
+    with pytest.raises(apsw.IOError), read.snapshot():
+        raise apsw.IOError("disk I/O error")
+    await asyncio.sleep(0)
+    assert problems == []
+    with read.snapshot() as snapshot:
+        assert snapshot.stock("s77").available == 1

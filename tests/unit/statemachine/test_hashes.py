@@ -102,7 +102,7 @@ def test_the_hashes_of_a_small_history_are_pinned() -> None:
     shop.apply(AdjustStock("lost", "vase", 1, (), "lost"), ReturnUnits("back", "o1", units("vase", (8, 8))))
     shop.apply(*[Confirm("r2", FencingToken(TERM, 4, 0), ())] * 2)
 
-    assert FORMAT_VERSION == 5
+    assert FORMAT_VERSION == 6
     assert shop.machine.chain.hex() == "035cb4bcab6af34283196c3cea8b626f"
     assert shop.machine.digest.hex() == "98724c76b4e132129dc3918dab12e705"
 

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.wal_files import with_checksum
 
 from lastunit_node import sqlite
 from lastunit_node.statemachine import integrity, tables
@@ -119,6 +120,7 @@ def swap(path: Path, name: str, *cells: int) -> None:
     assert data[start] == LEAF_OF_INDEX
     one, other = (start + CELL_POINTERS + 2 * number for number in cells)
     data[one : one + 2], data[other : other + 2] = data[other : other + 2], data[one : one + 2]
+    data[start : start + size] = with_checksum(bytes(data[start : start + size]))
     path.write_bytes(data)
 
 
