@@ -138,6 +138,20 @@ def flip_everywhere(directory: Path, text: bytes, sign: Callable[[bytes], bytes]
                 file.write(sign(page.replace(text, text[:-1] + bytes([text[-1] ^ 4]))))
 
 
+async def one_damaged(
+    make_cluster: MakeCluster, sign: Callable[[bytes], bytes]
+) -> tuple[LocalCluster, "subprocess.Popen[bytes]"]:
+    """A cluster that has taken orders, and its n1, which runs, and one of whose orders went bad on disk."""
+    cluster = await asyncio.to_thread(make_cluster)
+    async with client(cluster) as seller:
+        await seller.receive_stock({"vase": 1_000}, receipt_id="delivery")
+    await place_orders(cluster, "before", 40)
+    directory = cluster.config.node_dir("n1")
+    await eventually(lambda: is_in_the_file(directory, b"before-39"), "the last order is in the file")
+    flip_everywhere(directory, b"before-7", sign)
+    return cluster, processes._children[cluster.running()["n1"]]
+
+
 async def stopped_with(cluster: LocalCluster, node: str, process: "subprocess.Popen[bytes]", problem: str) -> None:
     """The node ended by itself, its last words name the problem and what to do, and the others serve."""
     assert await asyncio.to_thread(process.wait, 10) == FATAL_EXIT
@@ -149,14 +163,7 @@ async def stopped_with(cluster: LocalCluster, node: str, process: "subprocess.Po
 
 
 async def test_a_row_that_goes_bad_under_a_running_node_is_never_served(make_cluster: MakeCluster) -> None:
-    cluster = await asyncio.to_thread(make_cluster)
-    async with client(cluster) as seller:
-        await seller.receive_stock({"vase": 1_000}, receipt_id="delivery")
-    await place_orders(cluster, "before", 40)
-    process = processes._children[cluster.running()["n1"]]
-    directory = cluster.config.node_dir("n1")
-    await eventually(lambda: is_in_the_file(directory, b"before-39"), "the last order is in the file")
-    flip_everywhere(directory, b"before-7", bytes)
+    cluster, process = await one_damaged(make_cluster, bytes)
     async with only(cluster, "n1") as reader:
         for name in ("before-7", "before-3"):
             with pytest.raises((UnavailableError, DeadlineError)):
@@ -184,14 +191,7 @@ async def test_a_row_that_is_changed_under_a_running_node_is_found_by_verify(
     make_cluster: MakeCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the right checksum: only the digest tells."""
-    cluster = await asyncio.to_thread(make_cluster)
-    async with client(cluster) as seller:
-        await seller.receive_stock({"vase": 1_000}, receipt_id="delivery")
-    await place_orders(cluster, "before", 40)
-    process = processes._children[cluster.running()["n1"]]
-    directory = cluster.config.node_dir("n1")
-    await eventually(lambda: is_in_the_file(directory, b"before-39"), "the last order is in the file")
-    flip_everywhere(directory, b"before-7", with_checksum)
+    cluster, process = await one_damaged(make_cluster, with_checksum)
     verify = ["verify", "--json", "--config", str(cluster.config.path)]
     assert await asyncio.to_thread(program.run, verify) == 1
     found = {node["node"]: node["finding"] for node in json.loads(capsys.readouterr().out)["nodes"]}
