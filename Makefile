@@ -105,8 +105,8 @@ lint: $(READY) ## judge the code by the rules in pyproject.toml
 	@$(BIN)/ruff check .
 
 .PHONY: types
-types: $(READY) ## check all types, strictly
-	@$(BIN)/mypy
+types: $(READY) ## check all types, strictly: libraries' stubs differ between versions of Python
+	@for each in 3.11 3.14; do echo "types, Python $$each:"; $(BIN)/mypy --python-version $$each || exit 1; done
 
 .PHONY: protos
 protos: $(READY) ## generate the code of the API after a change of a .proto file

@@ -32,6 +32,7 @@ FLAGS: Final = {
 }
 
 Connection = apsw.Connection
+Value = None | int | float | str | bytes  # that a column holds
 Error = apsw.Error
 ConstraintError = apsw.ConstraintError
 READ_ERRORS: Final = (Error, UnicodeDecodeError)  # the latter by apsw itself, of a text that damage left no UTF-8

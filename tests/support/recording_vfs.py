@@ -121,7 +121,7 @@ class _File(apsw.VFSFile):
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         self._name = Path(path or "unnamed").name
 
-    def xWrite(self, data: bytes, offset: int) -> None:
+    def xWrite(self, data: Any, offset: int) -> None:
         super().xWrite(data, offset)  # first: the layer below puts the checksum of a page into these very bytes
         self._recorder.note(Op("write", self._name, offset, bytes(data)))
 

@@ -32,7 +32,7 @@ class Owner(NamedTuple):
     state_file: str = "state.db"
     is_open: int = 0
 
-    def row(self) -> tuple[object, ...]:
+    def row(self) -> tuple[int | str, ...]:
         """The columns, with their CRC behind them."""
         return (*self, _crc(tuple(self)))
 

@@ -136,13 +136,13 @@ class Table(Generic[RowT]):
         self._gaps[name[:1]] = _Gap(below or "", above or LAST_KEY)
         return True
 
-    def where(self, condition: str, *parameters: object) -> list[RowT]:
+    def where(self, condition: str, *parameters: sqlite.Value) -> list[RowT]:
         """Rows by a condition that ends in ORDER BY: what is read unordered is not the same on every node."""
         self.write_back()
         found = self._connection.execute(f"{self._select} WHERE {condition}", parameters)
         return [self._schema.make(row) for row in found.fetchall()]
 
-    def under(self, first: object, condition: str, *parameters: object) -> list[RowT]:
+    def under(self, first: sqlite.Value, condition: str, *parameters: sqlite.Value) -> list[RowT]:
         """Rows whose key, of several columns, begins with `first`, by a condition that ends in ORDER BY."""
         if first in self._begun:
             self.write_back()

@@ -22,7 +22,7 @@ MANY = 300
 
 
 def stored(connection: sqlite.Connection) -> list[tuple[object, ...]]:
-    return connection.execute("SELECT * FROM available_units ORDER BY sku, first").fetchall()
+    return list(connection.execute("SELECT * FROM available_units ORDER BY sku, first"))
 
 
 @pytest.mark.interpreted

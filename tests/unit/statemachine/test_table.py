@@ -21,7 +21,7 @@ def rows(connection: sqlite.Connection) -> Table[AvailableRow]:
 
 
 def stored(connection: sqlite.Connection) -> list[tuple[object, ...]]:
-    return connection.execute("SELECT * FROM available_units ORDER BY sku, first").fetchall()
+    return list(connection.execute("SELECT * FROM available_units ORDER BY sku, first"))
 
 
 def test_a_row_is_seen_before_it_is_written(connection: sqlite.Connection, rows: Table[AvailableRow]) -> None:
