@@ -187,17 +187,26 @@ def _compile(package: str) -> None:
 
 
 def repair(folder: Path) -> None:
-    """Mend the C code that mypyc wrote: an ended call's memory is offered to the next call last, not first.
+    """Mend the C code that mypyc wrote, and its runtime's.
 
-    mypyc offers it before it lets go of what the call held. Where the end of that begins the next call, or lets another
-    thread begin it, that one would lose its arguments again (tests/unit/test_compiled.py has such a call).
+    An ended call's memory is offered to the next call last, not first: mypyc offers it before it lets go of what the
+    call held. Where the end of that begins the next call, or lets another thread begin it, that one would lose its
+    arguments again (tests/unit/test_compiled.py has such a call).
+
+    What is thrown into an awaitable is the exception alone: its type and traceback beside it are deprecated since
+    Python 3.12, and a warning that is an error (python -W error) came in place of whatever was thrown.
     """
     for file in folder.rglob("*.c"):
         code, count = _OFFER.subn(_OFFER_LAST, file.read_text(encoding="utf-8"))
         assert count == code.count("_free_instance = self;"), f"mypyc {file.name}: the pattern no longer fits"
+        if file.name == "misc_ops.c":
+            code, count = code.replace(_THROW, _THROW_ALONE), code.count(_THROW)
+            assert count == 1, f"mypyc {file.name}: what it throws no longer fits"
         file.write_text(code, encoding="utf-8")
 
 
+_THROW: Final = "PyObject_CallFunctionObjArgs(_m, type, value, traceback, NULL)"
+_THROW_ALONE: Final = "PyObject_CallOneArg(_m, value)"
 _OFFER: Final = re.compile(
     r"^    if \((?P<memory>\w+_free_instance) == NULL\) \{\n"
     r"        (?P=memory) = self;\n"

@@ -10,6 +10,7 @@ address that another machine can reach is refused here, before any port is opene
 and a file that differs only earns a warning.
 """
 
+import errno
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -87,9 +88,11 @@ def parse_folder(value: object, info: ValidationInfo) -> Path:
     except RuntimeError:
         raise ValueError(f"{value!r} names no home directory that is known; write the path in full") from None
     try:
-        return folder.resolve()
-    except RuntimeError:
-        raise ValueError(f"{value!r} runs in circles through symbolic links; write another path") from None
+        folder.stat()
+    except OSError as error:  # most often it is not there yet
+        if error.errno == errno.ELOOP:
+            raise ValueError(f"{value!r} runs in circles through symbolic links; write another path") from None
+    return folder.resolve()
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
