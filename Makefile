@@ -38,6 +38,15 @@ else
 	@$(BIN)/pytest $(ARGS)
 endif
 
+PYTHONS ?= python3.12 python3.13
+
+.PHONY: pythons
+pythons: ## all tests, as committed, with other Pythons too (PYTHONS="/path/to/python3.13 python3.14")
+	@for each in $(PYTHONS); do \
+		rm -rf build/python && git clone --quiet . build/python || exit 1; \
+		echo "with $$each:"; $(MAKE) --directory build/python test PYTHON="$$each" ARGS= || exit 1; \
+	done
+
 .PHONY: bench
 bench: compiled ## lastunit beside its peers, a quarter of an hour on an idle machine (ARGS="--quick": lastunit alone, half a minute)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)

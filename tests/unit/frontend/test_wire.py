@@ -1,6 +1,7 @@
 """What is written by hand is what protobuf would have written: a parser finds the same message."""
 
 import pytest
+from google.protobuf.descriptor_pb2 import EnumDescriptorProto
 from google.rpc.status_pb2 import Status
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from lastunit_node.statemachine.commands import FencingToken, Line, UnitLine, Un
 from lastunit_node.statemachine.results import (
     NO_TOKEN,
     Answer,
+    Outcome,
     Position,
     Reservation,
     ReservationState,
@@ -110,3 +112,11 @@ def test_a_number_is_as_short_as_protobuf_writes_it(number: int) -> None:
 def test_so_does_what_is_wrong_with_a_command(field: str, problem: str) -> None:
     error = invalid_argument(field, problem)
     assert Status.FromString(malformed(error).encode("latin-1")) == error.status()
+
+
+def test_outcomes_that_nodes_keep_to_themselves_never_mean_something_else_in_the_api() -> None:
+    api = EnumDescriptorProto()
+    pb.Outcome.DESCRIPTOR.CopyToProto(api)
+    reserved = {number for each in api.reserved_range for number in range(each.start, each.end + 1)}
+    assert reserved == set(Outcome) - PUBLIC
+    assert {f"OUTCOME_{each.name}": each.value for each in PUBLIC} == dict(pb.Outcome.items()[1:])
