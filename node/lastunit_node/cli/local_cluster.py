@@ -182,7 +182,7 @@ class LocalCluster:
         deadline = time.monotonic() + timeout_s
         stubborn = [process for process in processes if not process.wait_gone(max(0.0, deadline - time.monotonic()))]
         for process in stubborn:
-            process.kill()
+            process.end()
         return [process.name for process in stubborn]
 
     def kill(self, node: str) -> None:

@@ -167,18 +167,23 @@ class NodeProcess:
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal. ProcessError when it is down, or another user's."""
+        if not self._reached(number):
+            raise ProcessError(f"{self.name} is not running; start it with `lastunit start {self.name}`")
+
+    def _reached(self, number: signal.Signals) -> bool:
+        """Send a signal; False when it is down. ProcessError when it is another user's."""
         process = self.find()
         try:
-            if process is None:
-                raise psutil.NoSuchProcess(0)
-            process.send_signal(number)
+            if process is not None:
+                process.send_signal(number)
+            return process is not None
         except psutil.NoSuchProcess:
-            raise ProcessError(f"{self.name} is not running; start it with `lastunit start {self.name}`") from None
+            return False
         except psutil.AccessDenied as denied:
             raise ProcessError(f"{self.name} (PID {denied.pid}) is another user's, who alone may do that") from None
 
     def kill(self) -> None:
-        """Kill it with SIGKILL, and return when it is gone."""
+        """Kill it with SIGKILL, and return when it is gone. ProcessError when it is down, or another user's."""
         self.send(signal.SIGKILL)
         self._require(ProcessState.DOWN)
 
@@ -194,9 +199,13 @@ class NodeProcess:
 
     def terminate(self) -> None:
         """Ask it to end, with SIGTERM; a paused one is resumed to hear it. Nothing when it is down."""
-        if self.state is not ProcessState.DOWN:
-            self.send(signal.SIGTERM)
-            self.send(signal.SIGCONT)
+        if self._reached(signal.SIGTERM):
+            self._reached(signal.SIGCONT)  # it may be down by now
+
+    def end(self) -> None:
+        """Kill it with SIGKILL, and return when it is gone. Nothing when it is down."""
+        if self._reached(signal.SIGKILL):
+            self._require(ProcessState.DOWN)
 
     def wait_gone(self, timeout_s: float) -> bool:
         """Wait until it is down; False when it still runs after the time."""

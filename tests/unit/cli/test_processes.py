@@ -31,8 +31,7 @@ def make(folder: Path, program: str = WAIT_FOR_EVER) -> NodeProcess:
 def process(tmp_path: Path) -> Iterator[NodeProcess]:
     made = make(tmp_path)
     yield made
-    if made.state is not ProcessState.DOWN:
-        made.kill()
+    made.end()
 
 
 def test_a_process_that_was_never_started(process: NodeProcess) -> None:
@@ -55,6 +54,20 @@ def test_it_is_not_started_twice(process: NodeProcess, tmp_path: Path) -> None:
     for same in (process, make(tmp_path)):
         with pytest.raises(ProcessError, match=rf"n1 is running already \(PID {pid}\)"):
             same.start()
+
+
+def test_one_that_ends_at_the_first_signal_is_terminated(process: NodeProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    send = psutil.Process.send_signal
+
+    def sent(found: psutil.Process, number: int) -> None:
+        send(found, number)
+        assert process.wait_gone(10)
+
+    process.start()
+    monkeypatch.setattr(psutil.Process, "send_signal", sent)
+    process.terminate()
+    process.end()
+    assert process.state is ProcessState.DOWN
 
 
 def test_another_program_finds_it_again(process: NodeProcess, tmp_path: Path) -> None:
