@@ -38,6 +38,16 @@ else
 	@$(BIN)/pytest $(ARGS)
 endif
 
+PACKAGE := build/package
+
+.PHONY: package
+package: $(READY) ## build the source archive, and the wheel of it as pip does for others, and install that
+	@rm -rf $(PACKAGE)
+	@$(BIN)/python -m hatchling build --target sdist --directory $(PACKAGE) >/dev/null
+	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir $(PACKAGE) $(PACKAGE)/*.tar.gz
+	@$(BIN)/python -m venv $(PACKAGE)/venv && $(PACKAGE)/venv/bin/pip install --quiet $(PACKAGE)/*.whl
+	@cd $(PACKAGE) && venv/bin/lastunit --version && venv/bin/lastunit-node --help >/dev/null && ls *.gz *.whl
+
 PYTHONS ?= python3.12 python3.13
 
 .PHONY: pythons
@@ -96,9 +106,7 @@ calm: compiled ## no election without a reason: idle for MINUTES, then all cores
 	@PYTHONPATH=tests $(BIN)/python -m chaos.calm --minutes $(MINUTES) --nodes $(NODES) $(ARGS)
 
 .PHONY: check
-check: ## all that CI checks
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync format-check lint types protos-check compiled
-	@$(MAKE) --no-print-directory test
+check: format-check lint types protos-check package test ## all that CI checks
 
 .PHONY: format
 format: $(READY) ## put the code into its form
