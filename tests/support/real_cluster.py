@@ -4,14 +4,14 @@ import asyncio
 import itertools
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import yaml
 
 from lastunit_client import AsyncInventoryClient, FencingToken, Reservation, ReservationState, StateHash
 from lastunit_node.cli.local_cluster import LocalCluster
-from lastunit_node.cli.processes import ProcessState
+from lastunit_node.cli.processes import ProcessError, ProcessState
 from lastunit_node.config import load_cluster
 from lastunit_node.datadir import DataDirectory
 
@@ -61,10 +61,11 @@ def local_cluster(folder: Path, nodes: int = 3, **parameters: int | str) -> Iter
 
 
 def kill_all(cluster: LocalCluster) -> None:
-    """kill -9 of every node that runs or is paused."""
+    """kill -9 of every node that runs or is paused. One may end by itself meanwhile."""
     for node in cluster.nodes:
-        if cluster.state(node) is not ProcessState.DOWN:
+        with suppress(ProcessError):
             cluster.kill(node)
+    assert not cluster.running()
 
 
 def client(cluster: LocalCluster, first: int = 0, timeout: float = 10.0) -> AsyncInventoryClient:
