@@ -1,5 +1,5 @@
 # Everything a newcomer or CI does, in one word each. `make` alone lists the words. The first use of any of them makes
-# .venv and installs what requirements.lock pins; that needs Python 3.11 or later and nothing else.
+# .venv and installs what requirements.lock pins; that needs Linux, Python 3.11 or later and nothing else.
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help

@@ -34,6 +34,10 @@ class SourceDamaged(Exception):
     """The state that was to be copied cannot be read: its cause says why."""
 
 
+class NotCopied(Exception):
+    """The system refused a read or a write; the message says why. That says nothing about the state."""
+
+
 class CopyInfo(NamedTuple):
     """What a copy is to be: the applied index and its term, size in bytes, SHA-256 of the file."""
 
@@ -46,8 +50,17 @@ class CopyInfo(NamedTuple):
 def make_copy(state: Path, target: Path) -> CopyInfo:
     """Write one snapshot of a state database to a new file. Its writer goes on meanwhile.
 
-    Raises NoRoom, SourceDamaged, sqlite.Error of the disk.
+    Raises NoRoom, SourceDamaged, NotCopied.
     """
+    try:
+        return _make_copy(state, target)
+    except (sqlite.Error, OSError) as problem:
+        if isinstance(problem, OSError) or sqlite.has_disk_failed(problem):
+            raise NotCopied(str(problem)) from problem
+        raise
+
+
+def _make_copy(state: Path, target: Path) -> CopyInfo:
     discard_copy(target)
     require_room(target.parent, sum(file.stat().st_size for file in (state, wal_of(state)) if file.exists()))
     with (

@@ -40,6 +40,7 @@ DRAIN_SECONDS: Final = 5.0
 HAND_OVER_SECONDS: Final = 3.0
 REFUSE_SECONDS: Final = 0.2  # without a call, before the port is closed: longer than most callers take to call again
 STOP_SECONDS: Final = 12.0
+LEAVE_SECONDS: Final = 0.5  # after all is closed, for a thread that makes or verifies a copy, and cannot be stopped
 LOOK_SECONDS: Final = 1.0  # between looks at the data directory: it may be deleted under a node that runs
 FATAL_EXIT: Final = 70  # EX_SOFTWARE
 SWITCH_INTERVAL: Final = 0.0005  # Python's default of 5 ms sits between the Raft thread and the event loop
@@ -130,7 +131,9 @@ class Server:
         await self._stop(replica, front_end)
         if copy is not None:
             install(self._directory, copy, replica.status().applied_index)
-        return copy is not None
+        again = copy is not None
+        asyncio.get_running_loop().call_later(LEAVE_SECONDS, _leave, again)
+        return again
 
     def _die(self, problem: BaseException) -> None:
         die(problem, self._config.node_dir(self._node))
@@ -172,7 +175,7 @@ class Server:
 
     async def _stop(self, replica: ThreadedReplica, front_end: FrontEnd) -> None:
         _log.info("stopping")
-        asyncio.get_running_loop().call_later(STOP_SECONDS, os._exit, FATAL_EXIT)
+        asyncio.get_running_loop().call_later(STOP_SECONDS, _give_up_stopping)
         await front_end.drain(DRAIN_SECONDS)
         await self._hand_over(replica, front_end)
         await front_end.refuse(REFUSE_SECONDS)
@@ -199,9 +202,21 @@ class Server:
                 _log.warning("cluster.yml differs from the cluster", key=name, cluster_yml=wanted, in_use=value)
 
 
+def _give_up_stopping() -> None:
+    _log.critical("the node did not stop in time, and is ended", seconds=STOP_SECONDS)
+    os._exit(FATAL_EXIT)
+
+
+def _leave(again: bool) -> None:
+    """End this process, or begin anew in it, whatever threads still run."""
+    if again:
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "lastunit_node.main", *sys.argv[1:]])  # noqa: S606  # us
+    os._exit(0)
+
+
 def run_node(config: ClusterConfig, node: str) -> None:
     """Run one node until a signal ends it; after a copy was installed, as a new program under the same PID."""
     sys.setswitchinterval(SWITCH_INTERVAL)
     allow_open_files()
     if uvloop.run(Server(config, node).run()):
-        os.execv(sys.executable, [sys.executable, "-P", "-m", "lastunit_node.main", *sys.argv[1:]])  # noqa: S606  # us
+        _leave(again=True)

@@ -1,15 +1,29 @@
 """A node that is too far behind for the leader's log fetches a copy of its state, and follows from there."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import grpc
 import yaml
 from chaos.cluster import MOVED_CLOCK
-from support.real_cluster import SMALL_MARGINS, assert_nodes_agree, client, eventually, first_index, leader_of
+from cluster.conftest import MakeCluster
+from support.real_cluster import (
+    ENDLESS_COPIES,
+    SMALL_MARGINS,
+    assert_nodes_agree,
+    client,
+    eventually,
+    first_index,
+    leader_of,
+    reader_endpoint,
+)
 from support.tampering_proxy import TamperingProxy, tampering_proxy
 
+from lastunit.v1 import catchup_pb2 as pb
+from lastunit.v1.catchup_pb2_grpc import CatchUpServiceStub
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.config import load_cluster
 
@@ -126,3 +140,18 @@ async def test_a_damaged_and_a_broken_stream_are_refused_and_fetched_again(forge
     assert f"source={other}" in warnings[1]
     assert "UNAVAILABLE" in warnings[1]
     assert cluster.running().keys() == set(cluster.nodes), "nobody stopped"
+
+
+async def test_a_node_that_makes_a_copy_ends_rightly_all_the_same(make_cluster: MakeCluster) -> None:
+    """Its thread cannot be stopped."""
+    cluster = await asyncio.to_thread(make_cluster)
+    await asyncio.to_thread(cluster.kill, "n1")
+    await asyncio.to_thread(cluster.start, "n1", ENDLESS_COPIES)
+    await asyncio.to_thread(cluster.wait_serving)
+    identity = json.loads((cluster.config.node_dir("n1") / "identity.json").read_text())
+    async with grpc.aio.insecure_channel(reader_endpoint(cluster, "n1")) as channel:
+        copying = CatchUpServiceStub(channel).CopyState(pb.CopyStateRequest(cluster_id=identity["cluster_id"]))
+        assert await copying.read() == pb.CopyStateResponse(), "it is being made"
+        assert await asyncio.to_thread(cluster.stop, "n1")
+    assert cluster._processes["n1"].exit_status == 0
+    assert "event=stopped" in cluster.log_tail("n1", 1)

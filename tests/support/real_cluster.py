@@ -17,6 +17,7 @@ from lastunit_node.datadir import DataDirectory
 
 SMALL_MARGINS = {"PYTHONPATH": str(Path(__file__).parent / "small_margins")}  # environment of a node
 BUSY_COLLECTOR = {"PYTHONPATH": str(Path(__file__).parent / "busy_collector")}
+ENDLESS_COPIES = {"PYTHONPATH": str(Path(__file__).parent / "endless_copies")}
 CLUSTER_ID = "0b0e9ad2-9d0d-4c5c-9d7e-5d6f3c1a7e55"  # of directories that a test formats itself
 _folders = itertools.count(1)
 

@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 
 from lastunit.v1 import catchup_pb2 as pb
 from lastunit.v1 import catchup_pb2_grpc
-from lastunit_node.copies import CopyInfo, NoRoom, SourceDamaged, discard_copy, make_copy
+from lastunit_node.copies import CopyInfo, NoRoom, NotCopied, SourceDamaged, discard_copy, make_copy
 from lastunit_node.frontend.calls import Answering, Context, Unparsed
-from lastunit_node.frontend.errors import copy_under_way, failed_precondition, stopping
+from lastunit_node.frontend.errors import copy_under_way, failed_precondition, read_refused, stopping
 from lastunit_node.frontend.requests import parsed
 from lastunit_node.replica.interface import Replica
 
@@ -42,6 +42,7 @@ class CatchUpService(catchup_pb2_grpc.CatchUpServiceServicer):
             self._check(parsed(pb.CopyStateRequest, request))
             async with self._under_way:
                 making = asyncio.create_task(asyncio.to_thread(make_copy, self._files.state, self._files.outgoing))
+                making.add_done_callback(self._look_for_damage)
                 hold = _Hold(self._replica)
                 try:
                     while not (await asyncio.wait([making], timeout=LIFE_SECONDS))[0]:
@@ -64,13 +65,20 @@ class CatchUpService(catchup_pb2_grpc.CatchUpServiceServicer):
         if self._under_way.locked():
             raise copy_under_way()
 
+    def _look_for_damage(self, making: "asyncio.Task[CopyInfo]") -> None:
+        """It ends this node, also when nobody waits for the copy any more."""
+        problem = None if making.cancelled() else making.exception()
+        if isinstance(problem, SourceDamaged):
+            self._replica.fail(problem.__cause__ or problem)
+
     def _made(self, making: "asyncio.Task[CopyInfo]") -> CopyInfo:
         try:
             return making.result()
         except NoRoom as problem:
             raise failed_precondition("NO_ROOM", str(problem)) from problem
+        except NotCopied as refusal:
+            raise read_refused(str(refusal)) from refusal
         except SourceDamaged as damaged:
-            self._replica.fail(damaged.__cause__ or damaged)
             raise stopping(definite=True) from damaged
 
 

@@ -16,13 +16,14 @@ from lastunit_node.frontend.errors import (
     failed_precondition,
     invalid_argument,
     out_of_range,
+    read_refused,
     scan_under_way,
     transfer_overdue,
 )
 from lastunit_node.frontend.reads import Reader, check_index
 from lastunit_node.frontend.requests import parsed
 from lastunit_node.frontend.responses import fill_parameters, fill_state_hash
-from lastunit_node.replica.interface import Replica, Role, ScanFailed, ScanUnderWay, TransferFailed
+from lastunit_node.replica.interface import ReadRefused, Replica, Role, ScanFailed, ScanUnderWay, TransferFailed
 
 _ROLES: Final = {
     Role.FOLLOWER: pb.ROLE_FOLLOWER,
@@ -76,6 +77,8 @@ class ClusterService(cluster_pb2_grpc.ClusterServiceServicer):
                 raise scan_under_way() from None
             except ScanFailed as problem:
                 raise data_loss(str(problem)) from problem
+            except ReadRefused as refusal:
+                raise read_refused(str(refusal)) from refusal
             response = pb.ScanStateResponse(node=self._info.node, scanned_digest=scan.digest, rows=scan.rows)
             fill_state_hash(response.kept, scan.kept)
             return response

@@ -142,6 +142,12 @@ def unavailable(reason: str, why: str) -> CallError:
     return CallError(grpc.StatusCode.UNAVAILABLE, reason, f"{why}; {NOT_APPLIED}", True)
 
 
+def read_refused(why: str) -> CallError:
+    """The system would not read this node's state now; another node may answer."""
+    message = f"this node's state could not be read just now ({why}): ask another node, and see to this one's disk"
+    return CallError(grpc.StatusCode.UNAVAILABLE, "READ_REFUSED", message, True)
+
+
 def deadline_exceeded(reason: str, *, definite: bool) -> CallError:
     """The deadline came near without a result."""
     message = f"there was no result before the deadline; {_consequence(definite)}"

@@ -12,8 +12,8 @@ from typing import Final, TypeVar
 
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.batcher import Batcher
-from lastunit_node.frontend.errors import deadline_exceeded, invalid_argument, stopping, too_many_wait
-from lastunit_node.replica.interface import Replica, SnapshotRefused
+from lastunit_node.frontend.errors import deadline_exceeded, invalid_argument, read_refused, stopping, too_many_wait
+from lastunit_node.replica.interface import ReadRefused, Replica, SnapshotRefused
 from lastunit_node.statemachine.limits import MAX_TICK
 from lastunit_node.statemachine.queries import Snapshot
 
@@ -42,6 +42,8 @@ class Reader:
                 return query(snapshot)
         except SnapshotRefused:
             raise stopping(definite=True) from None
+        except ReadRefused as refusal:
+            raise read_refused(str(refusal)) from refusal
 
     async def applied(self, index: int, deadline: float) -> None:
         """Wait until this node has applied `index`.

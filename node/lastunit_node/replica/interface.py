@@ -61,6 +61,13 @@ class SnapshotRefused(Exception):
     """The state of this node is damaged, and is read no more. The node stops."""
 
 
+class ReadRefused(Exception):
+    """The system would not read the state now: the disk, or for want of descriptors or memory; the message says why.
+
+    That says nothing about the rows. The node goes on.
+    """
+
+
 class Role(Enum):
     """Raft role."""
 
@@ -126,7 +133,7 @@ class Replica(Protocol):
     async def scan(self) -> Scan:
         """Read all rows of the state, off the loop, and hold them against the digest. Cancel it to give up.
 
-        Raises ScanUnderWay and ScanFailed. A node that finds itself damaged answers, and then stops.
+        Raises ScanUnderWay, ScanFailed and ReadRefused. A node that finds itself damaged answers, and then stops.
         """
         ...
 

@@ -142,6 +142,8 @@ class RaftLink:
     def _accept(self, _descriptor: int, _events: int) -> None:
         try:
             sock, _ = self._server.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # it has gone already
         except OSError as problem:
             self._rest(problem)
             return

@@ -24,8 +24,8 @@ from lastunit_node.replica.interface import (
     CLOCK,
     FailureReason,
     ProposalFailed,
+    ReadRefused,
     Role,
-    ScanFailed,
     SnapshotRefused,
     Status,
     TransferFailed,
@@ -51,7 +51,7 @@ class ThreadedReplica:
         """open_reader makes a read-only connection to the state; on_fatal is called on any thread."""
         self._core = core
         self._reader = open_reader()
-        self._scanner = Scanner(open_reader)
+        self._scanner = Scanner(open_reader, self.fail)
         self._on_fatal = on_fatal
         self._loop = asyncio.get_running_loop()
         self._attempts = Attempts(timing.ATTEMPT)
@@ -163,6 +163,8 @@ class ThreadedReplica:
             with read_snapshot(self._reader) as snapshot:
                 yield snapshot
         except sqlite.READ_ERRORS as problem:
+            if sqlite.has_disk_failed(problem):
+                raise ReadRefused(str(problem)) from problem
             if not sqlite.is_unreadable(problem):
                 raise
             self.fail(problem)
@@ -178,11 +180,7 @@ class ThreadedReplica:
 
     async def scan(self) -> Scan:
         """See interface.Replica."""
-        try:
-            scan = await self._scanner.scan()
-        except ScanFailed as failed:
-            self.fail(failed.__cause__ or failed)
-            raise
+        scan = await self._scanner.scan()
         if not scan.agrees:
             kept, found = scan.kept.digest.hex(), scan.digest.hex()
             problem = f"at index {scan.kept.index} the rows of the state have the digest {found}, and {kept} was kept"
@@ -211,7 +209,12 @@ class ThreadedReplica:
         chosen: asyncio.Future[str | None] = self._loop.create_future()
 
         def begin() -> None:
-            self._loop.call_soon_threadsafe(chosen.set_result, self._core.begin_transfer(target))
+            if not chosen.done():  # whoever asked may have given up
+                self._loop.call_soon_threadsafe(tell, self._core.begin_transfer(target))
+
+        def tell(name: str | None) -> None:
+            if not chosen.done():
+                chosen.set_result(name)
 
         self._requests.append(begin)
         self._core.wake()

@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import Any, Final
 
 from lastunit_node import sqlite
-from lastunit_node.replica.interface import ScanFailed, ScanUnderWay
+from lastunit_node.replica.interface import ReadRefused, ScanFailed, ScanUnderWay
 from lastunit_node.statemachine.queries import read_snapshot
 from lastunit_node.statemachine.results import Scan
 
@@ -24,15 +24,21 @@ class _GivenUp(Exception):
 
 
 class Scanner:
-    """Used on the event loop. open_reader makes a read-only connection to the state."""
+    """Used on the event loop. open_reader makes a read-only connection to the state.
 
-    def __init__(self, open_reader: Callable[[], sqlite.Connection]) -> None:
+    on_damage is told why rows cannot be read, also when nobody waits for the scan any more.
+    """
+
+    def __init__(
+        self, open_reader: Callable[[], sqlite.Connection], on_damage: Callable[[BaseException], None]
+    ) -> None:
         self._open_reader = open_reader
+        self._on_damage = on_damage
         self._given_up = threading.Event()
         self._under_way: asyncio.Task[Scan] | None = None
 
     async def scan(self) -> Scan:
-        """Scan. Raises ScanUnderWay and ScanFailed; cancelled, it ends the scan."""
+        """Scan. Raises ScanUnderWay, ScanFailed and ReadRefused; cancelled, it ends the scan."""
         if self._under_way is not None:
             raise ScanUnderWay
         self._given_up.clear()
@@ -44,6 +50,10 @@ class Scanner:
             self._given_up.set()
             raise
         except sqlite.READ_ERRORS as problem:
+            if sqlite.has_disk_failed(problem):
+                raise ReadRefused(str(problem)) from problem
+            if not sqlite.is_unreadable(problem):
+                raise
             raise ScanFailed(f"the rows of the state cannot be read: {sqlite.say(problem)}") from problem
 
     def _scan(self) -> Scan:
@@ -62,5 +72,6 @@ class Scanner:
 
     def _ended(self, task: asyncio.Task[Scan]) -> None:
         self._under_way = None
-        if not task.cancelled():
-            task.exception()  # nobody else may look at it
+        problem = None if task.cancelled() else task.exception()
+        if problem is not None and sqlite.is_unreadable(problem):
+            self._on_damage(problem)

@@ -41,7 +41,7 @@ class Outcome(IntEnum):
     NOT_CONFIGURED = 35
     MALFORMED = 36
     ADMITTED_BEFORE = 37
-    POSTPONED = 38  # not applied: the entry has taken all the time that one may
+    POSTPONED = 38  # not applied: the entry has gone through as much as one may
 
 
 class ReservationState(IntEnum):

@@ -80,7 +80,7 @@ class State:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether this entry has taken all the time that one may: each range takes some microseconds on every node."""
+        """Whether this entry has gone through as much as one may: a range takes some microseconds on every node."""
         return self.spent >= RANGES_AN_ENTRY
 
     def find(self, reservation_id: str) -> ReservationRow | None:

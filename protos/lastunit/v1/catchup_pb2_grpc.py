@@ -49,7 +49,7 @@ class CatchUpServiceServicer(object):
     def CopyState(self, request, context):
         """Streams a copy of this node's state at one applied index: a header, then the bytes in order. One copy at a time:
         RESOURCE_EXHAUSTED while another is under way. FAILED_PRECONDITION for a node of another cluster, and on a node
-        that is itself too far behind.
+        that is itself too far behind. UNAVAILABLE when the system would not read the state or write the copy.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class CatchUpServiceStub:
     CopyState: _grpc.UnaryStreamMultiCallable[_catchup_pb2.CopyStateRequest, _catchup_pb2.CopyStateResponse]
     """Streams a copy of this node's state at one applied index: a header, then the bytes in order. One copy at a time:
     RESOURCE_EXHAUSTED while another is under way. FAILED_PRECONDITION for a node of another cluster, and on a node
-    that is itself too far behind.
+    that is itself too far behind. UNAVAILABLE when the system would not read the state or write the copy.
     """
 
 @_typing.type_check_only
@@ -47,7 +47,7 @@ class CatchUpServiceAsyncStub(CatchUpServiceStub):
     CopyState: _aio.UnaryStreamMultiCallable[_catchup_pb2.CopyStateRequest, _catchup_pb2.CopyStateResponse]  # type: ignore[assignment]
     """Streams a copy of this node's state at one applied index: a header, then the bytes in order. One copy at a time:
     RESOURCE_EXHAUSTED while another is under way. FAILED_PRECONDITION for a node of another cluster, and on a node
-    that is itself too far behind.
+    that is itself too far behind. UNAVAILABLE when the system would not read the state or write the copy.
     """
 
 class CatchUpServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -61,7 +61,7 @@ class CatchUpServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_catchup_pb2.CopyStateResponse], _abc.AsyncIterator[_catchup_pb2.CopyStateResponse]]:
         """Streams a copy of this node's state at one applied index: a header, then the bytes in order. One copy at a time:
         RESOURCE_EXHAUSTED while another is under way. FAILED_PRECONDITION for a node of another cluster, and on a node
-        that is itself too far behind.
+        that is itself too far behind. UNAVAILABLE when the system would not read the state or write the copy.
         """
 
 def add_CatchUpServiceServicer_to_server(servicer: CatchUpServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

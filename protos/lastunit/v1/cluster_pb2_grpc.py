@@ -66,8 +66,8 @@ class ClusterServiceServicer(object):
     def ScanState(self, request, context):
         """Reads every logical row of this node's state in one snapshot and recomputes their digest, beside all other calls;
         takes as long as there are rows, also where the caller names no deadline. RESOURCE_EXHAUSTED while another scan is
-        under way on this node, DATA_LOSS when rows cannot be read. A node that finds its rows damaged answers, and then
-        stops.
+        under way on this node, DATA_LOSS when rows cannot be read, UNAVAILABLE when the system would not read them just
+        now. A node that finds its rows damaged answers, and then stops.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

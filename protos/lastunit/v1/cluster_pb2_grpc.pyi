@@ -38,8 +38,8 @@ class ClusterServiceStub:
     ScanState: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ScanStateRequest, _cluster_pb2.ScanStateResponse]
     """Reads every logical row of this node's state in one snapshot and recomputes their digest, beside all other calls;
     takes as long as there are rows, also where the caller names no deadline. RESOURCE_EXHAUSTED while another scan is
-    under way on this node, DATA_LOSS when rows cannot be read. A node that finds its rows damaged answers, and then
-    stops.
+    under way on this node, DATA_LOSS when rows cannot be read, UNAVAILABLE when the system would not read them just
+    now. A node that finds its rows damaged answers, and then stops.
     """
     TransferLeadership: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.TransferLeadershipRequest, _cluster_pb2.TransferLeadershipResponse]
     """Moves leadership to another node. FAILED_PRECONDITION when this node cannot see to it."""
@@ -54,8 +54,8 @@ class ClusterServiceAsyncStub(ClusterServiceStub):
     ScanState: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ScanStateRequest, _cluster_pb2.ScanStateResponse]  # type: ignore[assignment]
     """Reads every logical row of this node's state in one snapshot and recomputes their digest, beside all other calls;
     takes as long as there are rows, also where the caller names no deadline. RESOURCE_EXHAUSTED while another scan is
-    under way on this node, DATA_LOSS when rows cannot be read. A node that finds its rows damaged answers, and then
-    stops.
+    under way on this node, DATA_LOSS when rows cannot be read, UNAVAILABLE when the system would not read them just
+    now. A node that finds its rows damaged answers, and then stops.
     """
     TransferLeadership: _aio.UnaryUnaryMultiCallable[_cluster_pb2.TransferLeadershipRequest, _cluster_pb2.TransferLeadershipResponse]  # type: ignore[assignment]
     """Moves leadership to another node. FAILED_PRECONDITION when this node cannot see to it."""
@@ -79,8 +79,8 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_cluster_pb2.ScanStateResponse, _abc.Awaitable[_cluster_pb2.ScanStateResponse]]:
         """Reads every logical row of this node's state in one snapshot and recomputes their digest, beside all other calls;
         takes as long as there are rows, also where the caller names no deadline. RESOURCE_EXHAUSTED while another scan is
-        under way on this node, DATA_LOSS when rows cannot be read. A node that finds its rows damaged answers, and then
-        stops.
+        under way on this node, DATA_LOSS when rows cannot be read, UNAVAILABLE when the system would not read them just
+        now. A node that finds its rows damaged answers, and then stops.
         """
 
     @_abc_1.abstractmethod

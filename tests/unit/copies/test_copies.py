@@ -6,7 +6,7 @@ import pytest
 from support.wal_files import flipped, with_checksum
 
 from lastunit_node import sqlite
-from lastunit_node.copies import CopyInfo, CopyRefused, SourceDamaged, adopt_copy, make_copy
+from lastunit_node.copies import CopyInfo, CopyRefused, NotCopied, SourceDamaged, adopt_copy, make_copy
 from lastunit_node.statemachine.codec import NO_OP, encode_entry
 from lastunit_node.statemachine.commands import Configure, Entry, Line, PlaceOrder, ReceiveStock
 from lastunit_node.statemachine.database import Identity, open_state
@@ -78,6 +78,14 @@ def test_no_copy_is_made_of_a_page_that_went_bad(source: StateMachine, tmp_path:
         make_copy(state, tmp_path / "copy.db")
     assert refused.value.__cause__ is not None
     assert sqlite.say(refused.value.__cause__) == "the checksum of a page is not that of what is in it"
+
+
+def test_a_system_that_refuses_says_nothing_of_the_state(tmp_path: Path) -> None:
+    (tmp_path / "source.db").mkdir()
+    with pytest.raises(NotCopied, match="disk I/O error"):
+        make_copy(tmp_path / "source.db", tmp_path / "copy.db")
+    with pytest.raises(NotCopied, match="No such file"):
+        make_copy(tmp_path / "source.db", tmp_path / "nowhere" / "copy.db")
 
 
 @pytest.mark.parametrize("position", [0, 18, 100, 5_000, -1])

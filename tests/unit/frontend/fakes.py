@@ -8,7 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from lastunit_node.frontend.catchup import StateFiles
-from lastunit_node.replica.interface import FailureReason, ProposalFailed, Role, SnapshotRefused, Status, TransferFailed
+from lastunit_node.replica.interface import (
+    FailureReason,
+    ProposalFailed,
+    ReadRefused,
+    Role,
+    SnapshotRefused,
+    Status,
+    TransferFailed,
+)
 from lastunit_node.statemachine.codec import DecodedEntry, Malformed, decode_entry
 from lastunit_node.statemachine.commands import Command, FencingToken
 from lastunit_node.statemachine.results import (
@@ -116,6 +124,7 @@ class FakeReplica:
         self.scan_problem: Exception | None = None
         self.failed: list[BaseException] = []
         self.is_damaged = False
+        self.read_problem = ""  # why the system refuses to read
         self.transfers: list[str | None] = []
         self.transfer_problem = ""
         self.transfer_gate = asyncio.Event()
@@ -185,6 +194,8 @@ class FakeReplica:
     def snapshot(self) -> Iterator[FakeSnapshot]:
         if self.is_damaged:
             raise SnapshotRefused
+        if self.read_problem:
+            raise ReadRefused(self.read_problem)
         self.rows.applied_index = self._status.applied_index
         yield self.rows
 

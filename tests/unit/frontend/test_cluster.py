@@ -9,7 +9,7 @@ import grpc
 from lastunit.v1 import cluster_pb2 as pb
 from lastunit.v1 import inventory_pb2
 from lastunit_node.frontend import FrontEnd
-from lastunit_node.replica.interface import Role, ScanFailed, ScanUnderWay
+from lastunit_node.replica.interface import ReadRefused, Role, ScanFailed, ScanUnderWay
 from lastunit_node.statemachine.limits import MAX_TICK
 from lastunit_node.statemachine.results import Scan, StateHash
 
@@ -101,6 +101,15 @@ async def test_rows_that_cannot_be_read_are_data_loss(cluster: "ClusterServiceAs
     error = await error_of(cluster.ScanState(pb.ScanStateRequest()))
     assert (error.code, error.reason) == (grpc.StatusCode.DATA_LOSS.value[0], "DAMAGED")
     assert "malformed; this node stops" in error.message
+
+
+async def test_rows_that_the_system_will_not_read_are_not_called_damaged(
+    cluster: "ClusterServiceAsyncStub", replica: FakeReplica
+) -> None:
+    replica.scan_problem = ReadRefused("unable to open database file")
+    error = await error_of(cluster.ScanState(pb.ScanStateRequest()))
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE.value[0], "READ_REFUSED")
+    assert "(unable to open database file)" in error.message
 
 
 async def test_the_leader_hands_over_to_the_node_named(

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from lastunit.v1 import catchup_pb2 as pb
-from lastunit_node.copies import CopyInfo, NoRoom, SourceDamaged
+from lastunit_node.copies import CopyInfo, NoRoom, NotCopied, SourceDamaged
 from lastunit_node.frontend import catchup
 from lastunit_node.frontend.catchup import CatchUpService, StateFiles
 
@@ -120,6 +120,41 @@ async def test_a_source_that_is_damaged_stops_its_node(monkeypatch: pytest.Monke
     with pytest.raises(Aborted) as aborted:
         await anext(copying(replica, tmp_path))
     assert aborted.value.args[0] is grpc.StatusCode.UNAVAILABLE
+    assert replica.failed == [problem]
+
+
+async def test_a_system_that_refuses_is_no_bug_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def make(_state: Path, _target: Path) -> CopyInfo:
+        raise NotCopied("unable to open database file")
+
+    monkeypatch.setattr(catchup, "make_copy", make)
+    replica = Holding()
+    with pytest.raises(Aborted, match="unable to open database file") as aborted:
+        await anext(copying(replica, tmp_path))
+    assert aborted.value.args[0] is grpc.StatusCode.UNAVAILABLE
+    assert replica.failed == []
+
+
+async def test_a_source_that_is_damaged_stops_its_node_also_when_nobody_waits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    may_end, problem = threading.Event(), ValueError("malformed")
+
+    def make(_state: Path, _target: Path) -> CopyInfo:
+        may_end.wait(5)
+        raise SourceDamaged from problem
+
+    monkeypatch.setattr(catchup, "make_copy", make)
+    monkeypatch.setattr(catchup, "LIFE_SECONDS", 0.01)
+    replica = Holding()
+    parts = copying(replica, tmp_path)
+    await anext(parts)
+    giving_up = asyncio.ensure_future(anext(parts))
+    await asyncio.sleep(0)
+    giving_up.cancel()
+    may_end.set()
+    await asyncio.wait([giving_up])
+    assert giving_up.cancelled()
     assert replica.failed == [problem]
 
 

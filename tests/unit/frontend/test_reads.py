@@ -56,6 +56,15 @@ async def test_a_state_that_was_found_damaged_is_not_read(
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE.value[0], "STOPPING")
 
 
+async def test_a_system_that_will_not_read_now_is_no_bug_of_ours(
+    inventory: "InventoryServiceAsyncStub", replica: FakeReplica
+) -> None:
+    replica.read_problem = "disk I/O error"
+    error = await error_of(inventory.GetStock(pb.GetStockRequest(sku="a", options=STALE)))
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE.value[0], "READ_REFUSED")
+    assert "(disk I/O error)" in error.message
+
+
 async def test_a_stale_read_proposes_nothing(inventory: "InventoryServiceAsyncStub", replica: FakeReplica) -> None:
     await replica.set(replace(STATUS, applied_index=12, has_quorum=False))
     response = await inventory.GetReservation(pb.GetReservationRequest(reservation_id="r0", options=STALE))

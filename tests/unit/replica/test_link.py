@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import DEFAULT, Mock
 
 import msgpack
 import pytest
@@ -365,6 +366,16 @@ def test_a_node_that_has_no_descriptors_left_accepts_later_and_does_not_spin(
         until(lambda: one.connected == ["n2"], one)
     said = [each["problem"] for each in logs if each["event"] == "cannot accept a connection"]
     assert said == [os.strerror(errno.EMFILE)]
+
+
+def test_who_is_gone_before_accept_delays_nobody(peers: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, really_accept = peers("n1"), peers("n2"), socket.socket.accept
+    outcome = Mock(side_effect=[ConnectionAbortedError, BlockingIOError, *[DEFAULT] * 99])
+    monkeypatch.setattr(socket.socket, "accept", lambda server: really_accept(server) if outcome() else None)
+    with capture_logs() as logs:
+        until(lambda: one.connected == ["n2"], one, two)
+    assert outcome.call_count == 3
+    assert "cannot accept a connection" not in {each["event"] for each in logs}
 
 
 def test_a_node_that_has_no_descriptors_left_dials_later(peers: Callable[..., Peer]) -> None:

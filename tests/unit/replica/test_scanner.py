@@ -18,6 +18,7 @@ from lastunit_node.replica.interface import (
     Facts,
     FailureReason,
     ProposalFailed,
+    ReadRefused,
     Role,
     ScanFailed,
     ScanUnderWay,
@@ -56,7 +57,11 @@ def machine(path: Path) -> Iterator[StateMachine]:
 
 @pytest.fixture
 def scanner(path: Path) -> Scanner:
-    return Scanner(lambda: open_reader(path))
+    return Scanner(lambda: open_reader(path), nobody_listens)
+
+
+def nobody_listens(_problem: BaseException) -> None:
+    """Of the damage that a scan finds."""
 
 
 def damage(path: Path, statement: str = "UPDATE stock SET received = 2, available = 2 WHERE sku = 's7'") -> None:
@@ -110,7 +115,7 @@ class Gate:
 
 async def test_one_scan_at_a_time_also_while_an_abandoned_one_ends(machine: StateMachine, path: Path) -> None:
     gate = Gate(path)
-    scanner = Scanner(gate)
+    scanner = Scanner(gate, nobody_listens)
     first = asyncio.create_task(scanner.scan())
     await asyncio.to_thread(gate.waiting.wait, 5)
     with pytest.raises(ScanUnderWay):
@@ -129,7 +134,7 @@ async def test_one_scan_at_a_time_also_while_an_abandoned_one_ends(machine: Stat
 
 async def test_who_gives_up_ends_the_scan(machine: StateMachine, path: Path) -> None:
     gate = Gate(path)
-    scanner = Scanner(gate)
+    scanner = Scanner(gate, nobody_listens)
     scan = asyncio.create_task(scanner.scan())
     await asyncio.to_thread(gate.waiting.wait, 5)
     under_way = scanner._under_way
@@ -149,7 +154,22 @@ def no_database(path: Path) -> None:
 @pytest.mark.usefixtures("no_database")
 async def test_a_file_that_is_no_database_cannot_be_scanned(path: Path) -> None:
     with pytest.raises(ScanFailed, match="not a database"):
-        await Scanner(lambda: open_reader(path)).scan()
+        await Scanner(lambda: open_reader(path), nobody_listens).scan()
+
+
+@pytest.mark.usefixtures("no_database")
+async def test_damage_is_told_also_when_nobody_waits_for_the_scan_any_more(path: Path) -> None:
+    gate, told = Gate(path), list[BaseException]()
+    scanner = Scanner(gate, told.append)
+    scan = asyncio.create_task(scanner.scan())
+    await asyncio.to_thread(gate.waiting.wait, 5)
+    under_way = scanner._under_way
+    assert under_way is not None
+    scan.cancel()
+    gate.open.set()
+    await asyncio.wait([scan, under_way])
+    assert scan.cancelled()
+    assert [type(each) for each in told] == [apsw.NotADBError]
 
 
 class Core:
@@ -161,6 +181,7 @@ class Core:
 
     def __init__(self) -> None:
         self.proposed: list[Callable[[Applied | None, int], None]] = []
+        self.transfers: list[str | None] = []
 
     def before_each_poll(self, _callback: Callable[[], None]) -> None:
         """There are no turns."""
@@ -168,6 +189,14 @@ class Core:
     def propose(self, _entry: bytes, callback: Callable[[Applied | None, int], None]) -> None:
         """It takes its time."""
         self.proposed.append(callback)
+
+    def wake(self) -> None:
+        """There are no turns."""
+
+    def begin_transfer(self, target: str | None) -> str | None:
+        """To whom it was asked to."""
+        self.transfers.append(target)
+        return target
 
 
 @pytest.fixture
@@ -246,9 +275,58 @@ async def test_a_row_that_is_read_and_found_damaged_stops_the_node(
 
 async def test_a_disk_that_refuses_a_read_says_nothing_of_the_rows(machine: StateMachine, replica: Any) -> None:
     read, problems = replica()
-    with pytest.raises(apsw.IOError), read.snapshot():
-        raise apsw.IOError("disk I/O error")
+    refusal = apsw.IOError("disk I/O error")
+    refusal.result = apsw.SQLITE_IOERR  # type: ignore[attr-defined]  # as apsw sets it
+    with pytest.raises(ReadRefused, match="disk I/O error"), read.snapshot():
+        raise refusal
     await asyncio.sleep(0)
     assert problems == []
     with read.snapshot() as snapshot:
         assert snapshot.stock("s77").available == 1
+
+
+async def test_nor_does_a_scan_that_cannot_open_the_state_stop_the_node(
+    machine: StateMachine, replica: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanned, problems = replica()
+    with monkeypatch.context() as patch:
+        patch.setattr(scanned._scanner, "_open_reader", lambda: open_reader(path / "nowhere"))
+        with pytest.raises(ReadRefused, match="unable to open"):
+            await scanned.scan()
+    await asyncio.sleep(0)
+    assert problems == []
+    assert (await scanned.scan()).agrees
+
+
+async def test_rows_that_a_scan_cannot_read_stop_the_node(replica: Any, machine: StateMachine) -> None:
+    scanned, problems = replica()
+    scanned._scanner._open_reader = refuse_to_make_sense
+    with pytest.raises(ScanFailed, match="malformed"):
+        await scanned.scan()
+    async with asyncio.timeout(5):
+        while not problems:
+            await asyncio.sleep(0)
+    assert isinstance(problems[0], apsw.CorruptError)
+
+
+def refuse_to_make_sense() -> sqlite.Connection:
+    raise apsw.CorruptError("database disk image is malformed")
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_who_gives_up_on_a_transfer_breaks_nothing(machine: StateMachine, replica: Any, has_begun: bool) -> None:
+    asked, _ = replica()
+    broken = list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: broken.append(context))
+    asking = asyncio.ensure_future(asked.transfer_leadership("n2"))
+    await asyncio.sleep(0)
+    (begin,) = asked._requests
+    if has_begun:
+        begin()
+    asking.cancel()
+    await asyncio.wait([asking])
+    if not has_begun:
+        begin()
+    await asyncio.sleep(0)
+    assert asked._core.transfers == (["n2"] if has_begun else [])
+    assert broken == []
