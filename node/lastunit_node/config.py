@@ -95,7 +95,7 @@ def parse_folder(value: object, info: ValidationInfo) -> Path:
     return folder.resolve()
 
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Loopback = Annotated[Address, PlainValidator(parse_address), PlainSerializer(str)]
 Folder = Annotated[Path, BeforeValidator(parse_folder)]
 Ticks = Annotated[int, Field(ge=1, le=MAX_TICKS)]

@@ -11,7 +11,7 @@ class ConfigError(Exception):
     """The cluster file cannot be used. The message is one line that names the key and the fix."""
 
 
-NAME_RULE: Final = "write 1 to 32 characters of a-z, 0-9 and -"
+NAME_RULE: Final = "write 1 to 32 characters of a-z, 0-9 and -, no - first"
 TYPE_RULES: Final[Mapping[str, str]] = {
     "int_type": "write a whole number",
     "string_type": NAME_RULE,

@@ -211,7 +211,8 @@ def _leave(again: bool) -> None:
     """End this process, or begin anew in it, whatever threads still run."""
     if again:
         os.execv(sys.executable, [sys.executable, "-P", "-m", "lastunit_node.main", *sys.argv[1:]])  # noqa: S606  # us
-    os._exit(0)
+    else:
+        os._exit(0)
 
 
 def run_node(config: ClusterConfig, node: str) -> None:

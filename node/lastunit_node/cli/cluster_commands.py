@@ -60,7 +60,11 @@ def up(
     """
     cluster = local(config)
     with output.progress("starting nodes") as line:
-        cluster.up(timeout, fresh=fresh, on_progress=lambda serving, of: line.update(f"{serving} of {of} nodes serve"))
+        is_new = cluster.up(
+            timeout, fresh=fresh, on_progress=lambda serving, of: line.update(f"{serving} of {of} nodes serve")
+        )
+    if is_new:
+        output.complain(f"a new cluster, without any stock, was made in {cluster.config.data_dir}")
     warn_of_overruled(cluster)
     return show_status(cluster, as_json)
 

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from lastunit_node.cli.errors import LocalClusterError
 from lastunit_node.config import ClusterConfig
@@ -60,7 +60,11 @@ class DataDirectories:
             return holds_data(self._config.node_dir(node))
 
     def exist(self) -> bool:
-        """True when every node has data, False when none has. LocalClusterError when some do and some do not."""
+        """True when every node has data, False when none has.
+
+        LocalClusterError when some do and some do not, or when the cluster file has come to name other nodes.
+        """
+        self._require_same_members()
         missing = [node for node in self._config.nodes if not self.has_data(node)]
         if missing and len(missing) < len(self._config.nodes):
             raise LocalClusterError(
@@ -68,6 +72,16 @@ class DataDirectories:
                 f"{self._way_back(missing)}, or lose all data and start over with `lastunit up --fresh`"
             )
         return not missing
+
+    def _require_same_members(self) -> None:
+        for folder in self._folders():
+            members = self._identity(folder).get("members")
+            if isinstance(members, list) and sorted(map(str, members)) != sorted(self._config.nodes):
+                raise LocalClusterError(
+                    f"{folder} says that the members of the cluster are {', '.join(map(str, members))}, but "
+                    f"{self._config.path} names {', '.join(self._config.nodes)}: a cluster keeps the members that it "
+                    "was born with; name those"
+                )
 
     def _way_back(self, missing: Sequence[str]) -> str:
         if 2 * len(missing) < len(self._config.nodes):
@@ -162,11 +176,16 @@ class DataDirectories:
 
     def _owner(self, folder: Path) -> str:
         """Name of the cluster whose data a directory holds; ours when it does not say."""
+        return str(self._identity(folder).get("cluster", self._config.cluster))
+
+    @staticmethod
+    def _identity(folder: Path) -> dict[str, Any]:
+        """What the data in a directory says whose it is; nothing when that cannot be read."""
         try:
             identity = json.loads((folder / "identity.json").read_text(encoding="utf-8"))
-            return str(identity.get("cluster", self._config.cluster))
-        except (OSError, ValueError, AttributeError):
-            return self._config.cluster
+        except (OSError, ValueError):
+            return {}
+        return identity if isinstance(identity, dict) else {}
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

@@ -54,7 +54,7 @@ def is_free(address: Address) -> bool:
 def owner_of(address: Address) -> str:
     """` (PID 7, nginx)` of the process that listens on an address; empty when it is not to be seen."""
     with contextlib.suppress(psutil.Error, OSError):
-        for each in psutil.net_connections("tcp4"):
+        for each in psutil.net_connections("tcp"):  # gRPC's sockets are IPv6's, for IPv4 too
             if each.pid and each.status == psutil.CONN_LISTEN and each.laddr[1:] == address[1:]:
                 return f" (PID {each.pid}, {psutil.Process(each.pid).name()})"
     return ""
@@ -86,10 +86,11 @@ class LocalCluster:
         *,
         fresh: bool = False,
         on_progress: Callable[[int, int], None] = ignore_progress,
-    ) -> None:
+    ) -> bool:
         """Start every node, and return when all serve. Formats a cluster that has no data; `fresh` erases it first.
 
-        Refused while a node runs. When a node does not come up, or Ctrl-C comes first, what was started is stopped.
+        True when it is a new cluster. Refused while a node runs. When a node does not come up, or Ctrl-C comes first,
+        what was started is stopped.
         """
         with self.data.exclusive():
             self.require_stopped()
@@ -97,7 +98,8 @@ class LocalCluster:
                 self._require_free_ports(node)
             if fresh:
                 self.data.erase()
-            if not self.data.exist():
+            is_new = not self.data.exist()
+            if is_new:
                 self.data.format()
             try:
                 for node in self.nodes:
@@ -106,6 +108,7 @@ class LocalCluster:
             except BaseException:
                 self.stop_all(CLEAN_UP_LIMIT_S)
                 raise
+        return is_new
 
     def down(self, timeout_s: float = STOP_LIMIT_S) -> list[str]:
         """Stop every node with SIGTERM; the names of those that had to be killed after the time."""
@@ -240,11 +243,14 @@ class LocalCluster:
             time.sleep(POLL_S)
 
     def comes_to_serve(self, node: str, timeout_s: float = SERVE_LIMIT_S) -> bool:
-        """Wait until a node serves: True. False once too few run for a quorum. Raises as wait_serving does."""
+        """Wait until a node serves: True. False once it answers, and too few run for a quorum.
+
+        Raises as wait_serving does.
+        """
         deadline = time.monotonic() + timeout_s
         while not self._serves(node):
             self._require_alive(node)
-            if not self.majority_runs():
+            if self.status(node).answers and not self.majority_runs():
                 return False
             if time.monotonic() >= deadline:
                 raise self._fault(node, f"does not serve after {timeout_s:g} s")
@@ -283,6 +289,8 @@ class LocalCluster:
         answer = None
         if state is ProcessState.RUNNING:
             answer = probes.get_status(self.config.node(node).grpc, timeout_s, hash_at_index)
+            if answer is not None and answer.node != node:  # the cluster file has changed since they were started
+                answer = None
         return NodeStatus.of(node, state, pid, answer)
 
     def agreed(self) -> dict[str, int] | None:

@@ -1,10 +1,11 @@
 """What `lastunit` prints: tables for people, one JSON object for programs, complaints on stderr.
 
 Nothing but the answer goes to stdout, and with --json nothing but the object. An answer that stdout does not take is an
-UnwrittenError; a complaint that stderr does not take is lost.
+UnwrittenError; what stderr does not take, complaints and progress, is lost.
 """
 
 import contextlib
+import io
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from enum import Enum, StrEnum
 from itertools import islice
-from typing import Any, Final, TextIO, TypeVar
+from typing import Any, Final, TextIO, TypeVar, cast
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -117,8 +118,27 @@ def say(text: str) -> None:
 @contextmanager
 def progress(message: str) -> Iterator[Status]:
     """A line on stderr that moves while something takes time; a pipe does not see it."""
-    with Console(stderr=True).status(message) as status:
+    with Console(file=cast("TextIO", _Forgiving(sys.stderr))).status(message) as status:
         yield status
+
+
+class _Forgiving:
+    """A stream for what may be lost: whether it takes that is no reason to fail. None: a stream that was closed."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream or io.StringIO()
+
+    def write(self, text: str) -> int:
+        """Write, or lose it."""
+        with contextlib.suppress(OSError, UnicodeError):
+            _put(self._stream, text)
+        return len(text)
+
+    def flush(self) -> None:
+        """All is written already."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def as_json(value: object) -> Any:

@@ -8,8 +8,10 @@ process must have the file open. Nothing here knows what a cluster is.
 import json
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -70,6 +72,25 @@ def holder_of(lock: Path) -> psutil.Process | None:
         return None
 
 
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Let the signals that this program handles come after the block: a child in the making would be left behind."""
+    came: list[int] = []
+    wanted = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    in_python = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in wanted if in_python}
+    held = {number: handler for number, handler in handlers.items() if callable(handler)}  # a child inherits the others
+    for number in held:
+        signal.signal(number, lambda sent, _frame: came.append(sent))
+    try:
+        yield
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+        for sent in came:
+            signal.raise_signal(sent)
+
+
 def reap_children() -> None:
     """Take leave of those of our children that have ended, so that no zombie is left of them."""
     for pid, child in list(_children.items()):
@@ -102,6 +123,8 @@ class NodeProcess:
             process = psutil.Process(record["pid"])
             same = abs(started_since_boot(process) - record["started_s"]) <= START_TOLERANCE_S
             return process if same and not is_dead(process) else None
+        except PermissionError:
+            raise ProcessError(f"{self.pid_file} is not to be read: ask as the user who started the nodes") from None
         except (OSError, ValueError, KeyError, TypeError, psutil.Error):
             return None
 
@@ -131,16 +154,16 @@ class NodeProcess:
         pid = self.pid
         if pid is not None:
             raise ProcessError(f"{self.name} is running already (PID {pid})")
-        with self.log_file.open("ab") as log:
+        with self.log_file.open("ab") as log, signals_held():
             self._log_start = log.tell()
             child = self._spawn(log, environment)
-        try:
-            self._write_pid_file(child.pid)
-        except BaseException:
-            child.kill()  # nobody would find it
-            child.wait()
-            raise
-        _children[child.pid] = self._child = child
+            try:
+                self._write_pid_file(child.pid)
+            except BaseException:
+                child.kill()  # nobody would find it
+                child.wait()
+                raise
+            _children[child.pid] = self._child = child
         return child.pid
 
     def _spawn(self, log: BinaryIO, environment: Mapping[str, str] | None) -> subprocess.Popen[bytes]:

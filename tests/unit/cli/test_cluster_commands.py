@@ -12,9 +12,11 @@ from lastunit_node.cli.local_cluster import LocalCluster
 Command = Callable[..., int]
 
 
-def test_up_status_down(lastunit: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_up_status_down(cluster: LocalCluster, lastunit: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert lastunit("up") == 0
-    assert "leader" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "leader" in said.out
+    assert f"a new cluster, without any stock, was made in {cluster.config.data_dir}" in said.err
     assert lastunit("up") == 1
     assert "already running: n1, n2, n3" in capsys.readouterr().err
     assert lastunit("status", "--json") == 0
@@ -25,6 +27,8 @@ def test_up_status_down(lastunit: Command, capsys: pytest.CaptureFixture[str]) -
     assert lastunit("status") == 1, "nobody leads"
     assert lastunit("down") == 0
     assert "no node was running" in capsys.readouterr().out
+    assert lastunit("up") == 0
+    assert "a new cluster" not in capsys.readouterr().err
 
 
 def test_one_node(cluster: LocalCluster, lastunit: Command, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,7 +123,7 @@ def test_a_file_that_was_changed_after_the_cluster_was_born(
     cluster: LocalCluster, lastunit: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert lastunit("up") == 0
-    assert capsys.readouterr().err == ""
+    assert "born" not in capsys.readouterr().err
     assert lastunit("down") == 0
     path = cluster.config.path
     path.write_text(path.read_text().replace("tick_ms: 20", "tick_ms: 50"))

@@ -53,6 +53,18 @@ def test_one_missing_among_others_is_refused(cluster: LocalCluster) -> None:
     assert not cluster.config.node_dir("n2").exists()
 
 
+@pytest.mark.parametrize("members", [["n1", "n2", "n4"], ["n1", "n2"], ["n1", "n2", "n3", "n4", "n5"], [{}]])
+def test_a_file_that_names_other_members_is_refused(cluster: LocalCluster, members: list[object]) -> None:
+    """And no data are to be lost for it."""
+    make_data(cluster)
+    identity = cluster.config.node_dir("n2") / "identity.json"
+    identity.write_text(json.dumps(json.loads(identity.read_text()) | {"members": members}))
+    shutil.rmtree(cluster.config.node_dir("n3"))
+    for action in (cluster.data.exist, cluster.up, partial(cluster.start, "n3")):
+        with pytest.raises(LocalClusterError, match="keeps the members that it was born with; name those"):
+            action()
+
+
 def test_logs_alone_are_not_data(cluster: LocalCluster) -> None:
     for node in cluster.nodes:
         folder = cluster.config.node_dir(node)

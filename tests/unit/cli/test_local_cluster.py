@@ -3,14 +3,17 @@
 import os
 import signal
 import socket
+import subprocess
 from functools import partial
+from typing import Any
 
 import pytest
+import yaml
 
 from lastunit_node.cli.errors import LocalClusterError, NodeFaultError
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.cli.processes import ProcessState
-from lastunit_node.config import ConfigError
+from lastunit_node.config import ConfigError, load_cluster
 
 from .conftest import FAKE_PROGRAM
 
@@ -105,6 +108,18 @@ def test_a_stranger_on_a_nodes_port_is_not_taken_for_the_node(cluster: LocalClus
     assert cluster.data.exist(), "nothing was erased"
 
 
+def test_a_stranger_that_listens_as_grpc_does_is_named(cluster: LocalCluster) -> None:
+    """A socket of IPv6 for both."""
+    cluster.format()
+    host, port = cluster.config.node("n2").grpc
+    with socket.socket(socket.AF_INET6) as stranger:
+        stranger.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        stranger.bind((f"::ffff:{host}", port))
+        stranger.listen()
+        with pytest.raises(LocalClusterError, match=rf"is taken by another process \(PID {os.getpid()}, "):
+            cluster.up()
+
+
 def test_ctrl_c_stops_what_was_started(cluster: LocalCluster) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
     misbehave(cluster, "n3", "silent")
@@ -116,6 +131,43 @@ def test_ctrl_c_stops_what_was_started(cluster: LocalCluster) -> None:
     with pytest.raises(KeyboardInterrupt):
         cluster.up(on_progress=interrupt)
     assert states(cluster) == ["down"] * 3
+
+
+def test_ctrl_c_while_a_process_is_made_leaves_none(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when it comes between the start of the process and the moment at which it can be found again."""
+    cluster.format()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    make, made = subprocess.Popen, list["subprocess.Popen[bytes]"]()
+
+    def make_and_interrupt(*arguments: Any, **options: Any) -> "subprocess.Popen[bytes]":
+        made.append(make(*arguments, **options))
+        signal.raise_signal(signal.SIGINT)
+        return made[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", make_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        cluster.up()
+    assert states(cluster) == ["down"] * 3
+    assert [child.wait(5) is None for child in made] == [False]
+
+
+def test_a_node_that_ends_at_once_is_said_also_without_a_majority(cluster: LocalCluster) -> None:
+    cluster.format()
+    misbehave(cluster, "n1", "refuse-run")
+    cluster.start("n1")
+    with pytest.raises(NodeFaultError, match="n1 ended before it served"):
+        cluster.comes_to_serve("n1")
+
+
+def test_a_node_that_answers_at_the_address_of_another_is_not_taken_for_it(cluster: LocalCluster) -> None:
+    cluster.up()
+    values = yaml.safe_load(cluster.config.path.read_text())
+    one, two = values["nodes"]["n1"], values["nodes"]["n2"]
+    one["grpc"], two["grpc"] = two["grpc"], one["grpc"]
+    changed = cluster.config.path.with_name("changed.yml")
+    changed.write_text(yaml.safe_dump(values))
+    statuses = LocalCluster(load_cluster(changed), FAKE_PROGRAM).statuses()
+    assert [status.answers for status in statuses.values()] == [False, False, True]
 
 
 def test_a_node_that_does_not_stop_is_killed(cluster: LocalCluster) -> None:

@@ -1,6 +1,8 @@
 """What is printed: plain data for programs, literal text for people, nothing on stdout but the answer."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -31,6 +33,17 @@ def test_json_is_plain_data() -> None:
     assert data["result"]["token"] == "2.14.0"
     assert data["result"]["units"][1] == {"sku": "vase", "ranges": [{"first": 1, "last": 3}, {"first": 7, "last": 7}]}
     assert (data["hash"]["digest"], data["process"]) == ("ff", "down")
+
+
+def test_progress_that_stderr_does_not_take_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        with output.progress("waiting") as line:
+            line.update("still waiting")
+    monkeypatch.setattr(sys, "stderr", None)
+    with output.progress("waiting"):
+        pass
 
 
 def test_a_result_for_people(capsys: pytest.CaptureFixture[str]) -> None:

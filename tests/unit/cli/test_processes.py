@@ -34,6 +34,18 @@ def process(tmp_path: Path) -> Iterator[NodeProcess]:
     made.end()
 
 
+def test_the_files_of_another_user_do_not_say_that_it_is_down(
+    process: NodeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", refuse)
+        with pytest.raises(ProcessError, match=r"node\.pid is not to be read: ask as the user who started the nodes"):
+            assert process.state
+
+
 def test_a_process_that_was_never_started(process: NodeProcess) -> None:
     assert (process.state, process.pid, process.log_tail()) == (ProcessState.DOWN, None, "")
     process.terminate()
