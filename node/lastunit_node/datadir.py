@@ -15,6 +15,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
@@ -43,6 +44,7 @@ FORMAT_VERSION: Final = 2
 IDENTITY: Final = "identity.json"
 STATE: Final = "state.db"
 JOURNAL: Final = "journal.db"
+LEFTOVER: Final = re.compile(r"(state(-\d+)?|copy-(arriving|outgoing))\.db(-wal|-shm|-journal)?")
 LOCK: Final = "LOCK"
 
 
@@ -296,15 +298,17 @@ class DataDirectory:
     def remove_leftovers(self) -> None:
         """Delete states that the journal does not name, and copies that did not arrive. After open_journal.
 
-        Raises DirectoryRefused for a folder of such a name.
+        What others keep here, under whatever name, stays. Raises DirectoryRefused for a folder of such a name.
         """
-        for file in (*self._path.glob("state*.db*"), *self._path.glob("copy-*")):
+        for file in sorted(self._path.iterdir()):
+            if not LEFTOVER.fullmatch(file.name) or file.name.startswith(self._state):
+                continue
             if file.is_dir():
                 raise DirectoryRefused(
                     f"{file} is a folder, which no node made: move it away, then start the node again"
                 )
-            if not file.name.startswith(self._state):
-                file.unlink()
+            file.unlink()
+            _log.info("removed what is not in use", file=file.name)
 
     @property
     def state_path(self) -> Path:

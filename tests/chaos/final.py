@@ -24,6 +24,7 @@ def check_final(history: History, verdict: Verdict) -> None:
         _check_acknowledged(history, state, verdict)
         _check_definite(history, state, verdict)
         _check_units(state, verdict)
+        _check_repeats(history, state, verdict)
     _check_once(history, verdict)
     for call in history.calls:
         if call.returned_at is None:
@@ -58,6 +59,19 @@ def _check_acknowledged(history: History, state: State, verdict: Verdict) -> Non
         elif call.answer.token is not None and there.token != call.answer.token:
             verdict.add("lost", f"{call} was acknowledged; in the end its token is {there.token}")
     _check_received(history, state, verdict)
+
+
+def _check_repeats(history: History, state: State, verdict: Verdict) -> None:
+    """What a repeat shows beside the first answer, as far as nobody needs to know when: an end is for good."""
+    reservations = {one.id: one for one in state.reservations}
+    for call in history.calls:
+        told = call.answer and call.answer.replayed and call.answer.reservation
+        right = told and reservations.get(told.id)
+        if not told or not right:
+            continue
+        is_end = told.state in {"HELD", right.state}
+        if not is_end or (told.token, told.lines) != (right.token, right.lines):
+            verdict.add("answer", f"{call} was shown {told!r}; in the end it is {right!r}")
 
 
 def _check_received(history: History, state: State, verdict: Verdict) -> None:

@@ -11,6 +11,8 @@ from itertools import pairwise
 from chaos.history import Answer, Call, History, Token
 from chaos.verdict import Verdict, is_accepted
 
+ON_RESERVATIONS = frozenset({"reserve", "place", "confirm", "release", "extend"})
+
 
 class Witnesses:
     """The furthest index that any call had been shown by a moment."""
@@ -38,14 +40,10 @@ def _shown(calls: list[Call]) -> Iterator[tuple[float, int, Call]]:
 def check_order(history: History, verdict: Verdict) -> None:
     """Every answer against all that had ended before its call began."""
     witnesses = Witnesses(history.calls)
-    created = {
-        call.arguments.id: call.answer.index
-        for call in history.calls
-        if call.answer and call.command in {"reserve", "place"} and is_accepted(call.answer.outcome)
-    }
+    there = _there(history)
     for call in history.calls:
         if call.came_to == "not_found":
-            _check_not_found(call, witnesses, created, verdict)
+            _check_not_found(call, witnesses, there, verdict)
         elif call.answer is not None:
             _check_one(call, call.answer, witnesses, verdict)
 
@@ -69,12 +67,40 @@ def _check_one(call: Call, answer: Answer, witnesses: Witnesses, verdict: Verdic
         )
 
 
-def _check_not_found(call: Call, witnesses: Witnesses, created: dict[str, int], verdict: Verdict) -> None:
+Thing = tuple[str, str]  # what is read by this command, under this id or sku
+
+
+def _there(history: History) -> dict[Thing, int]:
+    """The least index at which a reservation or a sku was there for certain. Neither ever goes while a run lasts."""
+    found: dict[Thing, int] = {}
+    for thing, index in _shown_things(history):
+        found[thing] = min(index, found.get(thing, index))
+    return found
+
+
+def _shown_things(history: History) -> Iterator[tuple[Thing, int]]:
+    for call in history.calls:
+        answer = call.answer
+        if answer is None:
+            continue
+        if answer.reservation is not None:
+            yield ("get_reservation", answer.reservation.id), max(answer.index, answer.applied_index)
+        if answer.level is not None:
+            yield ("get_stock", answer.level.sku), answer.index
+        if call.command in ON_RESERVATIONS and is_accepted(answer.outcome):
+            yield ("get_reservation", call.arguments.id), answer.index
+        if call.command == "receive" and is_accepted(answer.outcome):
+            yield from ((("get_stock", sku), answer.index) for sku in call.arguments.lines)
+    for state in history.states:
+        yield from ((("get_reservation", one.id), one.token.log_index) for one in state.reservations if one.token)
+
+
+def _check_not_found(call: Call, witnesses: Witnesses, there: dict[Thing, int], verdict: Verdict) -> None:
     floor, _ = witnesses.before(call.called_at)
-    at = created.get(call.arguments.id)
+    at = there.get((call.command, call.arguments.sku or call.arguments.id))
     seen = call.arguments.min_index if call.arguments.stale else floor
-    if call.command == "get_reservation" and at is not None and at <= seen:
-        verdict.add("order", f"{call} found nothing, though it was created at index {at} and index {seen} was shown")
+    if at is not None and at <= seen:
+        verdict.add("order", f"{call} found nothing, though it was there at index {at} and index {seen} was shown")
 
 
 def check_tokens(history: History, verdict: Verdict) -> None:

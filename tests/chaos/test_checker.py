@@ -13,6 +13,7 @@ from chaos.checker import main as check_file
 from chaos.history import (
     Answer,
     AnyRecord,
+    Arguments,
     Call,
     FaultRecord,
     History,
@@ -165,6 +166,60 @@ def find_nothing(history: History) -> None:
     change(history, at, came_to="not_found", answer=None, called_at=call.called_at + 1.0)
 
 
+def find_no_stock(history: History) -> None:
+    at, _ = list(reads(history))[-1]
+    change(history, at, came_to="not_found", answer=None)
+
+
+def look_in_vain(history: History, name: str) -> None:
+    """When all is over."""
+    asked = Arguments(id=name)
+    call = Call(client="c1", command="get_reservation", arguments=asked, called_at=1e6, returned_at=1e6 + 1)
+    history.calls.append(call.model_copy(update={"came_to": "not_found"}))
+
+
+def lose_the_answers(history: History, name: str, commands: set[str]) -> None:
+    for at, call in enumerate(history.calls):
+        if call.arguments.id == name and call.command in commands:
+            change(history, at, came_to="unknown", answer=None)
+
+
+def find_nothing_of_what_was_confirmed(history: History) -> None:
+    name = history.calls[first_ones(history, "CONFIRMED")[0]].arguments.id
+    lose_the_answers(history, name, {"reserve", "get_reservation"})
+    change_final(history, reservations=())
+    look_in_vain(history, name)
+
+
+def find_nothing_of_what_there_is_in_the_end(history: History) -> None:
+    name = history.calls[first_ones(history, "ORDER_PLACED")[0]].arguments.id
+    lose_the_answers(history, name, {"place", "get_reservation"})
+    look_in_vain(history, name)
+
+
+def hide_a_reservation(history: History) -> None:
+    change(history, first_ones(history, "EXTENDED")[0], reservation=None)
+
+
+def a_repeat(history: History) -> tuple[int, Reservation]:
+    """One whose reservation is sold in the end, and is shown so."""
+    for at, call in enumerate(history.calls):
+        shown = call.answer and call.answer.replayed and call.answer.reservation
+        if shown and shown.state == "CONFIRMED":
+            return at, shown
+    raise AssertionError("none")
+
+
+def show_a_repeat_another_end(history: History) -> None:
+    at, shown = a_repeat(history)
+    change(history, at, reservation=shown.model_copy(update={"state": "EXPIRED"}))
+
+
+def show_a_repeat_other_lines(history: History) -> None:
+    at, shown = a_repeat(history)
+    change(history, at, reservation=shown.model_copy(update={"lines": {"soap": 9}}))
+
+
 def reuse_a_token(history: History) -> None:
     one, other = first_ones(history, "ORDER_PLACED")[:2]
     change(history, other, token=told(history.calls[one]).token)
@@ -269,7 +324,13 @@ DOCTORED: dict[Doctor, str] = {
     end_oversold: r"oversold: \d+ units of bowl have owners",
     show_an_old_level: r"order: stale: c0's get_stock of \w+ .* had been answered by index \d+ before",
     show_a_wrong_level: r"answer: c0's get_stock of .* was shown .* by the log it is",
-    find_nothing: r"order: c1's get_reservation of \S+ \(not_found\) found nothing, though it was created at index \d+",
+    find_nothing: r"order: c1's get_reservation of \S+ \(not_found\) found nothing, though it was there at index \d+",
+    find_no_stock: r"order: c0's get_stock of \S+ \(not_found\) found nothing, though it was there at index \d+",
+    find_nothing_of_what_was_confirmed: r"order: c1's get_reservation of .* found nothing, though it was there at",
+    find_nothing_of_what_there_is_in_the_end: r"order: c1's get_reservation of .* found nothing, though it was there",
+    hide_a_reservation: r"answer: c\d's extend of .* was told None; by the log it is Reservation",
+    show_a_repeat_another_end: r"answer: c\d's \w+ of .* was shown .*EXPIRED.*; in the end it is .*CONFIRMED",
+    show_a_repeat_other_lines: r"answer: c\d's \w+ of .* was shown .*'soap': 9.*; in the end it is",
     reuse_a_token: r"token: token \(\d+, \d+, \d+\) was given to \S+ and to \S+",
     go_back_a_term: r"token: token \(0, \d+, \d+\) of \S+ is below the earlier",
     apply_twice: r"twice: c\d's place of \S+ .* took effect, though the same call had at index \d+ already",

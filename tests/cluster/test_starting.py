@@ -87,7 +87,7 @@ def test_a_missing_file(cluster: LocalCluster, name: str) -> None:
     assert "lost" in run_node(cluster)
 
 
-@pytest.mark.parametrize("name", ["copy-of-yesterday", "state-1.db"])
+@pytest.mark.parametrize("name", ["copy-outgoing.db", "state-1.db"])
 def test_a_folder_where_a_leftover_would_be(cluster: LocalCluster, name: str) -> None:
     folder = cluster.config.node_dir("n1") / name
     (folder / "precious").mkdir(parents=True)

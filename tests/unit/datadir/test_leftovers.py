@@ -27,10 +27,19 @@ def test_leftovers_are_removed_and_the_state_stays(config: ClusterConfig, path: 
 
 
 def test_a_folder_of_such_a_name_is_not_deleted(config: ClusterConfig, path: Path) -> None:
-    (path / "copy-of-mine").mkdir()
-    with closing(opened(config)) as directory, pytest.raises(DirectoryRefused, match="copy-of-mine is a folder"):
+    (path / "state-7.db").mkdir()
+    with closing(opened(config)) as directory, pytest.raises(DirectoryRefused, match=r"state-7\.db is a folder"):
         directory.remove_leftovers()
-    assert (path / "copy-of-mine").is_dir()
+    assert (path / "state-7.db").is_dir()
+
+
+def test_what_others_keep_there_is_not_deleted(config: ClusterConfig, path: Path) -> None:
+    kept = ["copy-of-mine", "copy-of-my-notes.txt", "copy-1.db", "state-before.db", "state-7.db.gz", "old-state-7.db"]
+    for name in kept:
+        (path / name).touch()
+    with closing(opened(config)) as directory:
+        directory.remove_leftovers()
+    assert set(kept) <= {file.name for file in path.iterdir()}
 
 
 def test_a_directory_that_was_let_go_may_be_used_by_others(path: Path) -> None:
