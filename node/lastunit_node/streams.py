@@ -1,4 +1,4 @@
-"""The process's standard streams belong to whoever started it: closed, on a full disk, or a pipe that nobody reads.
+"""The standard streams belong to whoever started the process: closed, on a full disk, a pipe or socket nobody reads.
 
 None of that is a reason for a node to end, or to wait: what stderr does not take, or has no room for, is dropped.
 """
@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import select
+import socket
 import stat
 import sys
 import threading
@@ -55,11 +56,7 @@ class _Unfailing(io.TextIOBase):
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
-        self._pipe = None if stream is None else _pipe_of(stream)
-        self._room = select.poll()
-        self._one = threading.RLock()  # who writes between a look and a write would take the room that was seen
-        if self._pipe is not None:
-            self._room.register(self._pipe, select.POLLOUT)
+        self._channel = None if stream is None else _channel_of(stream)
 
     def writable(self) -> bool:
         """As every stream for writing."""
@@ -68,19 +65,11 @@ class _Unfailing(io.TextIOBase):
     def write(self, text: str, /) -> int:
         """Write, or drop it."""
         with suppress(OSError, ValueError):  # ValueError: the stream was closed since
-            if self._pipe is not None:
-                self._write_to_pipe(self._pipe, text.encode(errors="backslashreplace"))
+            if self._channel is not None:
+                self._channel.write(text.encode(errors="backslashreplace"))
             elif self._stream is not None:
                 self._stream.write(text)
         return len(text)
-
-    def _write_to_pipe(self, pipe: int, data: bytes) -> None:
-        """As much as there is room for: a pipe that is ready takes PIPE_BUF bytes without a wait."""
-        for at in range(0, len(data), select.PIPE_BUF):
-            with self._one:
-                if not self._room.poll(0):
-                    break
-                os.write(pipe, data[at : at + select.PIPE_BUF])
 
     def flush(self) -> None:
         """Hand what was written to the system, as far as it takes it."""
@@ -89,10 +78,45 @@ class _Unfailing(io.TextIOBase):
                 self._stream.flush()
 
 
-def _pipe_of(stream: TextIO) -> int | None:
-    """The descriptor, if it is a pipe."""
+class _Pipe:
+    """Takes what there is room for: a pipe that is ready takes PIPE_BUF bytes without a wait."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._room = select.poll()
+        self._room.register(descriptor, select.POLLOUT)
+        self._one = threading.RLock()  # who writes between a look and a write would take the room that was seen
+
+    def write(self, data: bytes) -> None:
+        """Write, and drop the rest."""
+        for at in range(0, len(data), select.PIPE_BUF):
+            with self._one:
+                if not self._room.poll(0):
+                    break
+                os.write(self._descriptor, data[at : at + select.PIPE_BUF])
+
+
+class _Socket:
+    """The same of a socket, as systemd gives its services: the journal's."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=os.dup(descriptor))
+        self._one = threading.RLock()  # lines stay whole
+
+    def write(self, data: bytes) -> None:
+        """Write. Raises BlockingIOError for the rest."""
+        with self._one:
+            while data:
+                data = data[self._socket.send(data, socket.MSG_DONTWAIT) :]
+
+
+def _channel_of(stream: TextIO) -> _Pipe | _Socket | None:
+    """What may keep a writer waiting, if it is that."""
     try:
         descriptor = stream.fileno()
-        return descriptor if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else None
+        mode = os.fstat(descriptor).st_mode
     except (OSError, ValueError):
         return None
+    if stat.S_ISFIFO(mode):
+        return _Pipe(descriptor)
+    return _Socket(descriptor) if stat.S_ISSOCK(mode) else None

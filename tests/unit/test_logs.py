@@ -3,9 +3,10 @@
 import io
 import os
 import select
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
@@ -67,9 +68,16 @@ def test_what_cannot_be_written_is_dropped(dead_stderr: tuple[str, int]) -> None
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_nobody_waits_for_a_pipe_that_is_full() -> None:
+def a_socket() -> tuple[int, int]:
+    """As systemd gives it: the descriptor of whom reads, and of who writes."""
+    reading, writing = socket.socketpair()
+    return reading.detach(), writing.detach()
+
+
+@pytest.mark.parametrize("make", [os.pipe, a_socket])
+def test_nobody_waits_for_a_pipe_or_socket_that_is_full(make: Callable[[], tuple[int, int]]) -> None:
     """Whose reader lives, and does not read: the Raft thread stood still in the write."""
-    reading, writing = os.pipe()
+    reading, writing = make()
     full = NOBODY_READS.replace("range(100)", "range(1_000)")
     done = subprocess.run([sys.executable, "-c", full], check=False, stdout=subprocess.PIPE, stderr=writing, timeout=60)
     os.close(writing)
