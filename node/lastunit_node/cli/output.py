@@ -106,8 +106,9 @@ def quote(text: str) -> None:
 
 
 def _complain(*lines: Text) -> None:
-    with contextlib.suppress(OSError, UnicodeError):
-        _put(sys.stderr, _rendered(Console(stderr=True, soft_wrap=True), lines))
+    console = Console(file=_forgiving_stderr(), soft_wrap=True)
+    for line in lines:
+        console.print(line)
 
 
 def say(text: str) -> None:
@@ -118,8 +119,12 @@ def say(text: str) -> None:
 @contextmanager
 def progress(message: str) -> Iterator[Status]:
     """A line on stderr that moves while something takes time; a pipe does not see it."""
-    with Console(file=cast("TextIO", _Forgiving(sys.stderr))).status(message) as status:
+    with Console(file=_forgiving_stderr()).status(message) as status:
         yield status
+
+
+def _forgiving_stderr() -> TextIO:
+    return cast("TextIO", _Forgiving(sys.stderr))
 
 
 class _Forgiving:
