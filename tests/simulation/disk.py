@@ -57,6 +57,7 @@ class Disk:
 
     journal: CrashableJournal
     state: sqlite.Connection
+    reader: sqlite.Connection
     directory: DataDirectory
     damage: str | None = None  # what was done to the files that a start must find
 
@@ -96,10 +97,12 @@ class Disk:
             self.journal = self._open_journal()
             self.directory.remove_leftovers()
             self.state = self.directory.open_state()
+            self.reader = self.directory.open_reader()
         except BaseException:
             self._close()
             raise
         self._tame(self.state)
+        self._open.append(self.reader)
         self.state.execute(f"PRAGMA wal_autocheckpoint = {self._checkpoint_pages}")
         return self.journal, self.state
 

@@ -2,8 +2,9 @@
 
 The same rules as lastunit_node.frontend.batcher: two entries in flight; an attempt that failed is made again with the
 same commands, a new nonce and the first stamp, which counts from when the calls came, and may be overtaken; calls that
-were given up leave the batch; what was postponed waits again, behind the others. When the next entry begins is a matter
-of speed only: here, as soon as calls have waited for so long that several share it.
+were given up leave the batch; what was postponed waits again, behind the others. A linearizable read is a call without
+a command, answered with the index of its entry. When the next entry begins is a matter of speed only: here, as soon as
+calls have waited for so long that several share it.
 """
 
 from collections.abc import Callable
@@ -39,6 +40,20 @@ class Call:
             self.on_answer(result)
 
 
+@dataclass
+class Barrier:
+    """What a linearizable read waits for: an entry proposed after it came."""
+
+    on_answer: Callable[[int], None]  # with the index of the entry
+    over: bool = False
+    clock: int = 0
+
+    def answer(self, index: int) -> None:
+        if not self.over:
+            self.over = True
+            self.on_answer(index)
+
+
 class FrontEnd:
     """Lives and dies with its node's process."""
 
@@ -46,15 +61,15 @@ class FrontEnd:
         self, core: ReplicaCore, clock: Clock, rng: Random, gather: float, check: Callable[[Applied], None]
     ) -> None:
         self._core, self._clock, self._gather = core, clock, gather
-        self._queue: list[Call] = []
+        self._queue: list[Call | Barrier] = []
         self._begins_at = 0.0
         self._lanes = [_Lane(core, clock, rng, check, self._wait) for _ in range(MAX_IN_FLIGHT)]
 
-    def submit(self, call: Call) -> None:
+    def submit(self, call: Call | Barrier) -> None:
         call.clock = Status(*self._core.facts()).clock
         self._wait(call)
 
-    def _wait(self, call: Call) -> None:
+    def _wait(self, call: Call | Barrier) -> None:
         if not self._queue:
             self._begins_at = self._clock.now + self._gather
         self._queue.append(call)
@@ -88,7 +103,7 @@ class _Lane:
     ) -> None:
         self._core, self._clock, self._rng = core, clock, rng
         self._check, self._put_back = check, put_back
-        self._batch: list[Call] = []
+        self._batch: list[Call | Barrier] = []
         self._stamp = 0
         self._nonce = 0  # of the attempt under way
         self.dead = False
@@ -98,7 +113,7 @@ class _Lane:
         self._batch = [call for call in self._batch if not call.over]
         return not self._batch and not self._nonce and Status(*self._core.facts()).parameters is not None
 
-    def begin(self, calls: list[Call]) -> None:
+    def begin(self, calls: list[Call | Barrier]) -> None:
         """Propose these calls until they are answered or given up."""
         parameters = Status(*self._core.facts()).parameters
         assert parameters, "free only when configured"
@@ -112,14 +127,15 @@ class _Lane:
             return
         self._nonce = nonce = 1 + self._rng.getrandbits(63)
         calls = tuple(self._batch)
-        entry = encode_entry(Entry(nonce, self._stamp, tuple(call.command for call in calls)))
+        commands = tuple(call.command for call in calls if isinstance(call, Call))
+        entry = encode_entry(Entry(nonce, self._stamp, commands))
         self._clock.after(timing.ATTEMPT, lambda: self._finish(nonce, calls, None))
         self._core.propose(
             entry,
             lambda applied, reason: self._finish(nonce, calls, applied if reason == FAIL_REASON.SUCCESS else None),
         )
 
-    def _finish(self, nonce: int, calls: tuple[Call, ...], applied: Applied | None) -> None:
+    def _finish(self, nonce: int, calls: tuple[Call | Barrier, ...], applied: Applied | None) -> None:
         """An attempt ended, with a result or without; what comes later from the same attempt is ignored."""
         if self._nonce != nonce or self.dead:
             return
@@ -129,8 +145,11 @@ class _Lane:
             return
         self._check(applied)
         self._batch = []
-        for call, result in zip(calls, applied.results, strict=True):
-            if result.outcome is Outcome.POSTPONED:
+        results = iter(applied.results)
+        for call in calls:
+            if isinstance(call, Barrier):
+                call.answer(applied.index)
+            elif (result := next(results)).outcome is Outcome.POSTPONED:
                 self._put_back(call)
             else:
                 call.answer(result)

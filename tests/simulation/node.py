@@ -18,12 +18,13 @@ from lastunit_node.replica.syncobj import LEADER
 from simulation.clock import Clock, NodeClock
 from simulation.copies import CatchUp
 from simulation.disk import CrashableJournal, Disk
-from simulation.frontend import Call, FrontEnd
+from simulation.frontend import Barrier, Call, FrontEnd
 from simulation.mishaps import COPY, MESSAGE, WRITE, Crash, Mishaps
 from simulation.network import Network, SimulatedLink
 from simulation.oracle import Oracle, Violation
 from simulation.profile import Profile
 from simulation.raft_checks import RaftChecks
+from simulation.reads import Wait, WaitingReads
 from simulation.trace import Trace
 from simulation.watched import WatchedMachine
 
@@ -138,6 +139,7 @@ class SimulatedNode:
         self._link.before_send = partial(self._before_send, journal)
         acknowledged = partial(self.world.oracle.acknowledged, self.name)
         self._front_end = FrontEnd(core, self.world.clock, self.world.rng, self.world.profile.gather, acknowledged)
+        self._reads = WaitingReads(core, self.world.rng)
 
     def _commit_state(self, commit: Callable[[], None]) -> None:
         self.mishaps.step(WRITE)
@@ -211,12 +213,17 @@ class SimulatedNode:
 
     # Turns.
 
-    def submit(self, call: Call) -> bool:
+    def submit(self, call: Call | Barrier) -> bool:
         if self.core is None:
             return False
         self._front_end.submit(call)
         self._wake()
         return True
+
+    def await_committed(self, wait: Wait) -> None:
+        if self.core is not None:
+            self._reads.put(wait)
+            self._wake()
 
     def _wake(self) -> None:
         """Something arrived: the poll under way returns."""

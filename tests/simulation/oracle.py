@@ -37,6 +37,7 @@ class Oracle:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.last_index_of_term: dict[int, int] = {}
+        self.told = 0  # the greatest index of which a client was told by an answer or a linearizable read
         self._meaning = Meaning()
 
     def applied(
@@ -62,6 +63,18 @@ class Oracle:
         """A client was told this result."""
         if len(self.records) < applied.index or self.records[applied.index - 1].applied != applied:
             raise Violation(f"{node} acknowledged what index {applied.index} does not say")
+        self.told = max(self.told, applied.index)
+
+    def read(self, node: str, kept: StateHash, digest: bytes, at_least: int) -> None:
+        """A client read all rows of a node's state. They are those of one index, and of no earlier one than asked for.
+
+        kept: what the snapshot says of itself; digest: that of its rows.
+        """
+        if kept.index < at_least:
+            raise Violation(f"{node} answered a read of index {at_least} or later from index {kept.index}")
+        known = self.records[kept.index - 1].state if 0 < kept.index <= len(self.records) else None
+        if kept.index and (known != kept or digest != kept.digest):
+            raise Violation(f"{node} answered a read from rows that are not those of index {kept.index}")
 
     def last_before(self, term: int) -> int:
         """The last index that an earlier term put into the log; 0 for none."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from lastunit_node.replica import compaction, raft, syncobj
+from lastunit_node.replica import compaction, core, raft, syncobj
 from lastunit_node.replica.clock import monotonic
 from lastunit_node.statemachine import available, expiry, machine, orders, reservations, results, state
 from lastunit_node.statemachine.commands import Reserve, UnitRange
@@ -55,6 +55,26 @@ def apply_again_when_a_callback_raises() -> None:
     replace(raft.Raft, "_apply", apply_one)
     replace(raft.Raft, "apply_committed", apply_committed)
     replace(machine.StateMachine, "apply", lambda _apply: unguarded)
+
+
+@mutant("call readable what is applied, and not committed")
+def read_uncommitted() -> None:
+    replace(core.ReplicaCore, "readable_index", lambda _index: property(lambda self: self._machine.applied_index))
+
+
+@mutant("commit rows without the index that they are of")
+def commit_rows_alone() -> None:
+    def apply(original: Callable[..., Any]) -> Callable[..., Any]:
+        def applying(self: Any, index: int, term: int, entry: bytes) -> Any:
+            applied = original(self, index, term, entry)
+            self._state.write_back()
+            if index % 8 == 0 and self._connection.in_transaction:
+                self._connection.execute("COMMIT")
+            return applied
+
+        return applying
+
+    replace(machine.StateMachine, "_apply", apply)
 
 
 @mutant("forget entries that no durable state has applied", bound=150)

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from simulation.reads import LINEARIZABLE, OF_AN_INDEX, STALE
+
 TESTS = Path(__file__).parents[1]
 
 FAULTS = (
@@ -44,7 +46,7 @@ def test_nothing_is_lost_and_nothing_gets_stuck(nodes: int, seeds: int) -> None:
     assert summary["slowest_failover"] > 0
     for kind in FAULTS:
         assert summary["faults"][kind] > 0, kind
-    for kind in ("copy: begun", "copy: installed", "journal trimmed", "postponed"):
+    for kind in ("copy: begun", "copy: installed", "journal trimmed", "postponed", LINEARIZABLE, OF_AN_INDEX, STALE):
         assert summary["events"][kind] > 0, kind
 
 

@@ -32,6 +32,7 @@ from simulation.node import SimulatedNode, Surroundings
 from simulation.oracle import Oracle, Violation
 from simulation.profile import Profile
 from simulation.raft_checks import RaftChecks
+from simulation.reads import Reader
 from simulation.trace import Trace
 
 ELECTION_MAX = timing.ELECTION_MAX  # the real one
@@ -39,6 +40,7 @@ FAULTY_SECONDS = 30.0
 LATEST_SECONDS = 180.0  # by then there were enough commands and leaders, or the cluster is stuck
 COMMANDS = 300
 LEADERS = 3  # two changes
+READERS = 2
 LEADER_WITHIN = 5.0
 CALLS_END_WITHIN = 10.0
 REJOIN = 0.8  # chance that a wiped node is among those that live: it is to be admitted and to come level
@@ -96,6 +98,13 @@ class World:
             )
             for number in range(self._profile.clients)
         ]
+        self._callers: list[Client | Reader] = [*self._clients]
+        self._callers += [
+            Reader(
+                self._clock, self._rng(f"reader {number}"), list(self._nodes.values()), self._oracle, self._count_read
+            )
+            for number in range(READERS)
+        ]
         self._trace.say(f"{self._profile}")
 
     def _rng(self, purpose: str) -> Random:
@@ -115,6 +124,9 @@ class World:
             self._nodes,
         )
         return SimulatedNode(name, [peer for peer in names if peer != name], disk, world)
+
+    def _count_read(self, kind: str) -> None:
+        self.report.events[kind] += 1
 
     def _submit(self, name: str, call: Call) -> bool:
         return self._nodes[name].submit(call)
@@ -199,8 +211,8 @@ class World:
                 node.core._raft._SyncObj__conf.raftMaxTimeout = ELECTION_MAX
             if node not in survivors:
                 node.crash(power=False)
-        for client in self._clients:
-            client.close()
+        for caller in self._callers:
+            caller.close()
         self._trace.say(f"healed: {' '.join(node.name for node in survivors)}; the others stay dead")
         return survivors
 
@@ -223,7 +235,7 @@ class World:
         self.report.failover = self._clock.now - killed
 
     def _all_calls_ended(self) -> bool:
-        return not any(client.busy for client in self._clients)
+        return not any(caller.busy for caller in self._callers)
 
 
 def set_constants(profile: Profile) -> None:
