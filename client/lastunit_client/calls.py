@@ -94,6 +94,7 @@ class Calls:
         answer = await self._node(text("endpoint", endpoint)).ask(method, request, attempts.deadline, is_query=is_query)
         if isinstance(answer, Failure):
             attempts.wait_after(answer, _now())
+            self._check_open(answer.definite)
             raise attempts.error(answer, endpoint, None)
         return answer
 
@@ -144,8 +145,10 @@ class Calls:
         raise DeadlineError(f"nothing was sent: a timeout of {seconds} s {problem}", request_id=request_id)
 
     def _judge(self, failed: _Failed, now: float) -> None:
-        """Put a failing node at the back; but being too slow for a very short deadline is no failing."""
-        hasty = failed.failure.code is StatusCode.DEADLINE_EXCEEDED and now - failed.started < _DOUBT_SECONDS
+        """Put a failing node at the back; but being too slow for a very short deadline, or a few, is no failing."""
+        node = self._nodes.get(failed.endpoint)
+        silent_since = failed.started if node is None else min(failed.started, node.silent_since)
+        hasty = failed.failure.code is StatusCode.DEADLINE_EXCEEDED and now - silent_since < _DOUBT_SECONDS
         if failed.failure.node_failed and not hasty:
             self._pool.failed(failed.endpoint)
 

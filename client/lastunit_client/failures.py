@@ -48,6 +48,11 @@ class Failure:
         return self.node_failed or (self.code is StatusCode.RESOURCE_EXHAUSTED and self.retry_after is not None)
 
     @property
+    def is_silence(self) -> bool:
+        """Whether the node said nothing until the attempt was over: its own errors name a reason."""
+        return self.code is StatusCode.DEADLINE_EXCEEDED and not self.reason
+
+    @property
     def node_failed(self) -> bool:
         """Whether the node itself is in doubt, not only this call."""
         return self.code in _NODE_FAILED

@@ -25,7 +25,7 @@ The gate lives in memory. Where a restart of the warehouse must not forget, keep
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,6 +51,10 @@ class FencingToken:
         return f"{self.term}.{self.index}.{self.position}"
 
 
+def _is_a_token(given: object) -> bool:
+    return isinstance(given, FencingToken) and all(type(field) is int for field in astuple(given))
+
+
 class FencingGate:
     """Remembers the largest token seen per resource, refuses smaller ones. Thread-safe; grows with the resources."""
 
@@ -61,11 +65,12 @@ class FencingGate:
     def admit(self, resource: str, token: FencingToken) -> bool:
         """True when no larger token was ever seen for the resource; the same token may come again (a retry).
 
-        TypeError for a token's text, which has another order: parse it.
+        TypeError for a token's text, or fields that are text, as JSON has them: texts have another order.
         """
-        if not isinstance(token, FencingToken):
+        if not _is_a_token(token):
             raise TypeError(
-                f"expected a FencingToken, got {token!r}: texts have another order, FencingToken.parse() them"
+                f"expected a FencingToken of integers, got {token!r}: texts have another order, "
+                "FencingToken.parse() them"
             )
         with self._lock:
             admitted = token >= self._largest.get(resource, token)

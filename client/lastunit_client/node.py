@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import grpc
@@ -40,6 +41,7 @@ class Node:
         self._attempt_timeout = attempt_timeout
         self._on_failed = on_failed
         self._stream: ExecuteStream | None = None
+        self.silent_since = inf  # it has answered no query that was begun since (loop time)
 
     def execute(self, command: bytes, now: float, deadline: float) -> "asyncio.Future[Answer]":
         """One attempt of an encoded command, of a call until then (loop time), in the stream that all callers share."""
@@ -53,6 +55,8 @@ class Node:
     ) -> ResponseT | Failure:
         """One attempt of a query, of a call until then (loop time)."""
         answer = await _unary(method(self._inventory), request, attempt_end(now, deadline, self._attempt_timeout))
+        is_silent = isinstance(answer, Failure) and answer.is_silence
+        self.silent_since = min(self.silent_since, now) if is_silent else inf
         return _harmless(answer)
 
     async def ask(

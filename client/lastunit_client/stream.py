@@ -31,6 +31,8 @@ _METHOD: Final = "/lastunit.v1.InventoryService/Execute"
 
 _GRACE_SECONDS: Final = 0.5  # a message still unanswered so long after its last caller gave up: the node hangs
 
+_CLOSE_SECONDS: Final = 0.2  # that a node has for the end of a stream on which nothing waits
+
 _ENDED: Final = Failure(StatusCode.UNAVAILABLE, "the node ended the stream", definite=False)
 _CLOSED: Final = Failure(StatusCode.UNAVAILABLE, "the client was closed", definite=False)
 
@@ -40,6 +42,7 @@ class ExecuteStream:
 
     def __init__(self, channel: grpc.aio.Channel, attempt_timeout: float, on_failed: Callable[[], None]) -> None:
         self.ended = False  # a new stream is needed
+        self._closing = False
         self._attempt_timeout = attempt_timeout
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
@@ -66,10 +69,25 @@ class ExecuteStream:
         """End the stream; what is in it fails. May be called again, also on another loop once its own is closed."""
         if self._loop.is_closed():
             return
-        self._finish(_CLOSED)
+        self._closing = True
+        try:
+            if not self.ended and not self._in_flight and not len(self._queue):
+                ending = asyncio.create_task(self._end_orderly())
+                await asyncio.wait((ending,), timeout=_CLOSE_SECONDS)
+                ending.cancel()
+        finally:
+            self._finish(_CLOSED)
         running = [part for part in self._parts if not part.done()]
         if running:
             await asyncio.wait(running)
+
+    async def _end_orderly(self) -> None:
+        """Let the node end the stream: gRPC is still at work for one that is cancelled when its loop may be closed."""
+        try:
+            await self._call.done_writing()
+            await self._call.code()
+        except (grpc.aio.BaseError, asyncio.InvalidStateError):
+            return  # it has ended otherwise
 
     def _waiting(self) -> Iterator[Pending]:
         """What has no answer, sent or not; and some that has one by now."""
@@ -94,7 +112,7 @@ class ExecuteStream:
             return
         self.ended = True
         self._call.cancel()
-        if failure is not _CLOSED:
+        if not self._closing:
             self._on_failed()
         self._deadlines.close()
         for batch, watchdog in self._in_flight.values():

@@ -10,6 +10,7 @@ from lastunit_client.aio import AsyncInventoryClient
 from lastunit_client.background import BackgroundLoop
 from lastunit_client.checkout import Checkout, run_checkout
 from lastunit_client.fencing import FencingToken
+from lastunit_client.limits import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
 from lastunit_client.models import (
     ClusterStatus,
     CommandResult,
@@ -187,7 +188,7 @@ class InventoryClient:
     ) -> Iterator[StockLevel]:
         """Every stock level, by sku, fetched page by page as needed: each page is one snapshot, timeout is per page."""
         levels = self._client.list_stock(page_size=page_size, stale=stale, min_index=min_index, timeout=timeout)
-        yield from self._loop.iterate(levels, page_size)
+        yield from self._loop.iterate(levels, _rows_of_a_page(page_size))
 
     def list_reservations(
         self,
@@ -202,7 +203,7 @@ class InventoryClient:
         reservations = self._client.list_reservations(
             state=state, page_size=page_size, stale=stale, min_index=min_index, timeout=timeout
         )
-        yield from self._loop.iterate(reservations, page_size)
+        yield from self._loop.iterate(reservations, _rows_of_a_page(page_size))
 
     # One node. A single attempt: the question is about that node, not another.
 
@@ -258,3 +259,10 @@ def _run_blocking(steps: Coroutine[object, None, Checkout[PaymentT]]) -> Checkou
         result: Checkout[PaymentT] = done.value
         return result
     raise AssertionError("a step of a checkout suspended")
+
+
+def _rows_of_a_page(page_size: object) -> int:
+    """How many rows the nodes put into a page at most. What is no size is for the call to refuse."""
+    if page_size == 0:
+        return DEFAULT_PAGE_ROWS
+    return page_size if isinstance(page_size, int) and 0 < page_size < MAX_PAGE_ROWS else MAX_PAGE_ROWS

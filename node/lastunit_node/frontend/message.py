@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend.errors import CallError, invalid_argument
 from lastunit_node.frontend.orders import command_at, span_at
-from lastunit_node.frontend.requests import check_size, command_of, timeout_of, unreadable
+from lastunit_node.frontend.requests import check_size, command_of, parsed, timeout_of, unreadable
 from lastunit_node.frontend.wire import ResultWriter, field, from_protobuf, malformed, tag, varint
 from lastunit_node.frontend.work import Answers
 from lastunit_node.statemachine.brief import Brief
@@ -62,15 +62,27 @@ class ExecuteMessage:
                 start, end = span_at(data, at)
                 if not start:
                     break
-                self._take(pb.Command.FromString(data[start:end]), now)
+                self._take_one(data[start:end], now)
             at = end
         return at
+
+    def _take_one(self, data: bytes, now: float) -> None:
+        """Take a command. Bytes that are none, of a text that is no UTF-8 say, spoil only its own position."""
+        try:
+            message = parsed(pb.Command, data)
+        except CallError as error:
+            self._spoil(error)
+        else:
+            self._take(message, now)
+
+    def _spoil(self, error: CallError) -> None:
+        self._malformed[self._taken] = field(_ERROR, malformed(error))
 
     def _take(self, message: pb.Command, now: float) -> None:
         try:
             command, timeout = command_of(message), timeout_of(message)
         except CallError as error:
-            self._malformed[self._taken] = field(_ERROR, malformed(error))
+            self._spoil(error)
         else:
             self.commands.append(command)
             self.deadlines.append(now + timeout)

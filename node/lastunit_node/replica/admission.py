@@ -15,7 +15,7 @@ votes for itself, durably, before the admission is noted; both are in the journa
 latest transactions takes an admission back.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
@@ -77,8 +77,8 @@ class Admission:
         self._admitted = admitted
         self._own_row: AdmittedRow | None = None
         self._claim = Claim("", NOT_ADMITTED)
-        self._log_rows: Mapping[str, AdmittedRow] = {}  # that this log holds beyond what was applied; of that term:
-        self._log_rows_term = -1
+        self._log_rows: dict[str, AdmittedRow] = {}  # that this log holds beyond what was applied,
+        self._read_to = (0, 0)  # up to this index, of this term
 
     # What this node claims.
 
@@ -150,34 +150,44 @@ class Admission:
         is_blank = self._claim.admitted == UNCONTESTED and self._raft.journal.last_index == 0
         if not self.is_admitted or (is_blank and message["admitted"] != UNCONTESTED):
             return False
-        return self.accepts(node, Claim.of(message))
+        return Claim.of(message).holds_against(self._row_in_log(node))
 
     def _newest_row(self, node: str) -> AdmittedRow | None:
-        """As the own log has it when this node stands or has just been elected; else as far as it is applied.
-
-        Who counts votes must know all that its log says of the voters: a lost disk that was put back may still be the
-        one that counts in what was applied here so far.
-        """
+        """As the own log has it when this node stands or has just been elected; else as far as it is applied."""
         raft = self._raft
         if raft.role == FOLLOWER or (raft.role == LEADER and raft.last_applied >= raft.no_op_index):
             return self._admitted(node)
-        if self._log_rows_term != raft.term:
-            self._log_rows, self._log_rows_term = self._read_log(), raft.term
+        return self._row_in_log(node)
+
+    def _row_in_log(self, node: str) -> AdmittedRow | None:
+        """As the own log has it, applied or not.
+
+        Who votes, and who counts votes, must know all that its log says of the other: a lost disk that was put back may
+        still be the one that counts in what was applied here so far.
+        """
+        self._read_on()
         return self._log_rows.get(node) or self._admitted(node)
 
-    def _read_log(self) -> Mapping[str, AdmittedRow]:
-        rows: dict[str, AdmittedRow] = {}
-        for data, index, term in self._unapplied():
+    def _read_on(self) -> None:
+        """Read what came since the last time: logs that have one entry of a term in common are alike up to there."""
+        journal, (index, term) = self._raft.journal, self._read_to
+        if not self._raft.last_applied <= index <= journal.last_index or journal.term_at(index) != term:
+            self._log_rows, index = {}, self._raft.last_applied
+        for data, at, of_term in self._entries_after(index):
             entry = decode_entry(data) if data.startswith(_PREFIX) else None
             for command in entry.commands if isinstance(entry, DecodedEntry) else ():
                 if isinstance(command, Admit):
-                    row = row_after(rows.get(command.node) or self._admitted(command.node), command, index, term)
-                    if row is not None:
-                        rows[command.node] = row
-        return rows
+                    self._note(command, at, of_term)
+        self._read_to = journal.last_index, journal.last_term
 
-    def _unapplied(self) -> Iterator[tuple[bytes, int, int]]:
-        journal, first = self._raft.journal, self._raft.last_applied + 1
-        while entries := journal.entries(first, first + _READ_ENTRIES):
+    def _note(self, command: Admit, index: int, term: int) -> None:
+        before = self._log_rows.get(command.node) or self._admitted(command.node)
+        row = row_after(before, command, index, term)
+        if row is not None:
+            self._log_rows[command.node] = row
+
+    def _entries_after(self, index: int) -> Iterator[tuple[bytes, int, int]]:
+        first = index + 1
+        while entries := self._raft.journal.entries(first, first + _READ_ENTRIES):
             yield from entries
             first += len(entries)

@@ -103,6 +103,8 @@ class Raft(RaftHooks):
         conf, stamp = configuration(), self._admission.stamp
         super().__init__(self_node, peers, conf, journal=journal, transport=transport, stamp=stamp)
         self.restart_at(applied_index, first_request_id)
+        if journal.getCurrentTerm() < self.term:  # a copy of a state brought its term, and no vote in it
+            self.set_term(self.term, None)
         self._admission.start()
         self.postpone_election()
         self.addOnTickCallback(self._end_turn)

@@ -67,7 +67,7 @@ class _OutcomeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Outcome.ValueT
     OUTCOME_UNKNOWN_SKU: _Outcome.ValueType  # 21
     """Refused: this sku never had any units. Remembered under the id."""
     OUTCOME_UNKNOWN_RESERVATION: _Outcome.ValueType  # 22
-    """Refused: no such reservation."""
+    """Refused: no such reservation. Remembered under the id of a return."""
     OUTCOME_ID_REUSED: _Outcome.ValueType  # 23
     """Refused: the id was used with another body."""
     OUTCOME_STALE_TOKEN: _Outcome.ValueType  # 24
@@ -115,7 +115,7 @@ OUTCOME_OUT_OF_STOCK: Outcome.ValueType  # 20
 OUTCOME_UNKNOWN_SKU: Outcome.ValueType  # 21
 """Refused: this sku never had any units. Remembered under the id."""
 OUTCOME_UNKNOWN_RESERVATION: Outcome.ValueType  # 22
-"""Refused: no such reservation."""
+"""Refused: no such reservation. Remembered under the id of a return."""
 OUTCOME_ID_REUSED: Outcome.ValueType  # 23
 """Refused: the id was used with another body."""
 OUTCOME_STALE_TOKEN: Outcome.ValueType  # 24
@@ -1241,8 +1241,8 @@ class ExecuteRequest(message.Message):
     @builtins.property
     def commands(self) -> containers.RepeatedCompositeFieldContainer[Command]:
         """Up to 4,096 commands and 1 MiB; a larger message ends the stream with INVALID_ARGUMENT, or by gRPC itself with
-        RESOURCE_EXHAUSTED. Once the answers to the first ones name 300,000 ranges of units, the others are
-        RESOURCE_EXHAUSTED.
+        RESOURCE_EXHAUSTED. A command that cannot be read, of a text that is no UTF-8 say, is INVALID_ARGUMENT by itself.
+        Once the answers to the first ones name 300,000 ranges of units, the others are RESOURCE_EXHAUSTED.
         """
 
     def __init__(

@@ -99,6 +99,7 @@ class FakeNode(InventoryServiceServicer, ClusterServiceServicer):
         self.query_errors: list[status_pb2.Status | StatusCode | None] = []  # None: no answer, ever
         self.queries: list[Message] = []
         self.orders = 0
+        self.skus = 5
         self.endpoint = "127.0.0.1:0"
 
     async def start(self) -> None:
@@ -194,12 +195,12 @@ class FakeNode(InventoryServiceServicer, ClusterServiceServicer):
         return inventory_pb2.GetStockResponse(stock=stock, applied_index=9)
 
     async def ListStock(self, request: inventory_pb2.ListStockRequest, context: Any) -> inventory_pb2.ListStockResponse:
-        """Five skus."""
+        """All skus, in pages as real nodes make them."""
         await self._query(request, context)
         first = int(request.page_token or "0")
-        last = min(5, first + request.page_size)
+        last = min(self.skus, first + min(request.page_size or 100, 1_000))
         stock = [inventory_pb2.StockLevel(sku=f"S{number}") for number in range(first, last)]
-        token = str(last) if last < 5 else ""
+        token = str(last) if last < self.skus else ""
         return inventory_pb2.ListStockResponse(stock=stock, next_page_token=token, applied_index=10 + first)
 
     async def GetReservation(

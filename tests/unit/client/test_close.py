@@ -1,6 +1,9 @@
 """AsyncInventoryClient.close(): whoever is cancelled meanwhile, nothing stays open."""
 
 import asyncio
+import subprocess
+import sys
+import textwrap
 from typing import Any
 
 import grpc
@@ -95,6 +98,24 @@ def test_a_client_may_be_closed_when_its_loop_is(host: NodeThread, cancels_tasks
     asyncio.run(client.close())
     assert are_closed(opened)
     asyncio.run(client.close())
+
+
+def test_a_loop_that_is_closed_behind_its_client_has_nothing_left_to_say(host: NodeThread) -> None:
+    """gRPC was still at work for the stream that the client had cancelled, and met a closed loop."""
+    script = f"""
+        import asyncio
+        from lastunit_client import AsyncInventoryClient
+
+        async def main():
+            async with AsyncInventoryClient(["{host.node.endpoint}"]) as client:
+                await client.place_order({{"VASE": 1}})
+
+        for _ in range(20):
+            asyncio.run(main())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 async def test_a_client_is_not_closed_on_another_loop_while_its_own_runs(host: NodeThread) -> None:

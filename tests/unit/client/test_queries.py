@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 
 import pytest
 from grpc import StatusCode
@@ -56,6 +57,31 @@ async def test_a_read_goes_to_another_node(client: AsyncInventoryClient, nodes: 
     assert (len(nodes[0].queries), len(nodes[1].queries)) == (1, 1)
 
 
+async def test_queries_with_little_time_leave_a_node_that_says_nothing(nodes: Nodes, paused_endpoint: str) -> None:
+    """Each of them gives up sooner than a node is in doubt; all of them together do not."""
+    async with AsyncInventoryClient([paused_endpoint, nodes[0].endpoint], timeout=0.2) as client:
+        failed = 0
+        async with asyncio.timeout(10.0):
+            while not nodes[0].queries:
+                with suppress(DeadlineError):
+                    await client.get_stock("VASE")
+                    break
+                failed += 1
+        assert 1 < failed < 6
+        assert client._calls._pool.pick() == nodes[0].endpoint
+
+
+async def test_a_node_that_answers_some_is_not_left_for_those_it_was_too_slow_for(
+    client: AsyncInventoryClient, nodes: Nodes
+) -> None:
+    for _ in range(4):
+        nodes[0].query_errors.append(None)
+        with pytest.raises(DeadlineError):
+            await client.get_stock("VASE", timeout=0.2)
+        await client.get_stock("VASE")
+    assert not nodes[1].queries
+
+
 async def test_not_found_is_an_error_that_is_not_retried(client: AsyncInventoryClient, nodes: Nodes) -> None:
     nodes[0].query_errors.append(error(StatusCode.NOT_FOUND, "no such sku"))
     with pytest.raises(NotFoundError, match="no such sku") as caught:
@@ -83,6 +109,19 @@ async def test_a_query_under_way_ends_with_its_caller_or_its_client(client: Asyn
     await client.close()
     with pytest.raises(ClientClosedError):
         await second
+
+
+async def test_a_question_about_one_node_ends_with_its_client(client: AsyncInventoryClient, nodes: Nodes) -> None:
+    nodes[0].query_errors += [None, None]
+    status = asyncio.create_task(client.status(nodes[0].endpoint))
+    transfer = asyncio.create_task(client.transfer_leadership(nodes[0].endpoint))
+    await until(lambda: len(nodes[0].queries) == 2)
+    await client.close()
+    with pytest.raises(ClientClosedError) as asked:
+        await status
+    with pytest.raises(ClientClosedError) as moved:
+        await transfer
+    assert (asked.value.definite, moved.value.definite) == (True, False)
 
 
 async def test_lists_fetch_page_by_page_and_survive_a_node(client: AsyncInventoryClient, nodes: Nodes) -> None:

@@ -52,7 +52,7 @@ def test_other_text_is_no_token(text: str) -> None:
         FencingToken.parse(text)
 
 
-@pytest.mark.parametrize("token", ["1.10.0", (1, 10, 0), None])
+@pytest.mark.parametrize("token", ["1.10.0", (1, 10, 0), None, FencingToken("1", "10", "0")])  # type: ignore[arg-type]
 def test_a_gate_compares_no_texts(token: Any) -> None:
     """In which 1.9.0 comes after 1.10.0."""
     gate = FencingGate()

@@ -81,6 +81,17 @@ async def test_a_bad_command_spoils_only_its_position(stream: Stream, replica: F
     assert [answer.result.token.position for answer in (results[0], results[2], results[5])] == [0, 1, 2]
 
 
+async def test_so_does_a_command_that_cannot_be_read(channel: grpc.aio.Channel, replica: FakeReplica) -> None:
+    """A text that is no UTF-8, say: a shop that sends its buyers' orders together does not stop for one of them."""
+    call: Stream = channel.stream_stream("/lastunit.v1.InventoryService/Execute")()
+    message = message_of(1, order("a"), order("bad-"), order("c")).SerializeToString()
+    await call.write(message.replace(b"bad-", b"bad\xff"))
+    response = pb.ExecuteResponse.FromString(await call.read())
+    assert ids(replica, 0) == ["a", "c"]
+    assert [answer.WhichOneof("outcome") for answer in response.results] == ["result", "error", "result"]
+    assert seen(response.results[1].error).fields == ["Command"]
+
+
 async def test_a_message_of_nothing_but_bad_commands_is_answered_without_a_proposal(
     stream: Stream, replica: FakeReplica
 ) -> None:

@@ -1,5 +1,6 @@
 """Queries over a real channel: freshness, one snapshot, pages, what is not there."""
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from lastunit.v1 import inventory_pb2 as pb
 from lastunit_node.frontend import listings, reads
+from lastunit_node.frontend.batcher import Batcher
 from lastunit_node.frontend.pages import page_token
 from lastunit_node.statemachine.limits import MAX_TICK
 from lastunit_node.statemachine.results import Reservation, ReservationState, StockLevel
@@ -71,6 +73,25 @@ async def test_a_stale_read_proposes_nothing(inventory: "InventoryServiceAsyncSt
     assert response.reservation.state == pb.RESERVATION_STATE_HELD
     assert response.applied_index == 12
     assert not replica.proposals
+
+
+async def test_reads_that_are_ready_together_let_the_loop_go_on(
+    replica: FakeReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One entry made hundreds of pages ready at once: an order waited for all of them."""
+    monkeypatch.setattr(reads, "BREAK_SECONDS", 0.0)
+    reader = reads.Reader(replica, Batcher(replica), asyncio.Event())
+    turns = 0
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        asyncio.get_running_loop().call_soon(turn)
+
+    turn()
+    deadline = asyncio.get_running_loop().time() + 10.0
+    seen = await asyncio.gather(*(reader.read(STALE, deadline, lambda _snapshot: turns) for _ in range(5)))
+    assert len(set(seen)) == 5
 
 
 async def test_min_index_waits_until_this_node_has_applied_it(

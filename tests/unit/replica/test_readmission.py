@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from support.disks import admitted, born, lay_out, others, request, stand, vote, wipe
+from support.disks import admitted, born, lay_out, others, request, stand, vote, wait, wipe
 from support.raft_network import ListMachine, Network
 
 from lastunit_node.replica import timing
@@ -14,6 +14,7 @@ from lastunit_node.replica.admission import NOT_ADMITTED, UNCONTESTED, Claim, ad
 from lastunit_node.replica.journal import SqliteJournal
 from lastunit_node.replica.syncobj import CANDIDATE, FOLLOWER, LEADER
 from lastunit_node.statemachine.commands import Admit
+from lastunit_node.statemachine.results import Applied
 from lastunit_node.statemachine.tables import AdmittedRow
 
 MakeNetwork = Callable[[int], Network]
@@ -90,6 +91,24 @@ def test_a_copy_that_holds_ones_own_admission_is_no_way_around_it(
     assert (node.term, node.voted_for) == (term, wiped)
     assert node.journal.owner.admitted == 9
     assert node.is_admitted
+
+
+def test_nor_is_one_that_brings_a_later_term_than_this_disk_has_voted_in(make_network: MakeNetwork) -> None:
+    """The vote was of another term. This one has none, and is not to be given in the term of the admission."""
+    network, leader = born(make_network(3))
+    node, other = others(network, leader)
+    network.kill(node)
+    lay_out(network, node, "old", founding=True)
+    journal = SqliteJournal(network.file(node), "cluster-id", node)
+    journal.setCurrentTerm(5, other)
+    journal.install("state-100.db", 100, 9)
+    journal.close()
+    machine = ListMachine()
+    machine.applied = [(index, 9, b"") for index in range(1, 101)]
+    machine._admitted[node] = AdmittedRow(node, "old", 90, 9)
+    restarted = network.start(node, machine)
+    assert (restarted.term, restarted.voted_for) == (9, node)
+    assert restarted.is_admitted
 
 
 def test_disks_are_admitted_by_a_leader_in_whose_term_they_have_answered(make_network: MakeNetwork) -> None:
@@ -172,6 +191,88 @@ def test_who_counts_votes_knows_what_its_log_says_and_was_not_applied(make_netwo
     network.transports[candidate].connected(old, False)
     vote(network, old, candidate, instance="second", admitted=index)
     assert node.role == LEADER
+
+
+def test_so_does_who_votes(make_network: MakeNetwork) -> None:
+    network, _ = born(make_network(3))
+    voter, old, _ = network.addresses
+    node = network.nodes[voter]
+    row = network.machines[voter].admitted(old)
+    assert row is not None
+    for asks in ("pre_vote", "request_vote"):
+        index = node.journal.last_index + 1
+        node.journal.add(admission_entry(Admit(old, f"second-{asks}", row.idx)), index, node.term)
+        assert not request(network, voter, old, asks)
+        assert request(network, voter, old, asks, instance=f"second-{asks}", admitted=index)
+        node.journal.cut_from(index)
+        assert request(network, voter, old, asks), "what another leader overwrote says nothing"
+
+
+class SlowMachine(ListMachine):
+    """Applies one entry a turn."""
+
+    def __init__(self, network: Network, before: ListMachine) -> None:
+        super().__init__()
+        self.applied, self._admitted = before.applied, before._admitted
+        self._network = network
+
+    def apply(self, index: int, term: int, entry: bytes) -> Applied:
+        self._network.time.now += 0.021
+        return super().apply(index, term, entry)
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_an_old_disk_does_not_lead_while_it_catches_up(
+    make_network: MakeNetwork, tmp_path: Path, is_killed: bool
+) -> None:
+    """It has the entry that admits the disk after it, which has acknowledged an order and is lost; that entry is not
+    applied yet, neither there nor by the node that it asks for a vote.
+    """
+    network, leader = born(make_network(3))
+    node, other = others(network, leader)
+    machine = network.kill(node)
+    old = tmp_path / "old"
+    old.mkdir()
+    for file in network.folder.glob(f"{node}.db*"):
+        shutil.copy(file, old)
+    network.commit(leader, [b"%d" % number for number in range(60)])
+    wipe(network, node)
+
+    committed = network.nodes[leader].commit_index
+    network.lose = lambda message: message["type"] == "append" and message["commit_index"] > committed
+    network.run_until(lambda: row_of(network, leader, node).instance == "second")
+    admitted_at = row_of(network, leader, node).idx
+    network.lose = lambda _message: False
+    assert network.nodes[other].journal.last_index >= admitted_at > network.nodes[other].last_applied
+    network.isolate(other)
+    network.run_until(lambda: network.nodes[node].is_admitted)
+    network.commit(leader, [b"b" * (1 << 20)])  # fills a message
+    network.commit(leader, [b"an order"])
+    order_at = network.nodes[leader].journal.last_index
+
+    network.kill(node)
+    for file in network.folder.glob(f"{node}.db*"):
+        file.unlink()
+    for file in old.iterdir():
+        shutil.copy(file, network.folder)
+    restored = network.start(node, machine if is_killed else SlowMachine(network, machine))
+    network.run_until(lambda: restored.journal.last_index >= admitted_at)
+    assert order_at > restored.journal.last_index
+    applied = network.kill(leader)
+    if is_killed:
+        network.start(node, network.kill(node))
+    network.heal()
+    wait(network, 10.0)
+    assert network.leader() is None, "nobody who is left has the order"
+    network.start(leader, applied)
+    network.run_until(lambda: network.leader() is not None and network.level(), seconds=20.0)
+    assert all(machine.applied[order_at - 1][2] == b"an order" for machine in network.machines.values())
+
+
+def row_of(network: Network, by: str, node: str) -> AdmittedRow:
+    row = network.machines[by].admitted(node)
+    assert row is not None
+    return row
 
 
 def test_what_a_superseded_disk_holds_is_counted_no_more_whatever_it_says(make_network: MakeNetwork) -> None:
