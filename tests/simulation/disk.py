@@ -60,11 +60,13 @@ class Disk:
     reader: sqlite.Connection
     directory: DataDirectory
     damage: str | None = None  # what was done to the files that a start must find
+    instance_aside: str | None = None  # of the disk that was put aside last
 
     def __init__(self, folder: Path, members: Sequence[str], node: str, rng: Random, checkpoint_pages: int) -> None:
         self._parent, self._members, self._node, self._rng = folder, members, node, rng
         self._checkpoint_pages = checkpoint_pages
         self._crashes = 0
+        self._aside = folder / f"{node}.aside"
         self._open: list[sqlite.Connection] = []
         self._checkpointed: dict[bytes, int] = {}  # frames that are in the database file too, by the -wal's salts
         self._format(founding=True)
@@ -79,12 +81,28 @@ class Disk:
             make_pages_small(self.folder / name)
 
     def wipe(self) -> None:
-        """The files of this node, which is down, are lost; `lastunit-node rejoin` makes new ones."""
+        """The files of this node, which is down, are lost, or put aside; `lastunit-node rejoin` makes new ones."""
+        if self.damage is None:
+            self._put_aside()
         shutil.rmtree(self.folder)
         self._crashes += 1
         self._checkpointed.clear()
         self.damage = None
         self._format(founding=False)
+
+    def _put_aside(self) -> None:
+        shutil.rmtree(self._aside, ignore_errors=True)
+        shutil.copytree(self.folder, self._aside)
+        self._checkpointed_aside = dict(self._checkpointed)
+        self.instance_aside = self.journal.instance
+
+    def put_back(self) -> None:
+        """The files that were put aside, in the place of those that came after them, which are lost."""
+        shutil.rmtree(self.folder)
+        self._crashes += 1
+        self._checkpointed = self._checkpointed_aside
+        self.damage, self.instance_aside = None, None
+        self._aside.rename(self.folder)
 
     @property
     def folder(self) -> Path:

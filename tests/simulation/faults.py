@@ -19,6 +19,7 @@ RARE = 5.0
 BREATHE = 0.1
 LAST_BLOW = 0.6  # chance
 DECEPTION = 1.6  # seconds in which an isolated leader believes in itself, and others elect the next one
+SOON = 0.3  # seconds in which a node catches up
 LATEST_STEP = 60  # a crash in the middle of a turn comes within so many messages and writes,
 LATEST_WRITE = 20  # a failure of the disk within so many writes,
 LATEST_COPY_STEP = 9  # and a crash in the middle of a catch-up within so many steps of it
@@ -63,6 +64,7 @@ class Faults:
             self._kill_in_copy: 0.7,
             self._damage: 0.4,
             self._wipe: 0.8,
+            self._put_back: 0.8,
             self._deceive: 0.6,
         }
 
@@ -192,6 +194,24 @@ class Faults:
             node.wipe()
             self._count("wipe", node.name)
             self._last(lambda: self._restart(node))
+
+    def _put_back(self) -> None:
+        """An old disk of a node, in the place of the one that counts; and the leader may die while it catches up."""
+        old = [node for node in self._nodes if node.has_superseded_disk and self._may_lose(node)]
+        if not old:
+            return
+        node = self._rng.choice(old)
+        self._kill([node], "kill to put an old disk back")
+        node.put_old_disk_back()
+        self._count("old disk put back", node.name)
+        self._restart(node)
+        if self._rng.random() < AIM_AT_LEADER:
+            self._clock.after(self._rng.uniform(0.0, SOON), self._kill_leader_soon)
+
+    def _kill_leader_soon(self) -> None:
+        leader = next((node for node in self._nodes if node.leads), None)
+        if self._active and leader is not None:
+            self._kill([leader], "kill the leader of an old disk")
 
     def _deceive(self) -> None:
         """Nodes that lost their disks wake up beside a leader that is none any more, and does not know it yet.

@@ -84,6 +84,18 @@ class SimulatedNode:
         self.world.checks.wiped(self.name)
         self.broken, self.blank, self.wiped = False, False, True
 
+    def put_old_disk_back(self) -> None:
+        """In the place of the one that was admitted since, with all that this one has acknowledged."""
+        self.disk.put_back()
+        self.world.checks.wiped(self.name)
+        self.broken, self.blank, self.wiped = False, True, True
+
+    @property
+    def has_superseded_disk(self) -> bool:
+        """Whether a disk was put aside, and another one admitted since."""
+        aside, newest = self.disk.instance_aside, self.world.oracle.admitted(self.name)
+        return aside is not None and newest is not None and newest != aside
+
     def is_up(self, boot: int) -> bool:
         """Whether it still lives the life of this number."""
         return self.core is not None and self.boot == boot
@@ -255,7 +267,8 @@ class SimulatedNode:
         core.turn(0.0)
         self._check(core)
         self.catch_up.step()
-        self.wiped = self.wiped and not core._raft.is_admitted
+        counts = core._raft.is_admitted and self.world.oracle.admitted(self.name) == self.disk.journal.instance
+        self.wiped = self.wiped and not counts
         self.blank = self.blank and not self.disk.journal.durable_index
 
     def _rest(self, core: ReplicaCore) -> float:

@@ -76,6 +76,10 @@ class Oracle:
         if kept.index and (known != kept or digest != kept.digest):
             raise Violation(f"{node} answered a read from rows that are not those of index {kept.index}")
 
+    def admitted(self, node: str) -> str | None:
+        """The instance of the disk of a node that the log admitted last."""
+        return self._meaning.admitted(node)
+
     def last_before(self, term: int) -> int:
         """The last index that an earlier term put into the log; 0 for none."""
         return max((index for its, index in self.last_index_of_term.items() if its < term), default=0)
@@ -100,6 +104,10 @@ class Meaning:
         self._admitted: dict[str, tuple[str, int]] = {}
         self._last_token = FencingToken(0, 0, 0)
         self._effects: dict[tuple[str, str], int] = {}
+
+    def admitted(self, node: str) -> str | None:
+        row = self._admitted.get(node)
+        return None if row is None else row[0]
 
     def check(self, applied: Applied, entry: bytes, expired: Callable[[], set[str]]) -> None:
         if self._model is not None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from simulation.node import SimulatedNode
 
 REST = (0.1, 1.0)  # seconds between two reads of one reader
-PATIENCE = (0.2, 3.0)  # seconds that it waits for one node
+PATIENCE = (0.2, 3.0)  # seconds that it waits for one node,
+REFUSED = (0.02, 0.2)  # and until it asks another one, when nobody listens there
 LINEARIZABLE, OF_AN_INDEX, STALE = "read: linearizable", "read: of an index", "read: stale"
 
 
@@ -110,13 +111,15 @@ class Reader:
     def _ask(self, kind: str, at_least: int) -> None:
         """Ask one node, for a while."""
         attempt = Attempt(self._rng.choice(self._nodes), kind, at_least)
-        self._clock.after(self._rng.uniform(*PATIENCE), partial(self._go_elsewhere, attempt))
+        listens = attempt.node.core is not None
+        patience = self._rng.uniform(*(PATIENCE if listens else REFUSED))
+        self._clock.after(patience, partial(self._go_elsewhere, attempt))
         if kind == LINEARIZABLE:
             attempt.waits = barrier = Barrier(partial(self._wait, attempt))
             attempt.node.submit(barrier)
         elif kind == OF_AN_INDEX:
             self._wait(attempt, at_least)
-        elif attempt.node.core is not None and not attempt.node.paused:
+        elif listens and not attempt.node.paused:
             self._look(attempt)
 
     def _wait(self, attempt: Attempt, index: int) -> None:

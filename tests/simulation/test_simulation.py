@@ -14,7 +14,16 @@ from simulation.reads import LINEARIZABLE, OF_AN_INDEX, STALE
 TESTS = Path(__file__).parents[1]
 
 FAULTS = (
-    *("kill one, power", "kill one, process", "kill in a turn, power", "kill all, power", "pause", "split", "wipe"),
+    *(
+        "kill one, power",
+        "kill one, process",
+        "kill in a turn, power",
+        "kill all, power",
+        "pause",
+        "split",
+        "wipe",
+        "old disk put back",
+    ),
     *("disk full, process", "the disk refused a read or a write, process", "damage"),
 )
 
