@@ -1,8 +1,9 @@
 """One node's process on this machine: started in the background, found again by its PID file, signalled with care.
 
-A PID alone may by now belong to another program. The PID file therefore also says when the process started, and no
-signal leaves before both match. Where there is no such file, the lock file that a node holds says its PID too, and that
-process must have the file open. Nothing here knows what a cluster is.
+A PID alone may by now belong to another program, and a PID file may have come with a copy of a node's folder. The file
+therefore also says when the process started and which folder it was written in, and no signal leaves before all match.
+Where there is no such file, the lock file that a node holds says its PID too, and that process must have the file open.
+Nothing here knows what a cluster is.
 """
 
 import json
@@ -61,6 +62,12 @@ def is_dead(process: psutil.Process) -> bool:
     One that was killed counts as a zombie from its first thread's end on, while others may still hold its ports.
     """
     return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
+
+
+def identity_of(folder: Path) -> list[int]:
+    """Which folder this is, whatever it is called. A copy of it is another one, even one that shares its files."""
+    found = folder.stat()
+    return [found.st_dev, found.st_ino]
 
 
 def holder_of(lock: Path) -> psutil.Process | None:
@@ -122,7 +129,8 @@ class NodeProcess:
             record = json.loads(self.pid_file.read_text(encoding="utf-8"))
             process = psutil.Process(record["pid"])
             same = abs(started_since_boot(process) - record["started_s"]) <= START_TOLERANCE_S
-            return process if same and not is_dead(process) else None
+            ours = record["folder"] == identity_of(self.pid_file.parent)
+            return process if same and ours and not is_dead(process) else None
         except PermissionError:
             raise ProcessError(f"{self.pid_file} is not to be read: ask as the user who started the nodes") from None
         except (OSError, ValueError, KeyError, TypeError, psutil.Error):
@@ -185,7 +193,8 @@ class NodeProcess:
         except psutil.NoSuchProcess:
             return  # it has died already: the log says why
         fresh = self.pid_file.with_suffix(".pid.new")
-        fresh.write_text(json.dumps({"pid": pid, "started_s": started_s}), encoding="utf-8")
+        record = {"pid": pid, "started_s": started_s, "folder": identity_of(self.pid_file.parent)}
+        fresh.write_text(json.dumps(record), encoding="utf-8")
         fresh.replace(self.pid_file)
 
     def send(self, number: signal.Signals) -> None:

@@ -3,15 +3,23 @@
 import json
 import os
 import pty
+import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from lastunit_node.cli.processes import NodeProcess, ProcessError, ProcessState, started_since_boot, wait_until
+from lastunit_node.cli.processes import (
+    NodeProcess,
+    ProcessError,
+    ProcessState,
+    identity_of,
+    started_since_boot,
+    wait_until,
+)
 
 WAIT_FOR_EVER = "import signal; print('here', flush=True); signal.pause()"
 ANSWER_SIGUSR1 = """
@@ -162,10 +170,31 @@ def test_added_environment(tmp_path: Path) -> None:
 
 def test_a_pid_that_was_given_to_another_process(process: NodeProcess) -> None:
     """Our own PID with another start time: it must not be signalled."""
-    process.pid_file.write_text(json.dumps({"pid": os.getpid(), "started_s": 1.0}))
+    record = {"pid": os.getpid(), "started_s": 1.0, "folder": identity_of(process.pid_file.parent)}
+    process.pid_file.write_text(json.dumps(record))
     assert process.state is ProcessState.DOWN
     with pytest.raises(ProcessError, match="not running"):
         process.send(signal.SIGKILL)
+
+
+@pytest.mark.parametrize("copy_file", [shutil.copy2, os.link])
+def test_a_copy_of_a_folder_is_not_the_process_of_the_original(
+    tmp_path: Path, copy_file: Callable[[str, str], None]
+) -> None:
+    """Copied as a backup is, with every file, or by hard links; one that was renamed is still the same."""
+    folder, copied = tmp_path / "data", tmp_path / "copy"
+    folder.mkdir()
+    original = make(folder)
+    pid = original.start()
+    shutil.copytree(folder, copied, copy_function=copy_file)
+    copy = make(copied)
+    with pytest.raises(ProcessError, match="n1 is not running"):
+        copy.kill()
+    copy.terminate()
+    assert (copy.state, original.pid) == (ProcessState.DOWN, pid)
+    shutil.rmtree(copied)
+    folder.rename(copied)
+    copy.kill()
 
 
 @pytest.mark.parametrize(
