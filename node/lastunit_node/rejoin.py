@@ -1,7 +1,8 @@
 """`lastunit-node rejoin`: an empty data directory in the place of one that is lost or damaged.
 
 The new disk knows nothing and counts for nothing: it fetches what it lacks, and the leader admits it to the cluster
-(replica/admission.py). Whatever is left of the old directory is moved aside, never deleted.
+(replica/admission.py). Whatever is left of the old directory is moved aside, never deleted; nor is a disk moved aside
+without which those that count would be no majority (counting.py).
 """
 
 import errno
@@ -10,13 +11,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
-from typing import Final
 
 from lastunit_node.config import ClusterConfig
+from lastunit_node.counting import ASIDE, require_majority_without
 from lastunit_node.datadir import IDENTITY, DirectoryLock, DirectoryRefused, format_directory, require_same_members
 from lastunit_node.node_files import holds_data
-
-ASIDE: Final = "{node}.old-{number}"
 
 
 def rejoin_node(config: ClusterConfig, node: str, cluster_id: str | None = None) -> str:
@@ -26,9 +25,10 @@ def rejoin_node(config: ClusterConfig, node: str, cluster_id: str | None = None)
         if path.is_dir():
             held.enter_context(closing(DirectoryLock(path)))  # refused while the node runs
         known = find_cluster_id(config, node, cluster_id)
+        require_majority_without(config, node, known)
         aside = move_aside(path) if holds_data(path) else None
         format_directory(path, config.cluster, known, config.nodes, node, founding=False)
-    moved = f"; what was there is in {aside}" if aside else ""
+    moved = f"; what was there is in {aside}, the way back should the others elect no leader" if aside else ""
     return f"{path} is new and empty{moved}. The node catches up when it runs, and counts once the leader admits it"
 
 

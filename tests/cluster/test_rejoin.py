@@ -166,3 +166,26 @@ async def test_rejoin_is_refused_while_the_node_runs(make_cluster: MakeCluster) 
     assert status != 0
     assert "n1 runs" in said
     assert not cluster.config.node_dir("n1").with_name("n1.old-1").exists()
+
+
+async def test_no_majority_of_good_disks_is_put_aside(make_cluster: MakeCluster) -> None:
+    """One after the other, of a cluster that is down: no leader could be elected ever after."""
+    cluster = make_cluster()
+    await asyncio.to_thread(cluster.down)
+    status, said = await rejoin(cluster, "n1")
+    assert status == 0, said
+    assert "catches up once the others run" in said
+    for _ in range(2):  # while n1 runs, and after it was killed
+        status, said = await rejoin(cluster, "n2")
+        assert (status, "the disk of n2 is needed" in said, "that of n1 is new" in said) == (1, True, True), said
+        assert not cluster.config.node_dir("n2").with_name("n2.old-1").exists()
+        if cluster.running():
+            await asyncio.to_thread(cluster.kill, "n1")
+    for node in cluster.nodes:
+        await asyncio.to_thread(cluster.start, node)
+    await asyncio.to_thread(cluster.wait_admitted, "n1", 15.0)
+    await asyncio.to_thread(cluster.wait_serving)
+    await asyncio.to_thread(cluster.kill, "n2")
+    status, said = await rejoin(cluster, "n2")
+    assert status == 0, said
+    await assert_nodes_agree(cluster)

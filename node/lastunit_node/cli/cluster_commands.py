@@ -107,9 +107,20 @@ def start(
     with output.progress(f"waiting for {node}"):
         serves = cluster.comes_to_serve(node, timeout)
     if not serves:
-        return show_node(cluster, node, f"runs (PID {pid}), and serves once a majority of the nodes does", as_json)
+        return show_node(cluster, node, f"runs (PID {pid}), and serves once {what_is_lacking(cluster)}", as_json)
     warn_of_overruled(cluster)
     return show_node(cluster, node, f"serves (PID {pid})", as_json)
+
+
+def what_is_lacking(cluster: LocalCluster) -> str:
+    """What has to come before the nodes that run can serve."""
+    new = cluster.uncounted()
+    if not new or 2 * len(cluster.running()) <= len(cluster.nodes):
+        return "a majority of the nodes does"
+    return (
+        f"a majority of the disks counts; {' and '.join(new)} has a new one, which does not until a leader "
+        "admits it. Start the other nodes; where that does not help, put back what a rejoin has put aside (NODE.old-N)"
+    )
 
 
 @app.command(rich_help_panel=PANEL)
@@ -121,7 +132,8 @@ def rejoin(
 ) -> ExitStatus:
     """Give one node an empty disk in the place of a lost or damaged one; returns when it has caught up and counts.
 
-    The other nodes go on meanwhile. What is left of its data is moved aside. Refused while the node runs.
+    The other nodes go on meanwhile. What is left of its data is moved aside. Refused while the node runs, and where the
+    cluster needs its disk, because too few of the others' count.
     """
     cluster = local(config)
     with cluster.data.exclusive():

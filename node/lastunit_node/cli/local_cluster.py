@@ -328,6 +328,10 @@ class LocalCluster:
         running = [each for each in self.statuses().values() if each.process is ProcessState.RUNNING]
         return sum(each.is_admitted is not False for each in running) > len(self.nodes) // 2
 
+    def uncounted(self) -> list[str]:
+        """Nodes that run and say that their disk does not count yet."""
+        return [node for node, status in self.statuses().items() if status.is_admitted is False]
+
     def leader(self) -> str | None:
         """The node that leads in the highest term; None while none does."""
         leaders = [status for status in self.statuses().values() if status.role == "leader"]

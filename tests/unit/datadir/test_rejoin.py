@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from support.real_cluster import CLUSTER_ID
 
 from lastunit_node.config import ClusterConfig
-from lastunit_node.datadir import DataDirectory, DirectoryInUse, DirectoryRefused, format_directory
+from lastunit_node.counting import owner_of
+from lastunit_node.datadir import JOURNAL, DataDirectory, DirectoryInUse, DirectoryRefused, format_directory
 from lastunit_node.main import main
 from lastunit_node.rejoin import rejoin_node
 from lastunit_node.replica.journal import SqliteJournal
@@ -23,6 +25,11 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def run(config: ClusterConfig, *options: str) -> int:
     return main(["rejoin", "--config", str(config.path), "--node", "n1", *options])
+
+
+def format_others(config: ClusterConfig) -> None:
+    for node in ("n2", "n3"):
+        format_directory(config.node_dir(node), config.cluster, CLUSTER_ID, config.nodes, node)
 
 
 def open_journal(config: ClusterConfig, node: str = "n1") -> SqliteJournal:
@@ -59,7 +66,7 @@ def test_what_was_moved_aside_before_stays(config: ClusterConfig, path: Path) ->
 
 @pytest.mark.parametrize("damage", ["identity.json", "journal.db", "state.db"])
 def test_damaged_files_are_in_nobodys_way(config: ClusterConfig, path: Path, damage: str) -> None:
-    format_directory(config.node_dir("n2"), config.cluster, CLUSTER_ID, config.nodes, "n2")
+    format_others(config)
     (path / damage).write_bytes(b"\x00nonsense")
     rejoin_node(config, "n1")
     open_journal(config)
@@ -67,8 +74,7 @@ def test_damaged_files_are_in_nobodys_way(config: ClusterConfig, path: Path, dam
 
 @pytest.mark.parametrize("lost", [["n1"], ["n1", "n2"]])
 def test_the_clusters_id_is_taken_from_any_node_that_has_it(config: ClusterConfig, lost: Sequence[str]) -> None:
-    for node in ("n2", "n3"):
-        format_directory(config.node_dir(node), config.cluster, CLUSTER_ID, config.nodes, node)
+    format_others(config)
     for node in lost:
         shutil.rmtree(config.node_dir(node))
     rejoin_node(config, "n1")
@@ -140,3 +146,58 @@ def test_a_node_that_runs_is_left_alone(config: ClusterConfig, path: Path) -> No
         rejoin_node(config, "n1")
     assert files(path) == before
     running.close()
+
+
+def admit(config: ClusterConfig, node: str) -> None:
+    journal = SqliteJournal(config.node_dir(node) / JOURNAL, CLUSTER_ID, node)
+    journal.note_admission(7)
+    journal.close()
+
+
+def test_a_disk_that_is_needed_for_a_majority_is_not_put_aside(config: ClusterConfig, path: Path) -> None:
+    format_others(config)
+    said = rejoin_node(config, "n1")
+    aside = path.with_name("n1.old-1")
+    assert f"{aside}, the way back should the others elect no leader" in said
+    rejoin_node(config, "n1")  # a disk that does not count is not needed
+    before = files(config.node_dir("n2"))
+    refusal = (
+        "the disk of n2 is needed: without it 1 of 3 would count, which elect nobody; that of n1 is new and does not "
+        "count until the leader has admitted it. Start n1, n2 and n3 first"
+    )
+    with pytest.raises(DirectoryRefused, match=re.escape(refusal)) as caught:
+        rejoin_node(config, "n2")
+    assert str(caught.value).endswith(f"put back what was there: {aside} as {path}")
+    assert files(config.node_dir("n2")) == before
+    admit(config, "n1")
+    rejoin_node(config, "n2")
+
+
+def test_a_lost_disk_makes_the_others_needed(config: ClusterConfig, path: Path) -> None:
+    format_others(config)
+    shutil.rmtree(config.node_dir("n3"))
+    with pytest.raises(DirectoryRefused, match=r"the disk of n1 is needed.* that of n3 is lost or cannot be read"):
+        rejoin_node(config, "n1")
+    rejoin_node(config, "n3")
+    admit(config, "n3")
+    rejoin_node(config, "n1")
+
+
+def test_a_disk_is_asked_while_its_node_runs_and_after_it_was_killed(config: ClusterConfig, path: Path) -> None:
+    format_others(config)
+    running = SqliteJournal(config.node_dir("n2") / JOURNAL, CLUSTER_ID, "n2")
+    running.note_admission(7)
+    found = owner_of(config.node_dir("n2"), CLUSTER_ID, "n2")
+    assert found is not None
+    assert (found.admitted, found.is_open) == (7, 1)
+    running.note_admission(8)
+    killed = path.with_name("killed")
+    shutil.copytree(config.node_dir("n2"), killed)
+    running.close()
+    (killed / "journal.db-shm").unlink()
+    found = owner_of(killed, CLUSTER_ID, "n2")
+    assert found is not None
+    assert found.admitted == 8
+    (killed / "journal.db-wal").unlink()
+    owner_of(killed, CLUSTER_ID, "n2")
+    assert not (killed / "journal.db-wal").exists(), "a look would hide that it was lost"
