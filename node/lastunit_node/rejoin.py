@@ -7,15 +7,22 @@ without which those that count would be no majority (counting.py).
 
 import errno
 import json
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Final
 
+from lastunit_node import sqlite
 from lastunit_node.config import ClusterConfig
 from lastunit_node.counting import ASIDE, require_majority_without
 from lastunit_node.datadir import IDENTITY, DirectoryLock, DirectoryRefused, format_directory, require_same_members
-from lastunit_node.node_files import holds_data
+from lastunit_node.node_files import DATA_FILES, holds_data, matches
+
+FRESH: Final = "{node}.new-{number}"
 
 
 def rejoin_node(config: ClusterConfig, node: str, cluster_id: str | None = None) -> str:
@@ -26,10 +33,59 @@ def rejoin_node(config: ClusterConfig, node: str, cluster_id: str | None = None)
             held.enter_context(closing(DirectoryLock(path)))  # refused while the node runs
         known = find_cluster_id(config, node, cluster_id)
         require_majority_without(config, node, known)
-        aside = move_aside(path) if holds_data(path) else None
-        format_directory(path, config.cluster, known, config.nodes, node, founding=False)
+        new = partial(
+            format_directory, cluster=config.cluster, cluster_id=known, members=config.nodes, node=node, founding=False
+        )
+        aside = replace(path, new) if holds_data(path) else None
+        if aside is None:
+            make_whole(path, new)
     moved = f"; what was there is in {aside}, the way back should the others elect no leader" if aside else ""
     return f"{path} is new and empty{moved}. The node catches up when it runs, and counts once the leader admits it"
+
+
+def replace(path: Path, new: Callable[[Path], None]) -> Path:
+    """Put a new directory in the place of one that holds data; where that is now.
+
+    The new one is made first, beside it. Raises DirectoryRefused, and the old one is where it was.
+    """
+    fresh = free_name(path, FRESH)
+    try:
+        make_whole(fresh, new)
+        return swap(path, fresh)
+    except (OSError, sqlite.Error) as problem:
+        raise DirectoryRefused(
+            f"{path} is as it was, for no new directory could be put in its place: {sqlite.say(problem)}. See to that "
+            "(free space, and who may write there), then rejoin again"
+        ) from problem
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)  # what is left of it, when it did not take its place
+
+
+def make_whole(path: Path, new: Callable[[Path], None]) -> None:
+    """Make a directory where no data is, or leave none there: half of it would be taken for what is left of a disk."""
+    try:
+        new(path)
+    except BaseException:
+        for file in path.iterdir() if path.is_dir() else ():
+            if matches(file, DATA_FILES):
+                file.unlink()
+        raise
+
+
+def swap(path: Path, fresh: Path) -> Path:
+    """Move a directory aside, and another one into its place, for good; where the first one is now."""
+    aside = move_aside(path)
+    try:
+        fresh.rename(path)
+    except BaseException:
+        aside.rename(path)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return aside
 
 
 def find_cluster_id(config: ClusterConfig, node: str, given: str | None) -> str:
@@ -58,10 +114,15 @@ def _ids_on_disk(config: ClusterConfig) -> Iterator[str]:
             continue
 
 
+def free_name(path: Path, kind: str) -> Path:
+    """The first free name of its kind, beside a directory."""
+    names = (path.with_name(kind.format(node=path.name, number=number)) for number in count(1))
+    return next(name for name in names if not name.exists())
+
+
 def move_aside(path: Path) -> Path:
     """Rename a directory to the first free name of its kind; that name. DirectoryRefused for a disk of its own."""
-    names = (path.with_name(ASIDE.format(node=path.name, number=number)) for number in count(1))
-    aside = next(name for name in names if not name.exists())
+    aside = free_name(path, ASIDE)
     try:
         path.rename(aside)
     except OSError as problem:

@@ -39,7 +39,8 @@ def test_a_directory_is_moved_aside_for_good_when_there_is_another(
     config: ClusterConfig, path: Path, synced: list[Path]
 ) -> None:
     rejoin_node(config, "n1")
-    assert path.parent.resolve() in synced[synced.index(path.resolve()) :]
+    assert path.with_name("n1.new-1").resolve() in synced
+    assert synced[-1] == path.parent.resolve(), "after it has its name"
 
 
 def test_a_folder_that_may_not_be_read_is_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,12 @@ from unittest.mock import MagicMock
 import pytest
 from support.real_cluster import CLUSTER_ID
 
+from lastunit_node import rejoin
 from lastunit_node.config import ClusterConfig
 from lastunit_node.counting import owner_of
 from lastunit_node.datadir import JOURNAL, DataDirectory, DirectoryInUse, DirectoryRefused, format_directory
 from lastunit_node.main import main
+from lastunit_node.node_files import holds_data
 from lastunit_node.rejoin import rejoin_node
 from lastunit_node.replica.journal import SqliteJournal
 
@@ -136,6 +138,52 @@ def test_a_disk_of_its_own_with_data_is_refused_in_one_line(
     monkeypatch.setattr(Path, "rename", MagicMock(side_effect=OSError(errno.EBUSY, "Device or resource busy")))
     assert run(config) == 2
     assert "is a disk of its own, which cannot be renamed: move what is in it" in capsys.readouterr().err
+    assert files(path) == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def fill_up(path: Path, *_: object, **__: object) -> None:
+    """As format_directory does on a disk that is full before long."""
+    path.mkdir(exist_ok=True)
+    (path / "state.db").write_bytes(b"half of it")
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_on_a_full_disk_the_data_stays_where_it_is(
+    config: ClusterConfig, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = files(path)
+    monkeypatch.setattr(rejoin, "format_directory", fill_up)
+    for _ in range(2):
+        assert run(config) == 2
+        assert re.search(f"{path} is as it was, .*: .* No space left on device. See to that", capsys.readouterr().err)
+        assert list(path.parent.iterdir()) == [path]
+        assert files(path) == before
+
+
+def test_where_no_data_was_a_full_disk_leaves_none(
+    config: ClusterConfig, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    format_others(config)
+    shutil.rmtree(path)
+    monkeypatch.setattr(rejoin, "format_directory", fill_up)
+    assert run(config) == 2
+    assert not holds_data(path)
+
+
+def test_what_was_there_is_put_back_when_the_new_one_cannot_take_its_place(
+    config: ClusterConfig, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, rename = files(path), Path.rename
+
+    def refuse(source: Path, target: Path) -> Path:
+        if source.name == "n1.new-1":
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    assert run(config) == 2
+    assert list(path.parent.iterdir()) == [path]
     assert files(path) == before
 
 
