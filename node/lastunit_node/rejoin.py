@@ -27,7 +27,7 @@ FRESH: Final = "{node}.new-{number}"
 
 def rejoin_node(config: ClusterConfig, node: str, cluster_id: str | None = None) -> str:
     """Make the directory; one line about what was done. Raises DirectoryRefused, and nothing has changed then."""
-    path = config.node_dir(node)
+    path = place_of(config.node_dir(node))
     with ExitStack() as held:
         if path.is_dir():
             held.enter_context(closing(DirectoryLock(path)))  # refused while the node runs
@@ -41,6 +41,17 @@ def rejoin_node(config: ClusterConfig, node: str, cluster_id: str | None = None)
             make_whole(path, new)
     moved = f"; what was there is in {aside}, the way back should the others elect no leader" if aside else ""
     return f"{path} is new and empty{moved}. The node catches up when it runs, and counts once the leader admits it"
+
+
+def place_of(path: Path) -> Path:
+    """Where a directory lies: a link to it stays, and what it leads to is another disk's. DirectoryRefused for none."""
+    place = Path(os.path.realpath(path))
+    if path.is_symlink() and not place.parent.is_dir():
+        raise DirectoryRefused(
+            f"{path} is a link to {place}, where {place.parent} is no folder: mount the disk, or make that folder; "
+            "then rejoin"
+        )
+    return place
 
 
 def replace(path: Path, new: Callable[[Path], None]) -> Path:

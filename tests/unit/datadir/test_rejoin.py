@@ -142,6 +142,27 @@ def test_a_disk_of_its_own_with_data_is_refused_in_one_line(
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_link_to_another_disk_stays(config: ClusterConfig, path: Path, tmp_path: Path, is_lost: bool) -> None:
+    format_others(config)
+    disk = (tmp_path / "disk").resolve()
+    disk.mkdir()
+    place = path.rename(disk / "first")
+    path.symlink_to(place)
+    before = files(place)
+    if is_lost:
+        shutil.rmtree(place)
+    said = rejoin_node(config, "n1")
+    assert (path.is_symlink(), path.resolve(), "first.old-1" in said) == (True, place, not is_lost)
+    assert is_lost or files(disk / "first.old-1") == before
+    assert sorted(each.name for each in path.parent.iterdir()) == ["n1", "n2", "n3"]
+    open_journal(config)
+    shutil.rmtree(disk)
+    with pytest.raises(DirectoryRefused, match=f"n1 is a link to {place}, where .*: mount the disk"):
+        rejoin_node(config, "n1")
+    assert not disk.exists()
+
+
 def fill_up(path: Path, *_: object, **__: object) -> None:
     """As format_directory does on a disk that is full before long."""
     path.mkdir(exist_ok=True)
