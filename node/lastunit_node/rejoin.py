@@ -9,7 +9,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
 from itertools import count
@@ -100,21 +100,26 @@ def swap(path: Path, fresh: Path) -> Path:
 
 
 def find_cluster_id(config: ClusterConfig, node: str, given: str | None) -> str:
-    """The cluster's id: as given, as this node's old identity says, or as other nodes' directories beside it do."""
-    found = {each for each in (given, *_ids_on_disk(config)) if each}
+    """The cluster's id: as given, and as the other nodes' identities beside it say, or else what is left of its own."""
+    others = [each for each in config.nodes if each != node]
+    on_disk = list(_ids_on_disk(config, others)) or list(_ids_on_disk(config, [node]))
+    found = {each for each in (given, *on_disk) if each}
     if not found:
         raise DirectoryRefused(
             f"the id of the cluster is not known: no identity.json of it is left in {config.data_dir}. Give it with "
             "--cluster-id, as it stands in the identity.json of any other node"
         )
     if len(found) > 1:
-        raise DirectoryRefused(f"which cluster is {node} to join? {' and '.join(sorted(found))} were found")
+        raise DirectoryRefused(
+            f"which cluster is {node} to join? {' and '.join(sorted(found))} were found, as --cluster-id or in the "
+            f"identity.json of nodes in {config.data_dir}: move away the directories of the wrong one, then rejoin"
+        )
     return found.pop()
 
 
-def _ids_on_disk(config: ClusterConfig) -> Iterator[str]:
+def _ids_on_disk(config: ClusterConfig, nodes: Iterable[str]) -> Iterator[str]:
     """Of the identities of this cluster's nodes that can be read here. Raises DirectoryRefused for other members."""
-    for node in config.nodes:
+    for node in nodes:
         file = config.node_dir(node) / IDENTITY
         try:
             identity = json.loads(file.read_text(encoding="utf-8"))

@@ -113,6 +113,24 @@ def test_two_ids_are_a_question(config: ClusterConfig, path: Path) -> None:
     assert files(path) == before
 
 
+def test_a_directory_of_another_cluster_makes_place_for_one_of_the_others_cluster(
+    config: ClusterConfig, path: Path
+) -> None:
+    """As when it was restored from the wrong backup; it is no part of this cluster's majority either."""
+    right = "0c0e9ad2-9d0d-4c5c-9d7e-5d6f3c1a7e55"
+    for node in ("n2", "n3"):
+        format_directory(config.node_dir(node), config.cluster, right, config.nodes, node, founding=node == "n3")
+    rejoin_node(config, "n1")
+    assert DataDirectory(path, config.cluster, config.nodes, "n1").identity.cluster_id == right
+
+
+def test_others_that_contradict_each_other_are_a_question(config: ClusterConfig, path: Path) -> None:
+    format_directory(config.node_dir("n2"), config.cluster, CLUSTER_ID, config.nodes, "n2")
+    format_directory(config.node_dir("n3"), config.cluster, "other", config.nodes, "n3")
+    with pytest.raises(DirectoryRefused, match=f"{CLUSTER_ID} and other were found, .*: move away the directories of"):
+        rejoin_node(config, "n1")
+
+
 def test_nodes_of_another_cluster_that_lie_beside_it_are_not_asked(config: ClusterConfig) -> None:
     format_directory(config.node_dir("n2"), "another", "other-id", config.nodes, "n2")
     rejoin_node(config, "n1")
