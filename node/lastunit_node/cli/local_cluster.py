@@ -20,7 +20,7 @@ from lastunit_node.cli import probes
 from lastunit_node.cli.data_directories import DataDirectories
 from lastunit_node.cli.errors import LocalClusterError, NodeFaultError
 from lastunit_node.cli.node_status import NodeStatus
-from lastunit_node.cli.processes import POLL_S, NodeProcess, ProcessState
+from lastunit_node.cli.processes import POLL_S, NodeProcess, ProcessError, ProcessState
 from lastunit_node.cli.verification import NodeScan
 from lastunit_node.config import Address, ClusterConfig
 
@@ -178,15 +178,34 @@ class LocalCluster:
         return not self.stop_all(timeout_s, [node])
 
     def stop_all(self, timeout_s: float = STOP_LIMIT_S, nodes: Iterable[str] | None = None) -> list[str]:
-        """Stop nodes (all of them) at once, as `stop` does; the names of those that had to be killed."""
-        processes = [self._process(node) for node in self._selected(nodes)]
-        for process in processes:
-            process.terminate()
+        """Stop nodes (all of them) at once, as `stop` does; the names of those that had to be killed.
+
+        One that cannot be stopped keeps none of the others: NodeFaultError when they are down. ProcessError, when there
+        was nothing else to stop.
+        """
+        stopping, refusals = self._terminate([self._process(node) for node in self._selected(nodes)])
         deadline = time.monotonic() + timeout_s
-        stubborn = [process for process in processes if not process.wait_gone(max(0.0, deadline - time.monotonic()))]
+        stubborn = [process for process in stopping if not process.wait_gone(max(0.0, deadline - time.monotonic()))]
         for process in stubborn:
             process.end()
+        if refusals and not stopping:
+            raise refusals[0]
+        if refusals:
+            stopped = ", ".join(process.name for process in stopping)
+            raise NodeFaultError(f"{'; '.join(map(str, refusals))}. Stopped: {stopped}", "")
         return [process.name for process in stubborn]
+
+    @staticmethod
+    def _terminate(processes: Iterable[NodeProcess]) -> tuple[list[NodeProcess], list[ProcessError]]:
+        """Ask each to end: those that were there and heard it, and why others did not."""
+        stopping, refusals = [], []
+        for process in processes:
+            try:
+                if process.terminate():
+                    stopping.append(process)
+            except ProcessError as refusal:
+                refusals.append(refusal)
+        return stopping, refusals
 
     def kill(self, node: str) -> None:
         """Kill one node with SIGKILL, and return when it is gone."""

@@ -229,10 +229,12 @@ class NodeProcess:
         self.send(signal.SIGCONT)
         self._require(ProcessState.RUNNING)
 
-    def terminate(self) -> None:
-        """Ask it to end, with SIGTERM; a paused one is resumed to hear it. Nothing when it is down."""
-        if self._reached(signal.SIGTERM):
+    def terminate(self) -> bool:
+        """Ask it to end, with SIGTERM; a paused one is resumed to hear it. False, and nothing done, when it is down."""
+        reached = self._reached(signal.SIGTERM)
+        if reached:
             self._reached(signal.SIGCONT)  # it may be down by now
+        return reached
 
     def end(self) -> None:
         """Kill it with SIGKILL, and return when it is gone. Nothing when it is down."""

@@ -1,12 +1,15 @@
 """The local cluster as a library, on fake nodes: started together, stopped together, and cleaned up after a failure."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -175,6 +178,32 @@ def test_a_node_that_does_not_stop_is_killed(cluster: LocalCluster) -> None:
     cluster.up()
     assert cluster.down(timeout_s=1) == ["n1"]
     assert states(cluster) == ["down"] * 3
+
+
+def test_a_node_of_another_user_keeps_no_other_from_being_stopped(
+    cluster: LocalCluster,
+    lastunit: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cluster.up()
+    pid, send = cluster.running()["n2"], psutil.Process.send_signal
+
+    def send_if_ours(process: psutil.Process, number: int) -> None:
+        if process.pid == pid:
+            raise psutil.AccessDenied(pid)
+        send(process, number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(psutil.Process, "send_signal", send_if_ours)
+        assert lastunit("down", "--json") == 4
+        assert states(cluster) == ["down", "running", "down"]
+        answer = json.loads(capsys.readouterr().out)
+        assert answer["definite"] is False
+        assert answer["message"].startswith(f"n2 (PID {pid}) is another user's")
+        assert answer["message"].endswith("Stopped: n1, n3")
+        assert lastunit("down", "--json") == 1
+        assert json.loads(capsys.readouterr().out)["definite"] is True, "nothing was done"
 
 
 def test_fresh_starts_over(cluster: LocalCluster) -> None:
