@@ -5,6 +5,7 @@ A program can act on the status alone: 3 is the one after which it must ask agai
 
 from enum import IntEnum
 from pathlib import Path
+from typing import Self
 
 
 class ExitStatus(IntEnum):
@@ -25,12 +26,24 @@ class LocalClusterError(Exception):
 
 
 class NodeFaultError(LocalClusterError):
-    """A node ended, or did not come to serve in time. `log_tail` is the end of its log; the file, if it stays."""
+    """A node ended, or did not come to serve in time. `log_tail` is the end of its log; the file, if it stays.
 
-    def __init__(self, problem: str, log_tail: str, log_file: Path | None = None) -> None:
-        super().__init__(f"{problem}; its log is {log_file}" if log_file else problem)
+    node: which one, if it is one; advice: more sentences on what became of the others, and how to go on.
+    """
+
+    def __init__(
+        self, problem: str, log_tail: str, log_file: Path | None = None, node: str = "", advice: str = ""
+    ) -> None:
+        place = f"; its log is {log_file}" if log_file else ""
+        super().__init__(f"{problem}{place}{advice and '. '}{advice}")
         self.problem = problem
         self.log_tail = log_tail
+        self.log_file = log_file
+        self.node = node
+
+    def advised(self, advice: str) -> Self:
+        """The same, with advice."""
+        return type(self)(self.problem, self.log_tail, self.log_file, self.node, advice)
 
 
 class StoppedError(Exception):

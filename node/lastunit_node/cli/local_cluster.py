@@ -105,10 +105,24 @@ class LocalCluster:
                 for node in self.nodes:
                     self.start(node)
                 self.wait_serving(timeout_s, on_progress=on_progress)
+            except NodeFaultError as fault:
+                self.stop_all(CLEAN_UP_LIMIT_S)
+                raise fault.advised(self._way_on(fault.node, is_new)) from None
             except BaseException:
                 self.stop_all(CLEAN_UP_LIMIT_S)
                 raise
         return is_new
+
+    def _way_on(self, faulty: str, is_new: bool) -> str:
+        """What became of the others when one node did not come up, and how to do without it."""
+        stopped = "All nodes were stopped again"
+        if is_new:
+            return stopped
+        starts = ", ".join(f"`lastunit start {node}`" for node in self.nodes if node != faulty)
+        return (
+            f"{stopped}; the others go on without it after {starts}, and then, should its data be damaged or lost, "
+            f"`lastunit rejoin {faulty}` brings it back"
+        )
 
     def down(self, timeout_s: float = STOP_LIMIT_S) -> list[str]:
         """Stop every node with SIGTERM; the names of those that had to be killed after the time."""
@@ -287,7 +301,7 @@ class LocalCluster:
         process = self._process(node)
         tail = process.log_tail()
         hint = "" if tail.strip() else self._silence(process)
-        return NodeFaultError(f"{node} {problem}{hint}", tail, process.log_file)
+        return NodeFaultError(f"{node} {problem}{hint}", tail, process.log_file, node)
 
     def _silence(self, process: NodeProcess) -> str:
         """What else there is to say of a node that wrote nothing."""

@@ -103,7 +103,27 @@ def test_a_node_that_does_not_come_up(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "n2 ended before it served" in printed.err.splitlines()[0]
+    assert printed.err.splitlines()[0].endswith("n2/node.log. All nodes were stopped again"), "it has no data to lose"
     assert printed.err.splitlines()[1:] == ["  | n2 will not run"]
+
+
+def test_a_damaged_node_does_not_keep_the_others_from_starting(
+    cluster: LocalCluster, lastunit: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `up` advises once it has stopped all is done to the letter, and helps."""
+    cluster.format()
+    mode = cluster.config.path.with_name("mode-n2")
+    mode.write_text("refuse-run")
+    assert lastunit("up") == 4
+    said = capsys.readouterr().err.splitlines()[0]
+    assert "All nodes were stopped again; the others go on without it after" in said
+    assert not cluster.running()
+    commands = re.findall("`lastunit ([^`]*)`", said)
+    assert commands == ["start n1", "start n3", "rejoin n2"]
+    mode.unlink()  # a new disk is not damaged
+    for command in commands:
+        assert lastunit(*command.split()) == 0
+    assert lastunit("status") == 0
 
 
 def test_a_node_that_is_killed_on_the_way_down(
