@@ -20,7 +20,7 @@ from lastunit_node.cli import probes
 from lastunit_node.cli.data_directories import DataDirectories
 from lastunit_node.cli.errors import LocalClusterError, NodeFaultError
 from lastunit_node.cli.node_status import NodeStatus
-from lastunit_node.cli.processes import POLL_S, NodeProcess, ProcessError, ProcessState
+from lastunit_node.cli.processes import POLL_S, NodeProcess, ProcessError, ProcessState, signals_held
 from lastunit_node.cli.verification import NodeScan
 from lastunit_node.config import Address, ClusterConfig
 
@@ -211,14 +211,15 @@ class LocalCluster:
 
     @staticmethod
     def _terminate(processes: Iterable[NodeProcess]) -> tuple[list[NodeProcess], list[ProcessError]]:
-        """Ask each to end: those that were there and heard it, and why others did not."""
+        """Ask each to end: those that were there and heard it, and why others did not. Ctrl-C waits until all have."""
         stopping, refusals = [], []
-        for process in processes:
-            try:
-                if process.terminate():
-                    stopping.append(process)
-            except ProcessError as refusal:
-                refusals.append(refusal)
+        with signals_held():
+            for process in processes:
+                try:
+                    if process.terminate():
+                        stopping.append(process)
+                except ProcessError as refusal:
+                    refusals.append(refusal)
         return stopping, refusals
 
     def kill(self, node: str) -> None:

@@ -81,7 +81,10 @@ def holder_of(lock: Path) -> psutil.Process | None:
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Let the signals that this program handles come after the block: a child in the making would be left behind."""
+    """Let the signals that this program handles come after the block.
+
+    A child in the making would be left behind, and so would those that had not yet been asked to end.
+    """
     came: list[int] = []
     wanted = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
     in_python = threading.current_thread() is threading.main_thread()

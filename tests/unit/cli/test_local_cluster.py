@@ -15,7 +15,7 @@ import yaml
 
 from lastunit_node.cli.errors import LocalClusterError, NodeFaultError
 from lastunit_node.cli.local_cluster import LocalCluster
-from lastunit_node.cli.processes import ProcessState
+from lastunit_node.cli.processes import ProcessState, wait_until
 from lastunit_node.config import ConfigError, load_cluster
 
 from .conftest import FAKE_PROGRAM
@@ -134,6 +134,29 @@ def test_ctrl_c_stops_what_was_started(cluster: LocalCluster) -> None:
     with pytest.raises(KeyboardInterrupt):
         cluster.up(on_progress=interrupt)
     assert states(cluster) == ["down"] * 3
+
+
+def test_ctrl_c_again_and_again_leaves_no_node_that_was_not_asked_to_end(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    misbehave(cluster, "n3", "silent")
+    send = psutil.Process.send_signal
+
+    def interrupt(serving: int, _: int) -> None:
+        if serving == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    def send_and_interrupt(process: psutil.Process, number: int) -> None:
+        signal.raise_signal(signal.SIGINT)
+        send(process, number)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(psutil.Process, "send_signal", send_and_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            cluster.up(on_progress=interrupt)
+    assert wait_until(lambda: states(cluster) == ["down"] * 3, 10)
 
 
 def test_ctrl_c_while_a_process_is_made_leaves_none(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
