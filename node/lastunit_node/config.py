@@ -87,12 +87,23 @@ def parse_folder(value: object, info: ValidationInfo) -> Path:
         folder = file.parent / Path(value).expanduser()
     except RuntimeError:
         raise ValueError(f"{value!r} names no home directory that is known; write the path in full") from None
+    require_text(folder)
     try:
         folder.stat()
     except OSError as error:  # most often it is not there yet
         if error.errno == errno.ELOOP:
             raise ValueError(f"{value!r} runs in circles through symbolic links; write another path") from None
-    return folder.resolve()
+    place = folder.resolve()
+    require_text(place)
+    return place
+
+
+def require_text(folder: Path) -> None:
+    """ValueError for a path with bytes that are no UTF-8: SQLite takes none, and no message could name it."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{str(folder)!r} is not UTF-8; write another path, or rename the folder") from None
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]

@@ -1,5 +1,6 @@
 """A cluster file is taken whole or refused in one line that names the key and the fix."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,17 @@ def test_data_in_no_home_directory(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     for folder, problem in (("loop/x", "runs in circles through symbolic links"), ("~nobody-at-all", "names no home")):
         assert problem in refusal(tmp_path, GOOD.replace("data_dir: data", f"data_dir: {folder}"))
+
+
+@pytest.mark.parametrize("written", ["link/x", '"\\uD800"', "data"])
+def test_data_in_a_folder_whose_name_is_no_text(tmp_path: Path, written: str) -> None:
+    """By a link, as it is written, or since the cluster file lies there."""
+    strange = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    strange.mkdir()
+    (tmp_path / "link").symlink_to(strange)
+    said = refusal(strange if written == "data" else tmp_path, GOOD.replace("data_dir: data", f"data_dir: {written}"))
+    assert said.startswith(f"data_dir: '{tmp_path}/")
+    assert said.endswith("' is not UTF-8; write another path, or rename the folder")
 
 
 def test_defaults_are_those_of_the_design(tmp_path: Path) -> None:
