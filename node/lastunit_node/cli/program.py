@@ -15,8 +15,8 @@ from lastunit_node.cli.sale.command import sale
 
 EPILOG = (
     "Exit status: 0 done; 1 refused, for certain; 2 wrong usage or cluster file; 3 no answer, may have been applied: "
-    "repeat it under the same id; 4 no answer, certainly not applied, or a node did not start; 70 a bug; 130 Ctrl-C, "
-    "SIGTERM or SIGHUP; 141 nobody read the output."
+    "repeat it under the same id; 4 no answer, certainly not applied, or a node did not start or stop; 70 a bug; "
+    "130 Ctrl-C, SIGTERM or SIGHUP; 141 nobody read the output."
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
