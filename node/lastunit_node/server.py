@@ -108,15 +108,15 @@ class Server:
             configure=configure,
             checkpoints=functools.partial(CheckpointThread, self._directory.open_for_checkpoints, self._die),
         )
+        self._told_to_stop = asyncio.Event()
 
     async def run(self) -> bool:
         """Serve until a signal comes, or a copy of a peer's state is installed: then True, to start again from it.
 
         Raises the front end's refusal when its port is taken.
         """
-        stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop.set)
         replica = ThreadedReplica(self._core, self._directory.open_reader, self._die)
         front_end = self._front_end(replica)
         await front_end.start()
@@ -125,15 +125,22 @@ class Server:
         _log.info("serving", grpc=str(self._config.node(self._node).grpc), version=__version__)
         warning = asyncio.create_task(self._warn_about_parameters(replica))
         watching = asyncio.create_task(self._watch_directory())
-        copy = await self._copy_or_stop(replica, stop)
+        copy = await self._copy_or_stop(replica)
         warning.cancel()
         watching.cancel()
         await self._stop(replica, front_end)
         if copy is not None:
             install(self._directory, copy, replica.status().applied_index)
         again = copy is not None
-        asyncio.get_running_loop().call_later(LEAVE_SECONDS, _leave, again)
+        asyncio.get_running_loop().call_later(LEAVE_SECONDS, self.leave, again)
         return again
+
+    def leave(self, again: bool) -> None:
+        """End this process, or begin anew in it, whatever threads still run. A signal may have come since it began."""
+        if again and not self._told_to_stop.is_set():
+            program = [sys.executable, "-P", "-m", "lastunit_node.main", *sys.argv[1:]]
+            os.execv(sys.executable, program)  # noqa: S606  # us
+        os._exit(0)
 
     def _die(self, problem: BaseException) -> None:
         die(problem, self._config.node_dir(self._node))
@@ -147,11 +154,11 @@ class Server:
             except (DirectoryLost, OSError) as problem:
                 self._die(problem)
 
-    async def _copy_or_stop(self, replica: ThreadedReplica, stop: asyncio.Event) -> ArrivedCopy | None:
+    async def _copy_or_stop(self, replica: ThreadedReplica) -> ArrivedCopy | None:
         """Wait for a signal, and meanwhile for a copy, should this node come to need one."""
         addresses = {name: str(member.grpc) for name, member in self._config.nodes.items()}
         fetching = asyncio.create_task(CatchUp(self._directory, replica, addresses).fetch())
-        stopping = asyncio.create_task(stop.wait())
+        stopping = asyncio.create_task(self._told_to_stop.wait())
         await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if fetching.done():
@@ -207,17 +214,13 @@ def _give_up_stopping() -> None:
     os._exit(FATAL_EXIT)
 
 
-def _leave(again: bool) -> None:
-    """End this process, or begin anew in it, whatever threads still run."""
-    if again:
-        os.execv(sys.executable, [sys.executable, "-P", "-m", "lastunit_node.main", *sys.argv[1:]])  # noqa: S606  # us
-    else:
-        os._exit(0)
-
-
 def run_node(config: ClusterConfig, node: str) -> None:
-    """Run one node until a signal ends it; after a copy was installed, as a new program under the same PID."""
+    """Run one node until a signal ends it; after a copy was installed, as a new program under the same PID.
+
+    A signal that comes while a copy is being installed ends it, too: the next start finds the copy.
+    """
     sys.setswitchinterval(SWITCH_INTERVAL)
     allow_open_files()
-    if uvloop.run(Server(config, node).run()):
-        _leave(again=True)
+    server = Server(config, node)
+    if uvloop.run(server.run()):
+        server.leave(again=True)

@@ -24,6 +24,7 @@ from support.tampering_proxy import TamperingProxy, tampering_proxy
 
 from lastunit.v1 import catchup_pb2 as pb
 from lastunit.v1.catchup_pb2_grpc import CatchUpServiceStub
+from lastunit_node.cli import processes
 from lastunit_node.cli.local_cluster import LocalCluster
 from lastunit_node.config import load_cluster
 
@@ -95,6 +96,22 @@ async def test_a_node_too_far_behind_comes_back_through_a_copy(forgetful: LocalC
     assert not any(name.startswith(("state.db", "copy-")) for name in files), files
     await asyncio.to_thread(cluster.down)
     assert all(first_index(cluster, node) > 100 for node in cluster.nodes), "every journal was trimmed"
+
+
+async def test_a_node_that_is_told_to_stop_while_it_installs_a_copy_ends(forgetful: LocalCluster) -> None:
+    """It went on: the signal was for the program that the copy made an end of."""
+    cluster = forgetful
+    behind = await leave_behind(cluster)
+    await asyncio.to_thread(cluster.start, behind, SMALL_MARGINS)
+    process = processes._children[cluster.running()[behind]]
+    await eventually(lambda: "a copy of the state arrived" in cluster.log_tail(behind, 100), "a copy arrives")
+    process.terminate()
+    assert await asyncio.to_thread(process.wait, 20) == 0
+    assert "is installed" in cluster.log_tail(behind, 1)
+    await asyncio.to_thread(cluster.start, behind, SMALL_MARGINS)
+    await asyncio.to_thread(cluster.wait_serving, 20.0)
+    assert "fetching a copy" not in cluster.log_tail(behind, 100), "it began with the one it had"
+    await assert_nodes_agree(cluster)
 
 
 async def test_a_wrong_wall_clock_does_not_keep_a_node_from_its_copy(forgetful: LocalCluster, tmp_path: Path) -> None:
