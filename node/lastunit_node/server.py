@@ -74,6 +74,14 @@ def allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def outlive_terminal() -> None:
+    """No SIGHUP ends this process: it comes when a terminal closes.
+
+    And from the kernel, to a node that is paused when the program that started it ends.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 def configure_command(config: ClusterConfig) -> Configure:
     """The parameters that a new cluster is born with."""
     return Configure(
@@ -219,6 +227,7 @@ def run_node(config: ClusterConfig, node: str) -> None:
 
     A signal that comes while a copy is being installed ends it, too: the next start finds the copy.
     """
+    outlive_terminal()
     sys.setswitchinterval(SWITCH_INTERVAL)
     allow_open_files()
     server = Server(config, node)

@@ -2,6 +2,7 @@
 
 import resource
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -178,6 +179,17 @@ def test_a_node_whose_lock_file_is_deleted_goes_on(cluster: LocalCluster) -> Non
         assert wait_until(lambda: lock.is_file() and lock.read_text().split() == [str(pid)], 10)
         assert cluster.running()["n1"] == pid
         assert "LOCK was deleted" in cluster.log_tail("n1", 1)
+    finally:
+        cluster.down()
+
+
+def test_a_node_whose_terminal_closes_goes_on(cluster: LocalCluster) -> None:
+    cluster.up()
+    try:
+        node = psutil.Process(cluster.running()["n1"])
+        node.send_signal(signal.SIGHUP)
+        assert not wait_until(lambda: is_dead(node), 1)
+        cluster.wait_serving()
     finally:
         cluster.down()
 
