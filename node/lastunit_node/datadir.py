@@ -27,6 +27,7 @@ import structlog
 
 from lastunit_node import sqlite
 from lastunit_node.damage import REJOIN, has_disk_failed, unreadable_is
+from lastunit_node.durable_files import sync_above, write_durably
 from lastunit_node.replica.journal import JournalDamaged, SqliteJournal
 from lastunit_node.replica.journal_file import create_journal
 from lastunit_node.statemachine.database import Identity as StateIdentity
@@ -35,7 +36,7 @@ from lastunit_node.statemachine.errors import StateDamaged
 from lastunit_node.statemachine.integrity import check_state
 from lastunit_node.statemachine.renewal import renew_checksums
 from lastunit_node.statemachine.tables import Watch, scan_digest
-from lastunit_node.wal.scan import WalScan, scan_wal
+from lastunit_node.wal.scan import WalScan, scan_wal, wal_of
 from lastunit_node.wide_scan import WideScan, is_wide
 
 _log = structlog.get_logger()
@@ -87,8 +88,8 @@ def format_directory(
     open_state(path / STATE, identity=StateIdentity(cluster_id, node)).close()
     create_journal(path / JOURNAL, cluster_id, node, founding=founding)
     identity = Identity(FORMAT_VERSION, cluster, cluster_id, tuple(sorted(members)), node)
-    _write_durably(path / IDENTITY, json.dumps(asdict(identity), indent=2) + "\n")
-    _sync_above(path)
+    write_durably(path / IDENTITY, json.dumps(asdict(identity), indent=2) + "\n")
+    sync_above(path)
 
 
 def require_folders(path: Path) -> None:
@@ -96,37 +97,6 @@ def require_folders(path: Path) -> None:
     for folder in (path.parent, path):
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-
-
-def _write_durably(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_above(path: Path) -> None:
-    """Sync the folders above, up to where the file system begins: each may be as new as this one, or have renamed one.
-
-    A folder that its own parent forgets is lost, however well what is in it was synced.
-    """
-    device = path.stat().st_dev
-    for folder in path.resolve().parents:
-        if folder.stat().st_dev != device:
-            return
-        with suppress(PermissionError):  # not ours to read, and so not made by us either
-            _sync_folder(folder)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class DirectoryLock:
@@ -187,6 +157,14 @@ def _is_same(opened: os.stat_result, path: Path) -> bool:
         return False
 
 
+def _regain_identity(node: str) -> str:
+    """What to do for an identity.json: it holds nothing that is not in every other node's, or in the databases."""
+    return (
+        f"Copy {IDENTITY} of another node to its place and put {node} for the name of the node: that is all it said, "
+        f"and {JOURNAL} and {STATE} are held against it"
+    )
+
+
 def require_same_members(file: Path, found: Iterable[object], members: Iterable[str]) -> None:
     """Raise DirectoryRefused unless an identity names the members of the cluster file.
 
@@ -233,9 +211,22 @@ class DataDirectory:
         for path, opened in self._opened.items():
             if not _is_same(opened, path):
                 raise DirectoryLost(f"{path} was deleted or moved while this node ran: {REJOIN}")
+        identity = self._path / IDENTITY
+        if not identity.is_file():
+            regain = _regain_identity(self.identity.node)
+            raise DirectoryLost(f"{identity} was deleted or moved while this node ran. {regain}; then start it again")
         if self._lock.renew_file():
             self.name_process()
             _log.warning("LOCK was deleted while this node runs, and is made again: it is no leftover")
+
+    def _watch(self, *files: Path) -> None:
+        """Let require_in_place look at these from now on, as far as they are there: SQLite keeps what it has open.
+
+        It makes a -wal when it opens a database, and deletes it when the last connection is closed, never in between.
+        """
+        for file in files:
+            with suppress(FileNotFoundError):
+                self._opened[file] = file.stat()
 
     def _read_identity(self) -> Identity:
         file = self._path / IDENTITY
@@ -258,7 +249,8 @@ class DataDirectory:
             if (path / name).exists():
                 raise DirectoryRefused(
                     f"{path} has {name} but no {IDENTITY}: that was lost, or the making of the directory was cut off. "
-                    f"{REJOIN}; if this node has never run, delete {path} and make it again"
+                    f"{_regain_identity(node)}. Or {REJOIN}. If this node has never run, delete {path} and make it "
+                    "again"
                 )
         raise DirectoryRefused(
             f"{path} holds no data of node {node}: `lastunit up` makes it for a new cluster; if this node had data "
@@ -285,7 +277,7 @@ class DataDirectory:
         path = self._path / JOURNAL
         with unreadable_is(JournalDamaged, path):
             journal = SqliteJournal(path, self.identity.cluster_id, self.identity.node, read_only=read_only)
-        self._opened[path] = path.stat()
+        self._watch(path, wal_of(path))
         self._state = journal.state_file
         self._require(self._state)
         return journal
@@ -350,7 +342,7 @@ class DataDirectory:
                     problem=sqlite.say(problem),
                 )
                 connection = self._open_whole_state()
-        self._opened[path] = path.stat()
+        self._watch(path, wal_of(path))
         return connection
 
     def _open_whole_state(self) -> sqlite.Connection:

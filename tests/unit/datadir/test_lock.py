@@ -2,15 +2,25 @@
 
 import fcntl
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
+from support.real_cluster import CLUSTER_ID
 
 from lastunit_node.config import ClusterConfig
-from lastunit_node.datadir import DataDirectory, DirectoryInUse, DirectoryLock, DirectoryLost
+from lastunit_node.datadir import (
+    DataDirectory,
+    DirectoryInUse,
+    DirectoryLock,
+    DirectoryLost,
+    DirectoryRefused,
+    format_directory,
+)
 
 
 @pytest.fixture
@@ -57,7 +67,7 @@ def test_a_lock_file_that_somebody_looks_at_is_made_again_later(running: DataDir
     assert (path / "LOCK").read_text().split() == [str(os.getpid())]
 
 
-@pytest.mark.parametrize("name", ["journal.db", "state.db"])
+@pytest.mark.parametrize("name", ["journal.db", "journal.db-wal", "state.db", "state.db-wal"])
 @pytest.mark.parametrize("has_copy", [True, False])
 def test_a_node_whose_data_was_deleted_or_replaced_must_stop(
     running: DataDirectory, path: Path, name: str, has_copy: bool
@@ -71,6 +81,33 @@ def test_a_node_whose_data_was_deleted_or_replaced_must_stop(
         (path / name).write_bytes(data)
     with pytest.raises(DirectoryLost, match=f"{name} was deleted or moved while this node ran"):
         running.require_in_place()
+
+
+def test_a_node_whose_identity_was_deleted_must_stop(running: DataDirectory, path: Path) -> None:
+    (path / "identity.json").unlink()
+    with pytest.raises(DirectoryLost, match=r"identity\.json was deleted or moved .*of another node.*start it again"):
+        running.require_in_place()
+
+
+def test_a_node_whose_data_sqlite_moves_goes_on(running: DataDirectory, path: Path) -> None:
+    """Checkpoints, of which others may empty a -wal, and whoever looks at a file and leaves."""
+    for name in ("journal.db", "state.db"):
+        for mode in ("PASSIVE", "RESTART", "TRUNCATE"):
+            program = f"import sqlite3; sqlite3.connect({str(path / name)!r}).execute('PRAGMA wal_checkpoint({mode})')"
+            subprocess.run([sys.executable, "-c", program], check=True)
+            running.require_in_place()
+
+
+def test_a_directory_without_its_identity_says_how_to_get_that_back(config: ClusterConfig, path: Path) -> None:
+    format_directory(config.node_dir("n2"), config.cluster, CLUSTER_ID, config.nodes, "n2")
+    of_another = (config.node_dir("n2") / "identity.json").read_text()
+    (path / "identity.json").unlink()
+    with pytest.raises(DirectoryRefused, match=r"Copy identity\.json of another node to its place and put n1 for"):
+        DataDirectory(path, config.cluster, config.nodes, "n1")
+    (path / "identity.json").write_text(of_another.replace('"node": "n2"', '"node": "n1"'))
+    directory = DataDirectory(path, config.cluster, config.nodes, "n1")
+    with closing(directory), closing(directory.open_journal()), closing(directory.open_state()):
+        directory.require_in_place()
 
 
 def test_a_directory_that_was_moved_while_its_lock_was_taken_is_not_taken(
