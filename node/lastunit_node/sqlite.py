@@ -14,7 +14,7 @@ page is moved there from the -wal, and looks at it whenever one is read (https:/
 import ctypes
 import os
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -100,8 +100,24 @@ def checkpoint(connection: Connection) -> bool:
 
     Then all that was committed before is durable. False, too, while another connection is at it. Not in a transaction.
     """
+    return checkpoint_but(connection) == 0
+
+
+def checkpoint_but(connection: Connection) -> int | None:
+    """The same; how many pages stay in the -wal because of a reader. None while another connection is at it."""
     busy, in_log, moved = only_row(connection, "PRAGMA wal_checkpoint(PASSIVE)")
-    return bool(busy == 0 and in_log == moved)
+    return None if busy else int(in_log - moved)
+
+
+def shorten_wal(connection: Connection, pages: int, piece: int) -> None:
+    """Have the next COMMIT that begins the -wal anew cut bytes off its file, if that is longer than so many pages.
+
+    A piece at a time: a GiB kept that COMMIT, and with it all orders, for 0.2 s (measured).
+    """
+    longest = pages * int(only_row(connection, "PRAGMA page_size")[0])
+    with suppress(FileNotFoundError):
+        if (size := Path(connection.filename_wal).stat().st_size) > longest:
+            connection.execute(f"PRAGMA journal_size_limit = {max(longest, size - piece)}")
 
 
 class Checkpoints:

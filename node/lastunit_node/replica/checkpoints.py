@@ -13,23 +13,34 @@ where they share a disk, orders would wait for all of them at once.
 
 A pass moves what was committed when it began. Only when nothing came meanwhile does the -wal begin anew; so the next
 pass follows at once, and is shorter. Where passes do not keep up, a COMMIT does the work itself, as SQLite would.
+
+A reader, such as a shell that somebody forgot, keeps what came after it in the -wal, and that grows until he is gone.
+Then it may be gigabytes: the thread moves them, no COMMIT does, and the file is cut back piece by piece.
 """
 
 import random
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+import structlog
 
 from lastunit_node import sqlite
+from lastunit_node.replica.clock import monotonic
 from lastunit_node.replica.write_out import WriteOut
 
 if TYPE_CHECKING:
     from lastunit_node.statemachine.machine import StateMachine
 
+_log = structlog.get_logger()
+
+WARN_SECONDS: Final = 60.0  # between two complaints
+
 # Tests lower these: compiled code has built in what is Final.
 PAGES: int = 15_000  # in the -wal begin a pass, on average: 60 MB
 MAX_PAGES: int = 45_000  # are never left to the thread: 180 MB
+PIECE_BYTES: int = 256 << 20  # are cut off a file that is longer, at a time: 60 ms
 
 
 class Checkpoints(Protocol):
@@ -89,6 +100,8 @@ class CheckpointThread:
         self._enough = _drawn()  # pages for the next pass
         self._is_longer = False  # there was a COMMIT since the last pass began
         self._is_under_way = False
+        self._is_held_back = False  # by a reader: when he is gone, there is too much for a COMMIT to move
+        self._warned_at = float("-inf")
         self._goal = 0  # what the pass under way makes durable
         self._is_closing = False
         self._told = threading.Event()
@@ -106,15 +119,16 @@ class CheckpointThread:
         self._goal = self._machine.committed_index
         self._is_under_way = True
         self._enough = _drawn()
+        self._machine.shorten_wal(MAX_PAGES, PIECE_BYTES)
         self._told.set()
 
     def step(self) -> None:
         """See Checkpoints."""
         if not self._is_longer or self._pages < self._enough:
             return
-        if self._pages >= MAX_PAGES:
+        if self._pages >= MAX_PAGES and not self._is_held_back:
             self._is_longer = False
-            self._machine.checkpoint()
+            self._is_held_back = not self._machine.checkpoint()
         else:
             self.begin()
 
@@ -145,9 +159,24 @@ class CheckpointThread:
             raise
 
     def _pass(self, connection: sqlite.Connection) -> None:
-        if sqlite.checkpoint(connection):
+        left = sqlite.checkpoint_but(connection)
+        if left == 0:
             self.durable_index = self._goal
+        elif left is not None and self._pages >= MAX_PAGES:
+            self._warn()
+        self._is_held_back = left is None or left >= PAGES
         self._is_under_way = False
+
+    def _warn(self) -> None:
+        now = monotonic()
+        if now - self._warned_at >= WARN_SECONDS:
+            self._warned_at = now
+            _log.warning(
+                "a reader of the state keeps its -wal from being emptied and the journal from being trimmed",
+                pages=self._pages,
+                advice="copies and scans of this node end by themselves; else another program, such as a forgotten "
+                "sqlite3, has a transaction open on state.db: end it (fuser names it)",
+            )
 
 
 def _drawn() -> int:

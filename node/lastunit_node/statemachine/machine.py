@@ -157,6 +157,10 @@ class StateMachine:
         """Make none with commit() any more; who does is told after each how many pages the -wal has."""
         sqlite.leave_checkpoints(self._connection, other)
 
+    def shorten_wal(self, pages: int, piece: int) -> None:
+        """Have bytes cut off the file of a -wal that is longer than so many pages, a piece at a time."""
+        sqlite.shorten_wal(self._connection, pages, piece)
+
     @contextmanager
     def _failing_for_good(self, index: int) -> Iterator[None]:
         """What goes wrong in here leaves a machine that refuses to go on."""

@@ -1,12 +1,15 @@
 """Checkpoints beside the thread that applies: the -wal is bounded, a failure is told, and durable is only what is."""
 
+import asyncio
 import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from support.real_cluster import eventually
 
 from lastunit_node import sqlite
@@ -16,8 +19,10 @@ from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import Configure, Entry, Line, PlaceOrder, ReceiveStock
 from lastunit_node.statemachine.database import Identity, open_reader, open_state
 from lastunit_node.statemachine.machine import StateMachine
+from lastunit_node.wal.scan import wal_of
 
 OWNER = Identity("cluster-id", "n1")
+PAGE_BYTES = 4096
 FEW_PAGES, TOO_MANY_PAGES = 40, 120
 Open = Callable[[], sqlite.Connection]
 
@@ -146,6 +151,64 @@ def test_the_wal_is_bounded_when_the_thread_does_not_keep_up(shops: Callable[...
         assert shop.checkpoints.durable_index == 0, "the thread did nothing yet"
     finally:
         go_on.set()
+
+
+class Gated:
+    """A connection whose passes wait for a gate."""
+
+    def __init__(self, path: Path, gate: threading.Event) -> None:
+        self._connection = sqlite.connect(path, "rw")
+        self._gate = gate
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, *question: Any) -> Any:
+        assert self._gate.wait(30)
+        return self._connection.execute(*question)
+
+
+async def grow_behind_a_reader(shop: Shop) -> None:
+    """The -wal becomes ten times as long as any COMMIT leaves to the thread."""
+    with closing(open_reader(shop.path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM state").fetchone()
+        while shop.pages < 10 * TOO_MANY_PAGES:
+            await asyncio.to_thread(shop.sell)
+        await eventually(lambda: not shop.checkpoints._is_under_way, "the pass is over")
+        shop.sell()
+        await eventually(lambda: not shop.checkpoints._is_under_way, "the next one, too")
+        reader.execute("ROLLBACK")
+
+
+@pytest.mark.usefixtures("few_pages")
+async def test_a_forgotten_reader_is_named(shops: Callable[..., Shop]) -> None:
+    with capture_logs() as logs:
+        await grow_behind_a_reader(shops())
+    assert [each["log_level"] for each in logs] == ["warning"]
+    assert "a reader of the state keeps its -wal from being emptied" in logs[0]["event"]
+
+
+@pytest.mark.usefixtures("few_pages")
+async def test_what_a_reader_held_back_is_moved_by_the_thread_and_the_file_gets_its_length_back(
+    shops: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It may be gigabytes: a COMMIT that moved them would keep all orders."""
+    monkeypatch.setattr(checkpoints, "PIECE_BYTES", 1 << 20)
+    gate = threading.Event()
+    gate.set()
+    shop = shops(lambda: Gated(tmp_path / "state.db", gate))
+    await grow_behind_a_reader(shop)
+    gate.clear()
+    before = in_the_file(shop.path, tmp_path)
+    for _ in range(5):
+        shop.sell()
+    assert in_the_file(shop.path, tmp_path) == before, "no COMMIT moved it"
+    gate.set()
+    await eventually(lambda: shop.checkpoints.durable_index > before, "the thread moves it")
+    while wal_of(shop.path).stat().st_size > TOO_MANY_PAGES * 2 * PAGE_BYTES:
+        await sell_until_a_pass_is_over(shop)
+    assert shop.problems == []
 
 
 async def test_a_pass_under_way_makes_durable_what_was_committed_when_it_began(shops: Callable[..., Shop]) -> None:
