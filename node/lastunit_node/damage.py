@@ -38,6 +38,11 @@ def explain(problem: BaseException, directory: Path) -> str:
             f"disk full: free space on the file system of {directory}, then start the node again; "
             f"nothing acknowledged was lost ({text})"
         )
+    if sqlite.is_locked(problem):
+        return (
+            f"another program, such as sqlite3, kept a database in {directory} locked for longer than a node waits: "
+            f"end it (fuser names it), then start the node again; nothing acknowledged was lost ({text})"
+        )
     if has_disk_failed(problem):
         return (
             f"the disk refused a read or a write in {directory}: see to the disk, its mount and limits of file sizes, "

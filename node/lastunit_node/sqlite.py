@@ -179,6 +179,11 @@ def has_disk_failed(problem: BaseException) -> bool:
     return result_code(problem) in DISK_FAILED and not _has_wrong_checksum(problem)
 
 
+def is_locked(problem: BaseException) -> bool:
+    """Whether this is SQLite saying that another connection kept a lock for longer than this one waits."""
+    return result_code(problem) == apsw.SQLITE_BUSY
+
+
 def is_unreadable(problem: BaseException) -> bool:
     """Whether this is SQLite saying that what it read makes no sense, or is not what was written."""
     return isinstance(problem, (*UNREADABLE, UnicodeDecodeError)) or _has_wrong_checksum(problem)

@@ -49,6 +49,18 @@ def test_a_disk_that_fails() -> None:
         assert has_disk_failed(problem)
 
 
+def test_a_database_that_another_program_has_locked_is_not_the_disks_fault(path: Path) -> None:
+    with closing(sqlite.connect(path / "state.db")) as other, closing(sqlite.connect(path / "state.db")) as writer:
+        other.execute("BEGIN IMMEDIATE")
+        writer.set_busy_timeout(0)
+        with pytest.raises(sqlite.Error) as caught:
+            writer.execute("BEGIN IMMEDIATE")
+        other.execute("ROLLBACK")
+    line = explain(caught.value, path)
+    assert line.startswith(f"another program, such as sqlite3, kept a database in {path} locked")
+    assert "start the node again" in line
+
+
 @pytest.mark.parametrize("kind", [JournalDamaged, StateDamaged])
 def test_damage(kind: type[Exception]) -> None:
     line = explain(kind("/data/n1/some.db is damaged"), DIRECTORY)
