@@ -57,7 +57,7 @@ class RaftLink:
         self._instances: dict[str, str] = {}
         self._dialling: dict[str, Connection] = {}
         self._strangers: set[Connection] = set()
-        self._refused: dict[tuple[str, str], float] = {}  # when it was last said: peer (or none), problem
+        self._said: dict[tuple[str, str], float] = {}  # when it was last said: peer (or none), what
         self._dial_after: dict[str, float] = {}
         self._accept_after: float | None = None  # while the listener is not polled
         self._next_look = float("-inf")
@@ -216,9 +216,9 @@ class RaftLink:
 
     def _is_news(self, about: tuple[str, str], now: float) -> bool:
         """Whether it was not said for a while; counts as said when True."""
-        is_news = now - self._refused.get(about, float("-inf")) >= timing.REFUSED
+        is_news = now - self._said.get(about, float("-inf")) >= timing.REFUSED
         if is_news:
-            self._refused[about] = now
+            self._said[about] = now
         return is_news
 
     def _on_closed(self, connection: Connection, reason: str) -> None:
@@ -230,7 +230,8 @@ class RaftLink:
         if name is None or self._open.get(name) is not connection:
             return
         del self._open[name]
-        _log.info("connection to a peer closed", peer=name, reason=reason)
+        if self._is_news((name, "closed"), monotonic()):
+            _log.info("connection to a peer closed", peer=name, reason=reason)
         self._lost(name)
 
     def _lost(self, name: str) -> None:
