@@ -1,9 +1,11 @@
 """A large state, read by all cores: a start reads every row before it serves one, and a row costs 2 us.
 
 Each share of the rows, and the indexes, are read by a process of their own, on a connection of its own, while this one
-lets SQLite look at the pages. Nobody writes meanwhile: the data directory is locked.
+lets SQLite look at the pages. Nobody writes meanwhile: the data directory is locked. They end with the
+thread that began them, however its process ends: else they would read on beside those of the next start.
 """
 
+import ctypes
 import errno
 import os
 import signal
@@ -25,6 +27,7 @@ WIDE_BYTES: Final = 64 << 20  # a smaller state is read in less time than proces
 
 UNREADABLE_EXIT: Final = 65  # EX_DATAERR
 DISK_FAILED_EXIT: Final = 74  # EX_IOERR
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 class ScanEnded(OSError):
@@ -79,7 +82,7 @@ class WideScan:
 
 
 def _begin(path: Path, *share: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-P", "-m", __name__, str(path), *share]
+    command = [sys.executable, "-P", "-m", __name__, str(os.getpid()), str(path), *share]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 
 
@@ -99,6 +102,15 @@ def _told_by(process: "subprocess.Popen[str]") -> str:
     return told
 
 
+def end_with(parent: int) -> None:
+    """Let this process be killed when its parent ends, which may have happened already. It says nothing then."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Print the digest of one share of the rows; without a share, which index is damaged. Else why not."""
     path, *share = arguments
@@ -113,4 +125,5 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end_with(int(sys.argv[1]))
+    sys.exit(main(sys.argv[2:]))

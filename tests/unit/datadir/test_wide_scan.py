@@ -1,15 +1,18 @@
 """A large state is read by several processes: what they find together is what one would find."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import apsw
+import psutil
 import pytest
 
 from lastunit_node import sqlite, wide_scan
+from lastunit_node.cli.processes import is_dead, wait_until
 from lastunit_node.config import ClusterConfig
 from lastunit_node.damage import unreadable_is
 from lastunit_node.datadir import DataDirectory
@@ -153,3 +156,41 @@ def test_no_process_outlives_the_block(path: Path) -> None:
         processes = scan.processes
     assert len(processes) == 3
     assert all(process.returncode is not None for process in processes)
+
+
+READER = """
+import os, signal
+from lastunit_node.wide_scan import end_with
+end_with(os.getppid())
+print(os.getpid(), flush=True)
+signal.pause()
+"""
+PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {READER!r}])"
+
+
+def is_gone(process: psutil.Process) -> bool:
+    try:
+        return is_dead(process)
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_no_process_outlives_the_one_that_began_it(end: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        reader = psutil.Process(int(parent.stdout.readline()))
+        try:
+            parent.send_signal(end)
+            assert wait_until(lambda: is_gone(reader), 10)
+        finally:
+            parent.kill()
+            with suppress(psutil.NoSuchProcess):
+                reader.kill()
+        assert parent.communicate()[1] == b""
+
+
+def test_a_process_whose_parent_has_ended_already_does_nothing(path: Path) -> None:
+    program = [sys.executable, "-m", wide_scan.__name__, "1", str(path / "state.db"), "0", "2"]
+    done = subprocess.run(program, capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
