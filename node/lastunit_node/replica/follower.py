@@ -132,7 +132,9 @@ class Follower:
     def _check_not_committed(self, index: int) -> None:
         if index <= self._raft.commit_index:
             raise InvariantError(
-                f"the leader's log differs at index {index}, which is committed here (up to {self._raft.commit_index})"
+                f"the leader's log differs at index {index}, which is committed here, up to {self._raft.commit_index}. "
+                "What was acknowledged has been overwritten, as when an old copy of another node's disk was put back. "
+                "Do not rejoin this node, which still has it: stop the whole cluster, and keep this node's data"
             )
 
     def _learn_commit(self, index: int) -> None:
