@@ -113,10 +113,20 @@ class DirectoryLock:
         try:
             if not _is_same(os.fstat(self.folder), path):  # a rejoin moved it away before it was locked here
                 raise DirectoryInUse(f"{path} is in use: another directory was put in its place just now")
-            self.file = _locked(path / LOCK, os.O_RDWR | os.O_CREAT)
+            self.file = self._lock_file()
         except BaseException:
             os.close(self.folder)
             raise
+
+    def _lock_file(self) -> int:
+        """LOCK, or the folder once more where nothing can be written and there is none: no node can run there."""
+        file = self._path / LOCK
+        try:
+            return _locked(file, os.O_RDWR | os.O_CREAT)
+        except OSError as problem:
+            if problem.errno not in {errno.EROFS, errno.EACCES}:
+                raise
+        return _locked(file, os.O_RDONLY) if file.exists() else os.dup(self.folder)
 
     def close(self) -> None:
         """Let others use it."""
@@ -371,7 +381,7 @@ class DataDirectory:
         path = self.state_path
         self.scan_state_wal()
         with unreadable_is(StateDamaged, path):
-            connection = open_reader(path, checksums=False)
+            connection = sqlite.connect_to_look(path, checksums=False)
             check_owner(connection, path, self.state_identity)
             check_state(connection, path, partial(scan_digest, watch=watch))
         return connection

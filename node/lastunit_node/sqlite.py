@@ -38,6 +38,7 @@ ConstraintError = apsw.ConstraintError
 READ_ERRORS: Final = (Error, UnicodeDecodeError)  # the latter by apsw itself, of a text that damage left no UTF-8
 UNREADABLE: Final = (apsw.CorruptError, apsw.NotADBError)  # what is in the file makes no sense to SQLite
 _CHECKSUM_BYTES: Final = 8  # at the end of a page
+_LOOK_AT_NO_CHECKSUMS: Final = "PRAGMA checksum_verification = OFF"
 DISK_FAILED: Final = frozenset(
     {
         apsw.SQLITE_FULL,
@@ -69,7 +70,20 @@ def connect(path: Path | str, mode: str = "rwc", *, checksums: bool = True) -> C
     connection = Connection(str(path), flags=FLAGS[mode] | apsw.SQLITE_OPEN_NOMUTEX)
     connection.set_busy_timeout(BUSY_MS)
     if not checksums:
-        connection.execute("PRAGMA checksum_verification = OFF")
+        connection.execute(_LOOK_AT_NO_CHECKSUMS)
+    return connection
+
+
+def connect_to_look(path: Path, *, checksums: bool = True) -> Connection:
+    """Open a file that nobody writes, to read it, also where nothing can be written.
+
+    SQLite would make a -wal there, and its -shm. Where there is one already, it reads it, if the -shm is there, too.
+    """
+    if os.access(path.parent, os.W_OK) or Path(f"{path}-wal").exists():
+        return connect(path, "ro", checksums=checksums)
+    connection = look_at(path)
+    if not checksums:
+        connection.execute(_LOOK_AT_NO_CHECKSUMS)
     return connection
 
 

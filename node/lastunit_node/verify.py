@@ -5,9 +5,11 @@ Checked in this order: whose data it is; the journal's -wal, pages, CRCs, and th
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from lastunit_node import sqlite
@@ -44,7 +46,11 @@ class Finding(NamedTuple):
 
 
 def verify_node(config: ClusterConfig, node: str, tell: Callable[[str], None]) -> list[Finding]:
-    """Look at a stopped node's data; `tell` hears of progress. Raises DirectoryInUse while the node runs."""
+    """Look at a stopped node's data; `tell` hears of progress.
+
+    Raises DirectoryInUse while the node runs, DirectoryRefused where SQLite could not read it.
+    """
+    _require_shm(config.node_dir(node))
     try:
         directory = DataDirectory(config.node_dir(node), config.cluster, config.nodes, node)
     except DirectoryInUse:
@@ -54,6 +60,17 @@ def verify_node(config: ClusterConfig, node: str, tell: Callable[[str], None]) -
     with ExitStack() as files:
         files.callback(directory.close)
         return _Verification(directory, config, node, files, tell).run()
+
+
+def _require_shm(path: Path) -> None:
+    """Raise DirectoryRefused for a -wal without its index where none can be made: SQLite could not read it there."""
+    for wal in sorted(path.glob("*.db-wal")):
+        index = wal.with_name(wal.name.removesuffix("-wal") + "-shm")
+        if not index.exists() and not os.access(path, os.W_OK):
+            raise DirectoryRefused(
+                f"{wal} cannot be read without {index.name}, which is missing and cannot be made there: copy {path} to "
+                "where you can write, and verify that (data_dir in the cluster file says where the data lies)"
+            )
 
 
 class _Verification:

@@ -70,7 +70,7 @@ class SqliteJournal:
                 "the journal since and moved it there: then an empty file of that name will do)"
             )
         self._read_only = read_only
-        self._connection = sqlite.connect(path, "ro" if read_only else "rw")
+        self._connection = sqlite.connect_to_look(path) if read_only else sqlite.connect(path, "rw")
         try:
             sqlite.keep_wal(self._connection, keep=True)  # by whoever is refused, or ends without close()
             self._open(cluster_id, node)

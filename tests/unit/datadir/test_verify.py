@@ -1,7 +1,10 @@
 """`lastunit-node verify`: whole data is found whole, and every kind of damage is found and named."""
 
 import json
-from contextlib import closing
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -111,3 +114,56 @@ def test_long_work_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(list(watch((number,) for number in range(15_000)))) == 15_000
     assert len(list(watch((number,) for number in range(15_000)))) == 15_000
     assert told == [f"{count:,} rows of the state checked" for count in (10_000, 20_000, 30_000)]
+
+
+@contextmanager
+def read_only(path: Path) -> Iterator[None]:
+    """Nothing can be written there meanwhile."""
+    if subprocess.run(["mount", "--bind", path, path], capture_output=True, check=False).returncode:
+        pytest.skip("may not mount here")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", path], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from lastunit_node.config import load_cluster
+from lastunit_node.datadir import DataDirectory
+
+config = load_cluster(Path(sys.argv[1]))
+directory = DataDirectory(config.node_dir("n1"), config.cluster, config.nodes, "n1")
+journal, state = directory.open_journal(), directory.open_state()
+journal.setCurrentTerm(9, "n1")
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("has_lock", [True, False])
+def test_what_was_closed_can_be_looked_at_where_nothing_can_be_written(
+    config: ClusterConfig, path: Path, has_lock: bool
+) -> None:
+    if not has_lock:
+        (path / "LOCK").unlink()
+    with read_only(path):
+        found = verified(config)
+    assert is_whole(list(found.values()))
+    assert found == verified(config)
+
+
+def test_what_a_killed_node_left_can_be_looked_at_where_nothing_can_be_written(
+    config: ClusterConfig, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, config.path], check=True)
+    with read_only(path):
+        found = verified(config)
+    assert is_whole(list(found.values()))
+    assert found["journal"].facts["term"] == 9, "what is in the -wal was read"
+
+    (path / "journal.db-shm").unlink()
+    with read_only(path):
+        assert main(["verify", "--config", str(config.path), "--node", "n1"]) == 2
+    assert f"copy {path} to where you can write, and verify that" in capsys.readouterr().err
