@@ -19,6 +19,7 @@ from lastunit_node.statemachine.limits import MAX_ENTRY_BYTES, MAX_TICK
 TICK_MS = 100
 HOLDS = 30
 TURNS_A_TICK = 50
+APPLIED = 5  # the position of applied_index among the facts
 
 
 class Link(ListTransport):
@@ -227,3 +228,12 @@ def test_a_state_that_the_journal_does_not_continue_is_refused_with_advice(
             check_state_against_journal(index, 1, journal)
         with pytest.raises(StartRefused, match=f"{problem}.*rejoin"):
             check_state_against_journal(*applied, journal)
+
+
+def test_what_is_applied_is_told_and_read_when_it_is_committed_to_the_state(tmp_path: Path) -> None:
+    """A read sees what the last COMMIT left: told of more, its caller would miss what was said to be there."""
+    with replica(tmp_path, ["n2", "n3"]) as core:
+        core._machine.apply(1, 1, encode_entry(Entry(0, 0, (core._configure,))))
+        assert (core.facts()[APPLIED], core.readable_index) == (0, 0)
+        core._machine.commit()
+        assert (core.facts()[APPLIED], core.readable_index) == (1, 1)

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+import pytest
+from support.disks import stand, vote
 from support.raft_network import Network
 
 from lastunit_node.replica import timing
-from lastunit_node.replica.syncobj import CANDIDATE
+from lastunit_node.replica.syncobj import CANDIDATE, LEADER
 
 MakeNetwork = Callable[[int], Network]
 
@@ -56,3 +58,68 @@ def test_who_stood_in_vain_asks_before_it_stands_again(make_network: MakeNetwork
         assert {message["type"] for _, _, message in network.queue} == {"pre_vote"}
         network.queue.clear()
     assert node.term == 1
+
+
+def test_votes_of_an_earlier_term_count_no_more(make_network: MakeNetwork) -> None:
+    network = make_network(5)
+    candidate, first, second, third, _ = network.addresses
+    node = network.nodes[candidate]
+    stand(network, candidate)
+    vote(network, first, candidate)
+    stand(network, candidate)
+    vote(network, second, candidate)
+    assert node.role == CANDIDATE, "two of five: itself and the second"
+    vote(network, third, candidate)
+    assert node.role == LEADER
+
+
+def test_who_votes_for_another_waits_a_full_timeout_before_it_asks(make_network: MakeNetwork) -> None:
+    network = make_network(3)
+    candidate, voter, _ = network.addresses
+    node = network.nodes[voter]
+    network.time.now += timing.ELECTION_MIN  # its own timeout is nearly over
+    request = {"type": "request_vote", "term": 1, "last_log_index": 0, "last_log_term": 0}
+    network.say(candidate, voter, request)
+    assert network.queue.pop()[2]["granted"]
+    network.time.now += timing.ELECTION_MIN - 0.01
+    node.turn(0.0)
+    assert not network.queue
+    network.time.now += timing.ELECTION_MAX - timing.ELECTION_MIN + 0.02
+    node.turn(0.0)
+    assert {message["type"] for _, _, message in network.queue} == {"pre_vote"}
+
+
+def test_grants_that_come_when_it_stands_already_do_not_let_it_stand_again(make_network: MakeNetwork) -> None:
+    """It would unseat itself: the votes of its first term were on their way."""
+    network = make_network(5)
+    candidate, *peers = network.addresses
+    node = network.nodes[candidate]
+    network.time.now += timing.ELECTION_MAX + 0.01
+    node.turn(0.0)
+    (number,) = {message["round"] for _, _, message in network.queue if message["type"] == "pre_vote"}
+    grant = {"type": "pre_vote_response", "term": 0, "round": number, "granted": True}
+    for peer in peers[:2]:
+        network.say(peer, candidate, grant)
+    node.turn(0.0)
+    assert (node.role, node.term) == (CANDIDATE, 1)
+    for peer in peers[2:]:
+        network.say(peer, candidate, grant)
+        node.turn(0.0)
+    assert (node.role, node.term) == (CANDIDATE, 1)
+
+
+@pytest.mark.parametrize(
+    ("from_leader", "terms_late", "stands"), [(True, 0, True), (True, 1, False), (False, 0, False)]
+)
+def test_a_node_stands_at_the_word_of_its_present_leader_only(
+    make_network: MakeNetwork, from_leader: bool, terms_late: int, stands: bool
+) -> None:
+    network = make_network(3)
+    leader = network.elect()
+    network.run_until(network.level)
+    told, other = (name for name in network.addresses if name != leader)
+    node = network.nodes[told]
+    network.say(leader if from_leader else other, told, {"type": "timeout_now", "term": node.term - terms_late})
+    assert node.told_to_stand is stands
+    node.turn(0.0)
+    assert (node.role == CANDIDATE) is stands

@@ -7,6 +7,7 @@ import pytest
 from pysyncobj.node import Node
 from support.raft_network import Network
 
+from lastunit_node.replica import timing
 from lastunit_node.replica.raft import Raft
 from lastunit_node.replica.syncobj import FOLLOWER
 from lastunit_node.statemachine.errors import InvariantError
@@ -81,3 +82,31 @@ def test_what_a_poll_brings_is_answered_before_the_turn_ends(make_network: MakeN
     follower.poller.poll = lambda _timeout: follower.on_message(name, append(leader))
     follower.turn(0.0)
     assert [message["type"] for _, _, message in network.queue] == ["append_response"]
+
+
+def test_a_hint_is_never_below_what_is_committed_here(make_network: MakeNetwork) -> None:
+    """All entries here are of one term: the search for another one ends at the commit index, not at the beginning."""
+    network = make_network(3)
+    leader, follower = level(network, entries=5)
+    last, term = follower.journal.last_index, follower.term
+    assert follower.commit_index == last
+    for index in (last + 1, last + 2):
+        follower.journal.add(b"not committed", index, term)
+    newer = append(leader, term=term + 1, prev_index=last + 2, prev_term=term + 1)
+    follower.on_message(Node(leader.selfNode.id), newer)
+    follower.on_message(Node(leader.selfNode.id), newer | {"prev_index": 1, "prev_term": term, "log_start": 1})
+    follower._follower.flush()
+    answers = [message for _, _, message in network.queue if message["type"] == "append_response"]
+    assert [(answer["success"], answer["last"]) for answer in answers] == [(False, last)] * 2
+
+
+def test_a_follower_that_has_not_heard_of_its_leader_for_long_has_no_quorum(make_network: MakeNetwork) -> None:
+    """The connection stands, and nothing comes: the leader's process may have been stopped."""
+    network = make_network(3)
+    leader, follower = level(network, entries=1)
+    follower.on_message(Node(leader.selfNode.id), append(leader))
+    network.time.now += timing.STEP_DOWN - 0.01
+    assert follower.has_quorum
+    network.time.now += 0.02
+    assert follower.leader == leader.selfNode
+    assert not follower.has_quorum

@@ -97,3 +97,17 @@ def test_an_answer_that_nobody_waits_for_any_more_says_nothing(
     network.commit(str(network.leader()), [b"b"])
     network.run_until(network.level)
     assert reasons == [FAIL_REASON.LEADER_CHANGED]
+
+
+def test_one_whose_place_an_entry_of_an_earlier_term_took_is_discarded(make_network: MakeNetwork) -> None:
+    """The leader that had added it died, and the next one had its own log there: no term says which is older."""
+    network = make_network(3)
+    follower, message, reasons = forwarded(network)
+    answer = {"type": "apply_command_response", "request_id": message["request_id"], "error": FAIL_REASON.SUCCESS}
+    place = {"log_idx": follower.last_applied + 1, "log_term": follower.term + 2}
+    follower.on_message(Node(str(follower.leader)), answer | place)
+    network.queue.clear()  # the proposal itself, too
+    network.commit(str(network.leader()), [b"instead"])
+    network.run_until(network.level)
+    assert network.machines[follower.selfNode.id].applied[-1] == (place["log_idx"], follower.term, b"instead")
+    assert reasons == [FAIL_REASON.DISCARDED]

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -325,3 +326,50 @@ def test_a_disk_that_refuses_checkpoints_is_noticed_by_the_first(path: Path) -> 
     assert wal_of(path).stat().st_size == GROWN_BYTES
     crashed(journal)
     assert opened(path).last_index == journal.last_index, "its last COMMIT stands"
+
+
+def test_a_vote_takes_a_single_entry_before_it_along(path: Path) -> None:
+    """A single entry is written without a transaction of its own making, when it is all there is."""
+    journal = opened(path)
+    fill(journal, 1)
+    journal.setCurrentTerm(2, "n2")
+    crashed(journal)
+    again = opened(path)
+    assert (again.getCurrentTerm(), again.getVotedForNodeId(), again.last_index) == (2, "n2", 1)
+
+
+def test_a_cut_of_the_last_durable_entry_alone_is_written_too(path: Path) -> None:
+    journal = opened(path)
+    journal.add(b"old", 1, 1)
+    journal.sync()
+    journal.cut_from(1)
+    assert journal.durable_index == 0
+    journal.add(b"new", 1, 2)
+    journal.sync()
+    crashed(journal)
+    assert opened(path).entries(1, 2) == [(b"new", 1, 2)]
+
+
+@pytest.mark.interpreted
+def test_what_a_wal_held_is_in_the_file_before_anything_is_written_after_it(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last sync may have failed: what is written behind it could be durable, and it not."""
+    journal = opened(path)
+    fill(journal, 3)
+    journal.sync()
+    crashed(journal)
+    found: list[int] = []
+
+    def change_owner(journal: SqliteJournal, **changes: int | str) -> None:
+        if not found:
+            shutil.copy(path, tmp_path / "alone.db")
+            with closing(sqlite.look_at(tmp_path / "alone.db")) as alone:
+                found.append(sqlite.only_row(alone, "SELECT count(*) FROM entry WHERE idx > 0")[0])
+            assert not wal_of(path).stat().st_size
+        original(journal, **changes)
+
+    original = SqliteJournal._change_owner
+    monkeypatch.setattr(SqliteJournal, "_change_owner", change_owner)
+    assert opened(path).last_index == 3
+    assert found == [3]

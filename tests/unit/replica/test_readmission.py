@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from structlog.testing import capture_logs
 from support.disks import admitted, born, lay_out, others, request, stand, vote, wait, wipe
 from support.raft_network import ListMachine, Network
 
+from lastunit_node import sqlite
 from lastunit_node.replica import timing
 from lastunit_node.replica.admission import NOT_ADMITTED, UNCONTESTED, Claim, admission_entry
 from lastunit_node.replica.journal import SqliteJournal
@@ -330,3 +332,103 @@ def test_a_leader_whose_disk_is_superseded_steps_down(make_network: MakeNetwork)
 )
 def test_which_claims_hold(claim: Claim, row: AdmittedRow | None, holds: bool) -> None:
     assert claim.holds_against(row) is holds
+
+
+# What a node's log says of the disks that counted before it was applied.
+
+
+def admit_in_log(network: Network, address: str, admitted: str, behind: int = 0) -> None:
+    """A second disk of a node is admitted in this one's log, behind so many other entries; none of it is applied."""
+    node, row = network.nodes[address], network.machines[address].admitted(admitted)
+    assert row is not None
+    for _ in range(behind):
+        node.journal.add(b"x", node.journal.last_index + 1, node.term)
+    admission = admission_entry(Admit(admitted, "second", row.idx))
+    node.journal.add(admission, node.journal.last_index + 1, node.term)
+
+
+@pytest.mark.parametrize("behind", [0, 63, 64, 70, 200])
+def test_an_admission_is_seen_however_far_back_it_is_in_the_log(make_network: MakeNetwork, behind: int) -> None:
+    network, _ = born(make_network(3))
+    candidate, old, _ = network.addresses
+    admit_in_log(network, candidate, old, behind)
+    stand(network, candidate)
+    vote(network, old, candidate)
+    assert network.nodes[candidate].role == CANDIDATE
+
+
+def test_who_stands_again_knows_what_came_into_its_log_since_it_stood(make_network: MakeNetwork) -> None:
+    network, _ = born(make_network(5))
+    candidate, old, other, *_ = network.addresses
+    node = network.nodes[candidate]
+    stand(network, candidate)
+    vote(network, old, candidate)  # one that counts: it looked at its log
+    node.become_follower(None)
+    admit_in_log(network, candidate, old)
+    stand(network, candidate)
+    for voter in (old, other):
+        vote(network, voter, candidate)
+    assert node.role == CANDIDATE, "two of five: itself and the other"
+
+
+def test_a_new_leader_counts_no_acknowledgement_of_a_disk_that_its_log_says_is_superseded(
+    make_network: MakeNetwork,
+) -> None:
+    """Before its no-op is applied, what was applied may say that the disk counts."""
+    network, _ = born(make_network(3))
+    candidate, old, other = network.addresses
+    node = network.nodes[candidate]
+    admit_in_log(network, candidate, old)
+    stand(network, candidate)
+    vote(network, other, candidate)
+    assert node.role == LEADER
+    assert not node.leads
+    last, commit = node.journal.last_index, node.commit_index
+    answer = {"type": "append_response", "term": node.term, "prev_index": last - 1, "success": True, "last": last}
+    network.say(old, candidate, answer)
+    node.turn(0.0)
+    assert node.commit_index == commit
+    network.say(other, candidate, answer)
+    node.turn(0.0)
+    assert node.commit_index == last
+
+
+@pytest.mark.interpreted
+def test_the_vote_in_the_term_of_the_admission_is_on_disk_before_the_admission(
+    make_network: MakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a crash between the two would leave a disk that counts, and that may vote where its former one has."""
+    network, leader = born(make_network(3))
+    wiped = others(network, leader)[0]
+    votes: list[tuple[int, str | None]] = []
+
+    def note_admission(journal: SqliteJournal, index: int) -> None:
+        with closing(sqlite.connect(network.file(wiped), "ro")) as reader:
+            votes.extend(reader.execute("SELECT term, voted_for FROM vote"))
+        original(journal, index)
+
+    original = SqliteJournal.note_admission
+    wipe(network, wiped)
+    monkeypatch.setattr(SqliteJournal, "note_admission", note_admission)
+    network.run_until(lambda: network.nodes[wiped].is_admitted)
+    assert votes == [(network.nodes[wiped].term, wiped)]
+
+
+def test_a_disk_whose_connection_was_lost_is_not_admitted_before_it_speaks_again(make_network: MakeNetwork) -> None:
+    """The next one to speak for its node may be another disk."""
+    network, leader = born(make_network(3))
+    wiped = others(network, leader)[0]
+    network.admits = False
+    wipe(network, wiped)
+    network.run_until(lambda: network.level() and network.nodes[wiped].leader is not None)
+    end = network.time.now + 2 * timing.CONFIGURE_RETRY
+    network.run_until(lambda: network.time.now > end)
+    node, row = network.nodes[leader], network.machines[leader].admitted(wiped)
+    assert row is not None
+    network.transports[leader].connected(wiped, False)
+    assert list(node.admissions_due()) == []
+    network.transports[leader].connected(wiped, True)
+    network.time.now += timing.HEARTBEAT
+    answer = {"type": "append_response", "term": node.term, "prev_index": 0, "success": True, "last": 0}
+    network.say(wiped, leader, answer)
+    assert list(node.admissions_due()) == [Admit(wiped, "second", row.idx)]
