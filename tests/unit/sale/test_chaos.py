@@ -20,7 +20,12 @@ Play = Callable[[SalePlan], Coroutine[None, None, tuple[tuple[LeaderKill, ...], 
 
 
 @pytest.fixture
-def play(inventory: FakeInventory, at_once: Choices, monkeypatch: pytest.MonkeyPatch) -> Play:
+def told() -> StringIO:
+    return StringIO()
+
+
+@pytest.fixture
+def play(inventory: FakeInventory, at_once: Choices, monkeypatch: pytest.MonkeyPatch, told: StringIO) -> Play:
     """Plays a whole sale against doubles; gives the kills and what was done to the nodes."""
     monkeypatch.setattr(SalePlan, "choices", lambda self, role: at_once)
 
@@ -28,7 +33,7 @@ def play(inventory: FakeInventory, at_once: Choices, monkeypatch: pytest.MonkeyP
         progress = Progress()
         nodes = FakeNodes(*(f"n{number}" for number in range(1, plan.options.nodes + 1)))
         inventory.received[SKU] = plan.options.units
-        chaos = Chaos(plan, nodes, progress, Show(Console(file=StringIO())))
+        chaos = Chaos(plan, nodes, progress, Show(Console(file=told, width=100)))
         mischief = asyncio.create_task(chaos.run())
         await asyncio.gather(*(Buyer(buyer, "n1", inventory, at_once, progress).buy() for buyer in plan.buyers))
         await progress.close()
@@ -81,3 +86,21 @@ async def test_kills_still_happen_when_the_buyers_gave_up(play: Play, inventory:
     kills, _ = await play(plan_sale(Options(units=10, orders=15, nodes=3, kills=2, seed=2)))
 
     assert len(kills) == 2
+
+
+@pytest.mark.parametrize(("orders", "expected"), [(1, ""), (15, "; 5 buyers got no answer")])
+async def test_a_pause_is_told_with_the_buyers_of_that_node(
+    play: Play, told: StringIO, orders: int, expected: str
+) -> None:
+    await play(plan_sale(Options(units=10, orders=orders, nodes=3, kills=0, seed=2)))
+
+    assert f"(SIGSTOP){expected}" in told.getvalue()
+    assert ("no answer" in told.getvalue()) is bool(expected)
+
+
+@pytest.mark.parametrize(("units", "moment"), [(1, "before a vase is sold"), (10, "in the middle of the sale")])
+async def test_act_three_is_told_as_it_comes(play: Play, told: StringIO, units: int, moment: str) -> None:
+    kills, _ = await play(plan_sale(Options(units=units, orders=15, nodes=3, kills=1, seed=2)))
+
+    assert f"the leader is killed, {moment}" in told.getvalue()
+    assert (kills[0].sold > 0) is (units > 1)

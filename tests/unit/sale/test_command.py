@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -79,7 +81,7 @@ def test_a_sale_that_went_wrong(monkeypatch: pytest.MonkeyPatch, status: ExitSta
     assert CliRunner().invoke(app, ["--json"]).exit_code == status
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", command.STOP_SIGNALS)
 def test_a_signal_stops_it_after_it_cleaned_up(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
@@ -100,3 +102,26 @@ def test_a_signal_stops_it_after_it_cleaned_up(
     assert run(["sale", "--json"]) == 130
     assert json.loads(capsys.readouterr().out)["message"] == "stopped; nothing is left of the cluster"
     assert cleaned_up == [True]
+
+
+def test_a_sale_started_with_nohup_goes_on_when_its_terminal_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hold_sale(options: Options, show: Show) -> SaleResult:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0)
+        return SaleResult({"ok": True}, ExitStatus.ACCEPTED)
+
+    monkeypatch.setattr(command, "hold_sale", hold_sale)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run(["sale", "--json"]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_sale_that_cannot_be_told_ends_as_other_commands_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert run(["sale"]) == ExitStatus.INDEFINITE
+    assert capsys.readouterr().err == "lastunit: the answer could not be written: No space left on device\n"

@@ -53,12 +53,12 @@ class Nodes(Protocol):
 class Narrator(Protocol):
     """Who is told what happens."""
 
-    def node_paused(self, node: str, seconds: float) -> None:
-        """A follower stood still."""
+    def node_paused(self, node: str, seconds: float, buyers: int) -> None:
+        """A follower stood still, and so many buyers call it first."""
         ...
 
-    def act_three(self, kills: int) -> None:
-        """The first kill comes now."""
+    def act_three(self, kills: int, sold: int) -> None:
+        """The first kill comes now, after so many vases."""
         ...
 
     def killed(self, kill: LeaderKill) -> None:
@@ -108,26 +108,27 @@ class Chaos:
             await asyncio.sleep(seconds)
         finally:
             await self._nodes.resume(follower)
-        self._narrator.node_paused(follower, seconds)
+        home = self._nodes.names.index(follower)
+        self._narrator.node_paused(follower, seconds, sum(buyer.home == home for buyer in self._plan.buyers))
 
     async def _kill_and_start(self, number: int) -> LeaderKill:
         await self._progress.limit_confirms(self._limit_for(number))
         await self._progress.until(lambda sale: sale.placed >= self._plan.kill_after[number])
-        if number == 0:
-            self._narrator.act_three(len(self._plan.kill_after))
-        kill = await self._kill_leader(limit_after=self._limit_before(number + 1))
+        kill = await self._kill_leader(number)
         self._narrator.killed(kill)
         await self._sell_without_it(kill.sold, self._limit_before(number + 1))
         index = await self._nodes.start(kill.node)
         self._narrator.started_again(kill.node, index, self._progress.placed)
         return kill
 
-    async def _kill_leader(self, limit_after: int | None) -> LeaderKill:
+    async def _kill_leader(self, number: int) -> LeaderKill:
         leader = await self._nodes.leader()
         sold = self._progress.placed
+        if number == 0:
+            self._narrator.act_three(len(self._plan.kill_after), sold)
         pid = await self._nodes.kill(leader.node)
         killed_at = time.monotonic()
-        await self._progress.limit_confirms(limit_after)
+        await self._progress.limit_confirms(self._limit_before(number + 1))
         following = await self._nodes.leader(after_term=leader.term)
         seconds = time.monotonic() - killed_at
         return LeaderKill(leader.node, pid, leader.term, sold, following.node, following.term, seconds)

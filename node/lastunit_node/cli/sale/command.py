@@ -1,7 +1,8 @@
 """`lastunit sale`: the command line of the sale.
 
-Exit status: 0 every promise was kept, 1 one was not, 2 bad options, 4 the sale could not be held to its end, 130 it was
-stopped. With --json one object on standard output and nothing else.
+Exit status: 0 every promise was kept, 1 one was not, 2 bad options, 3 standard output did not take the story, 4 the
+sale could not be held to its end, 130 it was stopped, 141 nobody read the output. With --json one object on standard
+output and nothing else.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ MOST_UNITS: Final = 1_000_000
 MOST_ORDERS: Final = 2_000
 MOST_KILLS: Final = 20
 LARGEST_SEED: Final = 999_999
-STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 def sale(
@@ -62,5 +63,6 @@ async def _until_stopped(options: Options, show: Show) -> SaleResult:
             selling.cancel()
 
     for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, stop)
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            loop.add_signal_handler(number, stop)
     return await selling

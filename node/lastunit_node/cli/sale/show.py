@@ -5,16 +5,17 @@ Only words and layout; every number is given to it. Without a terminal there are
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final, TextIO, cast
 
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.spinner import Spinner
-from rich.table import Table
+from rich.table import Column, Table
 
+from lastunit_node.cli import output
 from lastunit_node.cli.errors import NodeFaultError
 from lastunit_node.cli.sale.naive import APPLICATION_SERVERS, NaiveNumbers
 from lastunit_node.cli.sale.plan import LAG_SECONDS, SKU, SalePlan
@@ -23,14 +24,33 @@ from lastunit_node.cli.sale.records import BuyerReport, Ending, Evidence, Leader
 from lastunit_node.cli.sale.verdict import Verdict
 
 REFRESHES_PER_SECOND: Final = 8
+ORDER_HEADINGS: Final = ("order", "came through", "unit", "token", "returned before by")
+TABLE_WIDTH: Final = 70  # the least in which the columns of these can be read
+NAMES_WIDTH: Final = 34  # of what is counted, where there is that much room
 LAG: Final = f"{LAG_SECONDS[0] * 1000:.0f}-{LAG_SECONDS[1] * 1000:.0f} ms"
+
+
+class _Answers:
+    """Standard output as it is now, for a Console: what it does not take is an UnwrittenError."""
+
+    def write(self, text: str) -> int:
+        """Write all of it, now."""
+        output.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """All is written already."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stdout, name)
 
 
 def open_console(json: bool) -> Console:
     """Standard output for people; for programs, standard error and only where somebody is looking at it."""
     if not json:
-        return Console(highlight=False)
-    return Console(highlight=False, file=sys.stderr, quiet=not sys.stderr.isatty())
+        return Console(highlight=False, file=cast("TextIO", _Answers()))
+    is_watched = sys.stderr is not None and sys.stderr.isatty()  # None: closed by who started this program
+    return Console(highlight=False, file=sys.stderr, quiet=not is_watched)
 
 
 class Show:
@@ -75,22 +95,23 @@ class Show:
     def act_two(self, plan: SalePlan) -> None:
         """Before the cluster starts."""
         self._act(2, "the same buyers on a cluster")
-        declined = _count(plan.options.orders - plan.good_cards, "card")
+        declined = plan.options.orders - plan.good_cards
+        cards = f" {_count(declined, 'card')} will be declined." if declined else ""
         self._say(
             f"{plan.options.nodes} real node processes, the stock replicated between them through Raft. The buyers "
             "come through all nodes: reserve (the answer names the unit and a fencing token), pay, confirm. The same "
-            "lag applies, every buyer's process pauses between reserve and confirm, and "
-            f"{declined} will be declined. A vase that is not paid goes back, and buyers who were refused come again "
-            "with a new id while any vase is only on hold."
+            f"lag applies, and every buyer's process pauses between reserve and confirm.{cards} A vase that is not "
+            "paid goes back, and buyers who were refused come again with a new id while any vase is only on hold."
         )
 
     def cluster_serves(self, leader: str, term: int, seconds: float) -> None:
         """The throw-away cluster is up."""
         self.note(f"the cluster serves after {seconds:.1f} s: {leader} leads in term {term}")
 
-    def act_three(self, kills: int) -> None:
+    def act_three(self, kills: int, sold: int = 0) -> None:
         """At the first kill, in the middle of act two; or after it, when nobody is to be killed."""
-        self._act(3, "the leader is killed, in the middle of the sale")
+        moment = "in the middle of the sale" if sold else "before a vase is sold"
+        self._act(3, f"the leader is killed, {moment}" if kills else "no leader is killed")
         if kills:
             self._say("kill -9: no goodbye, nothing flushed. Calls under way are retried under the same id.")
         else:
@@ -107,9 +128,10 @@ class Show:
         """A killed node has caught up."""
         self.note(f"{_count(sold, 'vase')} sold: {node} was started again and has caught up to log index {index}")
 
-    def node_paused(self, node: str, seconds: float) -> None:
-        """A follower's process was stopped for a while."""
-        self.note(f"{node}, a follower, stood still for {seconds * 1000:.0f} ms (SIGSTOP); its buyers waited")
+    def node_paused(self, node: str, seconds: float, buyers: int) -> None:
+        """A follower's process was stopped for a while; so many buyers call it first."""
+        told = f"; {_count(buyers, 'buyer')} got no answer from it meanwhile" if buyers else ""
+        self.note(f"{node}, a follower, stood still for {seconds * 1000:.0f} ms (SIGSTOP){told}")
 
     def sold_out(self, buyers: Sequence[BuyerReport]) -> None:
         """After acts two and three: how it ended for the buyers."""
@@ -147,9 +169,8 @@ class Show:
 
     def ending(self, plan: SalePlan, evidence: Evidence, verdict: Verdict, seconds: float) -> None:
         """The table from order to token, the totals, the verdict."""
-        self._console.print()
-        self._console.rule("[bold]What the nodes have on record[/bold]", align="left")
-        self._console.print(_orders_table(evidence))
+        self._heading("What the nodes have on record")
+        self._orders(_orders(evidence))
         self._numbers(
             [
                 (f"vases sold, of {plan.options.units}", verdict.placed),
@@ -165,8 +186,8 @@ class Show:
 
     def note(self, text: str) -> None:
         """One thing that happened."""
-        line = Table.grid(padding=(0, 1))
-        line.add_row("  ·", text)
+        line = Table.grid("", Column(overflow="fold"), padding=(0, 1))
+        line.add_row("  -" if self._console.options.ascii_only else "  ·", text)
         self._console.print(line)
 
     def failed(self, fault: Exception) -> None:
@@ -181,7 +202,7 @@ class Show:
         if not self._console.is_terminal:
             yield
             return
-        spinner = Spinner("dots")
+        spinner = Spinner("line" if self._console.options.ascii_only else "dots")
 
         def render() -> Spinner:
             spinner.update(text=_counts(progress))
@@ -192,22 +213,46 @@ class Show:
             get_renderable=render,
             refresh_per_second=REFRESHES_PER_SECOND,
             transient=True,
+            redirect_stdout=False,
         ):
             yield
 
     def _act(self, number: int, title: str) -> None:
+        self._heading(f"Act {number}: {title}")
+
+    def _heading(self, title: str) -> None:
+        """With a line to the right of it, where it leaves room for one; a rule would cut it off."""
         self._console.print()
-        self._console.rule(f"[bold]Act {number}: {title}[/bold]", align="left")
+        if len(title) < self._console.width - 2:
+            self._console.rule(f"[bold]{title}[/bold]", align="left")
+        else:
+            self._console.print(f"[bold]{title}[/bold]")
 
     def _say(self, text: str) -> None:
         self._console.print(text)
 
     def _numbers(self, rows: list[tuple[str, int | str]]) -> None:
         table = Table.grid(padding=(0, 2))
-        table.add_column(min_width=34)
-        table.add_column(justify="right")
+        min_width = NAMES_WIDTH if self._console.width >= TABLE_WIDTH else None
+        table.add_column(min_width=min_width, overflow="fold")
+        table.add_column(justify="right", overflow="fold")
         for name, value in rows:
             table.add_row(f"  {name}", f"[bold]{value}[/bold]")
+        self._console.print(table)
+
+    def _orders(self, rows: Iterable[Sequence[str]]) -> None:
+        """A table; where there is no room for one, what would be in its rows."""
+        if self._console.width < TABLE_WIDTH:
+            for row in rows:
+                facts = (f"{heading} {value}" for heading, value in zip(ORDER_HEADINGS, row, strict=True) if value)
+                self._say(f"  {', '.join(facts)}")
+            return
+        table = Table(box=None, padding=(0, 2), pad_edge=True)
+        for heading in ORDER_HEADINGS:
+            is_number = heading in ("unit", "token")
+            table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
         self._console.print(table)
 
     def _hashes(self, evidence: Evidence, verdict: Verdict) -> None:
@@ -227,22 +272,19 @@ class Show:
         self._console.print(f"\n[bold {colour}]{word}.[/bold {colour}]  [dim]{seconds:.1f} s[/dim]\n")
 
 
-def _orders_table(evidence: Evidence) -> Table:
-    table = Table(box=None, padding=(0, 2), pad_edge=True)
-    for heading in ("order", "came through", "unit", "token", "returned before by"):
-        table.add_column(heading, justify="right" if heading in ("unit", "token") else "left")
+def _orders(evidence: Evidence) -> Iterator[tuple[str, ...]]:
+    """A row for each order that was sold, under ORDER_HEADINGS."""
     homes = {buyer.order: buyer.home for buyer in evidence.buyers}
     returned = _returned(evidence.buyers)
     for order in evidence.nodes[0].sold(SKU) if evidence.nodes else []:
         units = unit_numbers(order)
-        table.add_row(
+        yield (
             order.reservation_id,
             homes.get(order.reservation_id, "?"),
             ", ".join(map(str, units)),
             str(order.token),
             ", ".join(name for unit in units for name in returned.get(unit, ())),
         )
-    return table
 
 
 def _returned(buyers: Sequence[BuyerReport]) -> dict[int, list[str]]:
