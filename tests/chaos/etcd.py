@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support.etcd import PROGRAM, EtcdMembers
 
-from chaos.targets import Leader, Target
+from chaos.targets import Leader, Target, kill_now
 
 __all__ = ["PROGRAM", "Etcd", "etcd_cluster"]
 
@@ -19,17 +19,22 @@ class Etcd:
     def __init__(self, members: EtcdMembers) -> None:
         self.nodes = members.nodes
         self._members = members
+        self._killed: set[str] = set()
 
     async def start(self, node: str) -> None:
         """Start one member."""
+        if node in self._killed:
+            self._killed.discard(node)
+            await asyncio.to_thread(self._members.kill, node)  # which waits until it is gone
         await asyncio.to_thread(self._members.start, node)
 
-    async def kill(self, node: str) -> None:
-        """SIGKILL."""
-        await asyncio.to_thread(self._members.kill, node)
+    async def kill(self, node: str) -> float:
+        """See Target."""
+        self._killed.add(node)
+        return kill_now(self._members.pid(node))
 
     async def write(self, node: str) -> int | None:
-        """Put one key."""
+        """Put one key. The term is that of the newest entry that the member had applied when it answered."""
         key = base64.b64encode(node.encode()).decode()
         answer = await self._members.post(node, "/v3/kv/put", {"key": key, "value": key})
         return int(answer["header"]["raft_term"]) if answer else None

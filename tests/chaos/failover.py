@@ -3,8 +3,9 @@
     make failover KILLS=100     one JSON object; etcd is measured where `etcd` (Debian's etcd-server) is installed
 
 One and the same loop for all: probes at every node write one small thing every 20 ms; the leader gets kill -9 and
-is started again; the gap ends with the first answer at another node that was asked for after the kill, or committed in
-a later term. Then all nodes have to be well before the next kill.
+is started again; the gap begins when the signal is sent, and ends with the first answer at another node that was given
+in a later term. What the killed leader had committed may still be answered meanwhile: that ends no gap. Then all nodes
+have to be well before the next kill.
 """
 
 import argparse
@@ -23,24 +24,26 @@ from support.real_cluster import local_cluster, only
 
 from chaos.etcd import PROGRAM, etcd_cluster
 from chaos.latency import Figures, in_ms
-from chaos.targets import Leader, Target
+from chaos.targets import Leader, Target, kill_now
 from lastunit_client import AsyncInventoryClient, LastUnitError
 from lastunit_node.cli.local_cluster import LocalCluster
+from lastunit_node.cli.processes import ProcessState, wait_until
 
 PROBE_PAUSE_S = 0.02
 ORDER_LIMIT_S = 2.0
 WELL_LIMIT_S = 30.0
 GAP_LIMIT_S = 30.0
+GONE_LIMIT_S = 10.0
 LOOK_S = 0.01
 OUT = Path("build/chaos/failover.json")
 
 
 class Written(NamedTuple):
-    """One thing that was committed."""
+    """One thing that was committed. The latest one is that of the latest term."""
 
-    node: str
-    called_at: float
     term: int
+    called_at: float
+    node: str
 
 
 class Gauge:
@@ -76,23 +79,22 @@ class Gauge:
         called_at = time.monotonic()
         term = await self._target.write(node)
         if term is not None:
-            self._latest[node] = max(self._latest.get(node, Written(node, 0.0, 0)), Written(node, called_at, term))
+            self._latest[node] = max(self._latest.get(node, Written(0, 0.0, node)), Written(term, called_at, node))
 
     async def _kill(self, rng: random.Random) -> float:
         leader = await self._well()
         await asyncio.sleep(rng.uniform(0.1, 0.6))  # at no particular moment between two heartbeats
-        killed_at = time.monotonic()
-        await self._target.kill(leader.node)
+        killed_at = await self._target.kill(leader.node)
         async with asyncio.timeout(GAP_LIMIT_S):
-            while not any(self._counts(one, leader, killed_at) for one in self._latest.values()):
+            while not any(self._counts(one, leader) for one in self._latest.values()):
                 await asyncio.sleep(LOOK_S / 10)
         seconds = time.monotonic() - killed_at
         await self._target.start(leader.node)
         return seconds
 
     @staticmethod
-    def _counts(one: Written, leader: Leader, killed_at: float) -> bool:
-        return one.node != leader.node and (one.called_at > killed_at or one.term > leader.term)
+    def _counts(one: Written, killed: Leader) -> bool:
+        return one.node != killed.node and one.term > killed.term
 
     async def _well(self) -> Leader:
         """Wait until every node is well, and a probe at each of them gets answers."""
@@ -133,13 +135,18 @@ class LastUnit:
             return None
         return Leader(leaders[0].node, leaders[0].term or 0)
 
-    async def kill(self, node: str) -> None:
+    async def kill(self, node: str) -> float:
         """See Target."""
-        await asyncio.to_thread(self._cluster.kill, node)
+        pids = await asyncio.to_thread(self._cluster.running)
+        return kill_now(pids[node])
 
     async def start(self, node: str) -> None:
         """See Target."""
-        await asyncio.to_thread(self._cluster.start, node)
+        await asyncio.to_thread(self._start, node)
+
+    def _start(self, node: str) -> None:
+        wait_until(lambda: self._cluster.state(node) is ProcessState.DOWN, GONE_LIMIT_S)
+        self._cluster.start(node)
 
     async def close(self) -> None:
         """Close its clients."""

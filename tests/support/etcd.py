@@ -49,8 +49,12 @@ class EtcdMembers:
         self._folder.mkdir(exist_ok=True)
         self._programs[node] = Program(command, self._folder / f"{node}.log")
 
+    def pid(self, node: str) -> int:
+        """The process id of a member that was started."""
+        return self._programs[node].pid
+
     def kill(self, node: str) -> None:
-        """SIGKILL."""
+        """SIGKILL, if it runs; returns when it is gone."""
         self._programs.pop(node).end()
 
     def close(self) -> None:

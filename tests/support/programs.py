@@ -30,6 +30,11 @@ class Program:
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, process_group=0
             )
 
+    @property
+    def pid(self) -> int:
+        """Its process id, also when it has ended."""
+        return self._process.pid
+
     def end(self) -> None:
         """Send it the signal that it ends by, and SIGKILL should it not; return when it is gone."""
         self._process.send_signal(self._ending)
