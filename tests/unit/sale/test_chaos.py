@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from lastunit_node.cli.sale import chaos
 from lastunit_node.cli.sale.buyer import Buyer
 from lastunit_node.cli.sale.chaos import Chaos
 from lastunit_node.cli.sale.plan import SKU, Choices, Options, SalePlan, plan_sale
@@ -33,8 +35,8 @@ def play(inventory: FakeInventory, at_once: Choices, monkeypatch: pytest.MonkeyP
         progress = Progress()
         nodes = FakeNodes(*(f"n{number}" for number in range(1, plan.options.nodes + 1)))
         inventory.received[SKU] = plan.options.units
-        chaos = Chaos(plan, nodes, progress, Show(Console(file=told, width=100)))
-        mischief = asyncio.create_task(chaos.run())
+        killer = Chaos(plan, nodes, progress, Show(Console(file=told, width=100)))
+        mischief = asyncio.create_task(killer.run())
         await asyncio.gather(*(Buyer(buyer, "n1", inventory, at_once, progress).buy() for buyer in plan.buyers))
         await progress.close()
         return await mischief, nodes.log
@@ -104,3 +106,21 @@ async def test_act_three_is_told_as_it_comes(play: Play, told: StringIO, units: 
 
     assert f"the leader is killed, {moment}" in told.getvalue()
     assert (kills[0].sold > 0) is (units > 1)
+
+
+async def test_orders_stand_still_from_the_kill_on_and_not_only_when_the_process_is_gone(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill, now = FakeNodes.kill, 0.0
+
+    async def die_slowly(self: FakeNodes, node: str) -> int:
+        nonlocal now
+        now += 5.0
+        return await kill(self, node)
+
+    monkeypatch.setattr(FakeNodes, "kill", die_slowly)
+    monkeypatch.setattr(chaos, "time", SimpleNamespace(monotonic=lambda: now))
+
+    kills, _ = await play(plan_sale(Options(units=10, orders=15, nodes=3, kills=1, seed=2)))
+
+    assert kills[0].seconds == 5.0

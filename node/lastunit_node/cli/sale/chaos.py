@@ -126,8 +126,8 @@ class Chaos:
         sold = self._progress.placed
         if number == 0:
             self._narrator.act_three(len(self._plan.kill_after), sold)
+        killed_at = time.monotonic()  # kill() returns when it is gone: others may lead by then
         pid = await self._nodes.kill(leader.node)
-        killed_at = time.monotonic()
         await self._progress.limit_confirms(self._limit_before(number + 1))
         following = await self._nodes.leader(after_term=leader.term)
         seconds = time.monotonic() - killed_at

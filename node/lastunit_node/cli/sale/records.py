@@ -62,7 +62,7 @@ class LeaderKill:
     sold: int  # vases sold at that moment
     next_leader: str
     next_term: int
-    seconds: float  # until the next leader had a quorum
+    seconds: float  # from the kill until the next leader had a quorum
 
 
 @dataclass(frozen=True, slots=True)
