@@ -5,13 +5,13 @@ are; its own digest is held against its rows, so that neither a damaged transfer
 """
 
 import hashlib
-import os
 import shutil
 from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from lastunit_node import sqlite
+from lastunit_node.durable_files import sync
 from lastunit_node.statemachine.database import Identity, open_state
 from lastunit_node.statemachine.errors import StateDamaged, StateFormatError, StateIdentityError
 from lastunit_node.statemachine.integrity import check_state
@@ -128,9 +128,9 @@ def adopt_copy(path: Path, lasting: Path, info: CopyInfo, identity: Identity) ->
             connection.close()
     except (*sqlite.READ_ERRORS, StateDamaged, StateFormatError, StateIdentityError) as problem:
         raise CopyRefused(f"{path} is not the state it is said to be: {sqlite.say(problem)}") from problem
-    _sync(path)
+    sync(path)
     path.rename(lasting)
-    _sync(lasting.parent)
+    sync(lasting.parent)
 
 
 def _sign(path: Path, identity: Identity) -> None:
@@ -142,11 +142,3 @@ def _sign(path: Path, identity: Identity) -> None:
 def _check_position(machine: StateMachine, info: CopyInfo, path: Path) -> None:
     if (machine.applied_index, machine.applied_term) != (info.applied_index, info.applied_term):
         raise CopyRefused(f"{path} stands at index {machine.applied_index}, not at {info.applied_index} as announced")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

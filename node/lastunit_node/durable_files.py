@@ -13,7 +13,7 @@ def write_durably(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def sync_above(path: Path) -> None:
@@ -26,11 +26,11 @@ def sync_above(path: Path) -> None:
         if folder.stat().st_dev != device:
             return
         with suppress(PermissionError):  # not ours to read, and so not made by us either
-            sync_folder(folder)
+            sync(folder)
 
 
-def sync_folder(path: Path) -> None:
-    """Make durable which files a folder has."""
+def sync(path: Path) -> None:
+    """Make durable what a file says, or which files a folder has."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -20,6 +20,7 @@ from lastunit_node import sqlite
 from lastunit_node.config import ClusterConfig
 from lastunit_node.counting import ASIDE, require_majority_without
 from lastunit_node.datadir import IDENTITY, DirectoryLock, DirectoryRefused, format_directory, require_same_members
+from lastunit_node.durable_files import sync
 from lastunit_node.node_files import DATA_FILES, holds_data, matches
 
 FRESH: Final = "{node}.new-{number}"
@@ -91,11 +92,7 @@ def swap(path: Path, fresh: Path) -> Path:
     except BaseException:
         aside.rename(path)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync(path.parent)
     return aside
 
 
