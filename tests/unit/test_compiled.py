@@ -17,7 +17,8 @@ IS_COMPILED = (ROOT / "node/lastunit_node/compiled.json").is_file()
 needs_compiled = pytest.mark.skipif(not IS_COMPILED, reason="nothing is compiled here: there is no C compiler")
 REPLICA = (
     *("messages", "connection", "link", "journal", "journal_damage", "entry_cache", "follower", "forwarding"),
-    *("promise", "elections", "leadership", "transfer", "admission", "readmission", "lost_acknowledgements"),
+    *("promise", "elections", "leadership", "transfer", "admission", "readmission", "old_disks"),
+    *("lost_acknowledgements", "leader"),
 )
 PROMISES = (
     "tests/property",

@@ -21,7 +21,7 @@ OURS = {
     "wal": {"wal"},
     "replica": {"replica", "statemachine", "sqlite", "wal"},
     "frontend": {"frontend", "replica.interface", "statemachine", "copies", "lastunit"},
-    "copies": {"statemachine", "sqlite", "wal", "wide_scan"},
+    "copies": {"statemachine", "sqlite", "wal", "wide_scan", "durable_files"},
     "wide_scan": {"statemachine", "sqlite"},
     "cli": {"cli", "config", "lastunit", "lastunit_client", "node_files"},
     "node_files": set(),

@@ -4,6 +4,8 @@ Checked in this order: a known id answers again; TOO_LATE; then what the state r
 until the retention is over; what changed stock is remembered for good.
 """
 
+from typing import Final
+
 from lastunit_node.statemachine import expiry, remembered
 from lastunit_node.statemachine.canonical import adjust_request, receive_request, return_request
 from lastunit_node.statemachine.changes import Kind
@@ -16,6 +18,7 @@ from lastunit_node.statemachine.state import State
 from lastunit_node.statemachine.stock import Place, Shelf
 from lastunit_node.statemachine.tables import RemovedRow, ReservationRow
 
+NAMED: Final = 9  # ranges that are taken from the front in the time of one that lies anywhere, beside its own
 _ACCEPTED = {Outcome.RECEIVED, Outcome.ADJUSTED, Outcome.RETURNED}
 
 
@@ -87,6 +90,7 @@ def _adjust_named(state: State, at: Position, command: AdjustStock, shelf: Shelf
     ranges = normalise(command.ranges)
     if not all(_is_available(state, shelf, named) for named in ranges):
         return at.answer(Outcome.UNITS_NOT_AVAILABLE)
+    state.spend(NAMED * len(ranges))  # not before: then who needs due holds expired would be postponed for ever
     state.stock.take_named(shelf, ranges, Place.REMOVED)
     return _removed(state, at, command, ranges)
 
