@@ -1,9 +1,12 @@
 """Nodes that lose their disks, on the network of raft_network.py."""
 
+import shutil
+from pathlib import Path
+
 from lastunit_node.replica import timing
 from lastunit_node.replica.journal_file import create_journal
 from lastunit_node.replica.syncobj import CANDIDATE
-from support.raft_network import Network
+from support.raft_network import ListMachine, Network
 
 
 def others(network: Network, address: str) -> list[str]:
@@ -45,6 +48,23 @@ def wipe(network: Network, address: str, instance: str = "second") -> None:
         network.kill(address)
     lay_out(network, address, instance)
     network.start(address)
+
+
+def put_aside(network: Network, address: str, folder: Path) -> ListMachine:
+    """Kill a node, and keep what its disk holds; its machine."""
+    machine = network.kill(address)
+    for file in network.folder.glob(f"{address}.db*"):
+        shutil.copy(file, folder / f"aside-{file.name}")
+    return machine
+
+
+def put_back(network: Network, address: str, folder: Path) -> None:
+    """Kill a node, and put what was kept in the place of its disk."""
+    network.kill(address)
+    for file in network.folder.glob(f"{address}.db*"):
+        file.unlink()
+    for file in folder.glob(f"aside-{address}.db*"):
+        shutil.copy(file, network.folder / file.name.removeprefix("aside-"))
 
 
 def request(network: Network, voter: str, candidate: str, kind: str, **claim: object) -> bool:

@@ -1,12 +1,11 @@
 """The disk of a node that another one has replaced, and that is put back, or still there: nobody counts it."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from support.disks import admitted, born, others, request, stand, vote, wait, wipe
+from support.disks import admitted, born, others, put_aside, put_back, request, stand, vote, wait, wipe
 from support.raft_network import ListMachine, Network
 
 from lastunit_node.replica import timing
@@ -24,18 +23,10 @@ def test_an_old_disk_that_is_put_back_does_not_count_until_it_is_admitted_again(
 ) -> None:
     network, leader = born(make_network(3))
     node, other = others(network, leader)
-    machine = network.kill(node)
-    old = tmp_path / "old"
-    old.mkdir()
-    for file in network.folder.glob(f"{node}.db*"):
-        shutil.copy(file, old)
+    machine = put_aside(network, node, tmp_path)
     wipe(network, node)
     network.run_until(lambda: admitted(network, node) and network.level())
-    network.kill(node)
-    for file in network.folder.glob(f"{node}.db*"):
-        file.unlink()
-    for file in old.iterdir():
-        shutil.copy(file, network.folder)
+    put_back(network, node, tmp_path)
     network.start(node, machine)
     claim = network.nodes[node]._admission._claim
     assert claim.instance == f"first-{node}"
@@ -107,11 +98,7 @@ def test_an_old_disk_does_not_lead_while_it_catches_up(
     """
     network, leader = born(make_network(3))
     node, other = others(network, leader)
-    machine = network.kill(node)
-    old = tmp_path / "old"
-    old.mkdir()
-    for file in network.folder.glob(f"{node}.db*"):
-        shutil.copy(file, old)
+    machine = put_aside(network, node, tmp_path)
     network.commit(leader, [b"%d" % number for number in range(60)])
     wipe(network, node)
 
@@ -127,11 +114,7 @@ def test_an_old_disk_does_not_lead_while_it_catches_up(
     network.commit(leader, [b"an order"])
     order_at = network.nodes[leader].journal.last_index
 
-    network.kill(node)
-    for file in network.folder.glob(f"{node}.db*"):
-        file.unlink()
-    for file in old.iterdir():
-        shutil.copy(file, network.folder)
+    put_back(network, node, tmp_path)
     restored = network.start(node, machine if is_killed else SlowMachine(network, machine))
     network.run_until(lambda: restored.journal.last_index >= admitted_at)
     assert order_at > restored.journal.last_index
