@@ -117,8 +117,9 @@ def what_is_lacking(cluster: LocalCluster) -> str:
     new = cluster.uncounted()
     if not new or 2 * len(cluster.running()) <= len(cluster.nodes):
         return "a majority of the nodes does"
+    have = "has" if len(new) == 1 else "have"
     return (
-        f"a majority of the disks counts; {' and '.join(new)} has a new one, which does not until a leader "
+        f"a majority of the disks counts; {' and '.join(new)} {have} a new one, which does not until a leader "
         "admits it. Start the other nodes; where that does not help, put back what a rejoin has put aside (NODE.old-N)"
     )
 
