@@ -7,8 +7,9 @@ nowhere.
 
 Every message that is counted carries its sender's claim: its instance, and where in the log that was admitted as far as
 its own state says; 0 for a founding disk that nobody has admitted yet; -1 for one that does not count. A claim is
-accepted unless the receiver knows of another instance that was admitted later. So nobody has to be told who counts, and
-neither an old disk that was put back nor one that was wrongly made as a founder is counted by those who know better.
+accepted unless the receiver knows of a later admission, be it of the same disk: one that was put back and is to be
+admitted again does not count before it knows. So nobody has to be told who counts, and neither an old disk nor one that
+was wrongly made as a founder is counted by those who know better.
 
 A node never votes in the term in which it learns of its admission: its former disk may have voted in it. To abstain it
 votes for itself, durably, before the admission is noted; both are in the journal, so that no loss of the state's
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import structlog
 
 from lastunit_node.replica.messages import COUNTED, Message
-from lastunit_node.replica.syncobj import FOLLOWER, LEADER
+from lastunit_node.replica.syncobj import FOLLOWER
 from lastunit_node.statemachine.codec import DecodedEntry, decode_entry, encode_entry
 from lastunit_node.statemachine.commands import Admit, Entry
 from lastunit_node.statemachine.membership import row_after
@@ -51,10 +52,17 @@ class Claim(NamedTuple):
         return cls(message["instance"], message["admitted"])
 
     def holds_against(self, row: AdmittedRow | None) -> bool:
-        """Whether a node whose log has this row believes it."""
+        """Whether a node whose log has this row believes it.
+
+        A founding disk may know nothing yet of the first Admit of its node. Of a later one it has to: the disk that was
+        admitted meanwhile may have voted.
+        """
         if self.admitted == NOT_ADMITTED:
             return False
-        return row is None or row.instance == self.instance or row.idx < self.admitted
+        if row is None or row.idx < self.admitted:
+            return True
+        knows = row.idx == self.admitted or (self.admitted == UNCONTESTED and row.replaces == 0)
+        return knows and row.instance == self.instance
 
 
 def admission_entry(admit: Admit) -> bytes:
@@ -122,8 +130,13 @@ class Admission:
 
     @property
     def is_admitted(self) -> bool:
-        """Whether this node votes, stands and counts."""
+        """Whether this node votes and counts, and stands unless its log says otherwise."""
         return self._claim.admitted != NOT_ADMITTED
+
+    @property
+    def may_stand(self) -> bool:
+        """Whether this node stands, and so may count itself for what it would add to its log."""
+        return self.is_admitted and self._claim.holds_against(self._row_in_log(self._name))
 
     def stamp(self, message: dict[str, Any]) -> dict[str, Any]:
         """The message, with this node's claim if it is one that is counted."""
@@ -139,7 +152,9 @@ class Admission:
 
     def accepts(self, node: str, claim: Claim) -> bool:
         """Whether a node's word counts here."""
-        return claim.holds_against(self._newest_row(node))
+        if self._raft.role == FOLLOWER:
+            return claim.holds_against(self._admitted(node))
+        return claim.holds_against(self._row_in_log(node))
 
     def may_vote_for(self, node: str, message: Message) -> bool:
         """Whether this node has a vote, and this candidate may have it.
@@ -152,18 +167,12 @@ class Admission:
             return False
         return Claim.of(message).holds_against(self._row_in_log(node))
 
-    def _newest_row(self, node: str) -> AdmittedRow | None:
-        """As the own log has it when this node stands or has just been elected; else as far as it is applied."""
-        raft = self._raft
-        if raft.role == FOLLOWER or (raft.role == LEADER and raft.last_applied >= raft.no_op_index):
-            return self._admitted(node)
-        return self._row_in_log(node)
-
     def _row_in_log(self, node: str) -> AdmittedRow | None:
         """As the own log has it, applied or not.
 
-        Who votes, and who counts votes, must know all that its log says of the other: a lost disk that was put back may
-        still be the one that counts in what was applied here so far.
+        Who votes, and who counts votes or acknowledgements, must know all that its log says of the other: a lost disk
+        that was put back may still be the one that counts in what was applied here so far, and the disk after it counts
+        without what follows its Admit in the log.
         """
         self._read_on()
         return self._log_rows.get(node) or self._admitted(node)
@@ -171,6 +180,8 @@ class Admission:
     def _read_on(self) -> None:
         """Read what came since the last time: logs that have one entry of a term in common are alike up to there."""
         journal, (index, term) = self._raft.journal, self._read_to
+        if (journal.last_index, journal.last_term) == (index, term) and self._raft.last_applied <= index:
+            return
         if not self._raft.last_applied <= index <= journal.last_index or journal.term_at(index) != term:
             self._log_rows, index = {}, self._raft.last_applied
         for data, at, of_term in self._entries_after(index):

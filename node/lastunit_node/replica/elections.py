@@ -92,7 +92,7 @@ class Elections:
     def _ask(self) -> None:
         raft = self._raft
         self.postpone()
-        if not self._admission.is_admitted:
+        if not self._admission.may_stand:
             return
         self._round += 1
         self._granted.clear()
@@ -171,7 +171,7 @@ class Elections:
     def _is_counted(self, node: "Node", message: Message) -> bool:
         """Whether this is a grant, of a node whose word counts, to one that may stand."""
         claim = Claim.of(message)
-        return bool(message["granted"]) and self._admission.is_admitted and self._admission.accepts(node.id, claim)
+        return bool(message["granted"]) and self._admission.may_stand and self._admission.accepts(node.id, claim)
 
     def on_response_vote(self, node: "Node", message: Message) -> None:
         """Count a vote that was given in the term this node stands in."""
@@ -186,5 +186,5 @@ class Elections:
 
     def on_timeout_now(self, node: "Node", message: Message) -> None:
         """The present leader hands leadership over: stand at once."""
-        if message["term"] == self._raft.term and node == self._raft.leader and self._admission.is_admitted:
+        if message["term"] == self._raft.term and node == self._raft.leader and self._admission.may_stand:
             self._raft.stand_for_transfer()

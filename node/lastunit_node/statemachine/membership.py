@@ -22,4 +22,4 @@ def row_after(present: AdmittedRow | None, command: Admit, index: int, term: int
         return None
     if present is not None and present.instance == command.instance:
         return present
-    return AdmittedRow(command.node, command.instance, index, term)
+    return AdmittedRow(command.node, command.instance, index, term, command.replaces)

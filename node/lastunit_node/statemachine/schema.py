@@ -12,7 +12,7 @@ read from it alone (`state` is in one for that): so it is held against its table
 
 from typing import Final
 
-FORMAT_VERSION: Final = 6  # of the file, of the tables and of what the hashes are of: higher with each change
+FORMAT_VERSION: Final = 7  # of the file, of the tables and of what the hashes are of: higher with each change
 APPLICATION_ID: Final = 0x4C55_4E54  # "LUNT": tells our files from other SQLite databases
 
 SCHEMA: Final = (
@@ -49,13 +49,14 @@ SCHEMA: Final = (
         sweep_size INTEGER NOT NULL
     ) STRICT
     """,
-    # Which disk of a node counts, and the log position at which it was admitted.
+    # Which disk of a node counts, the log position at which it was admitted, and the index of the one before; 0: none.
     """
     CREATE TABLE admitted (
         node TEXT PRIMARY KEY,
         instance TEXT NOT NULL,
         idx INTEGER NOT NULL,
-        term INTEGER NOT NULL
+        term INTEGER NOT NULL,
+        replaces INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID
     """,
     # A stock level, and the lowest range of available units, from which orders are served: most touch no other row.

@@ -15,12 +15,16 @@ class ClockRow(NamedTuple):
 
 
 class AdmittedRow(NamedTuple):
-    """The disk of a node that counts (`instance`), and the log position of its Admit."""
+    """The disk of a node that counts (`instance`), and the log position of its Admit.
+
+    replaces: the index of the Admit before it; 0 for the first of a node.
+    """
 
     node: str
     instance: str
     idx: int
     term: int
+    replaces: int
 
 
 class StockRow(NamedTuple):

@@ -138,8 +138,10 @@ def row_of(network: Network, by: str, node: str) -> AdmittedRow:
 def test_what_a_superseded_disk_holds_is_counted_no_more_whatever_it_says(make_network: MakeNetwork) -> None:
     network, leader = born(make_network(3))
     node, peer = network.nodes[leader], network.nodes[leader].peers[0]
-    network.run_until(lambda: node._SyncObj__raftMatchIndex[peer] == node.journal.last_index)
-    network.machines[leader]._admitted[peer.id] = AdmittedRow(peer.id, "another", node.journal.last_index, node.term)
+    network.admits = False
+    node.propose(admission_entry(Admit(peer.id, "another", row_of(network, leader, peer.id).idx)), None)
+    network.run_until(lambda: row_of(network, leader, peer.id).instance == "another")
+    node.set_match_index(peer, node.journal.last_index)  # as if it had acknowledged everything before that
     rejection = {"type": "append_response", "term": node.term, "prev_index": 1, "success": False, "last": 0}
     network.say(peer.id, leader, rejection)
     assert node._SyncObj__raftMatchIndex[peer] == 0
@@ -151,7 +153,7 @@ def test_who_asked_for_votes_and_is_superseded_does_not_stand(make_network: Make
     node, machine = network.nodes[asker], network.machines[asker]
     network.time.now += timing.ELECTION_MAX + 0.01
     node.turn(0.0)
-    machine._admitted[asker] = AdmittedRow(asker, "another", node.journal.last_index, node.term)
+    machine._admitted[asker] = AdmittedRow(asker, "another", node.journal.last_index, node.term, 1)
     admitted_at = node.journal.owner.admitted
     node._admission.learn()
     assert node.journal.owner.admitted == admitted_at, "it was not this disk"
@@ -181,11 +183,16 @@ def test_a_leader_whose_disk_is_superseded_steps_down(make_network: MakeNetwork)
         (Claim("a", NOT_ADMITTED), None, False),
         (Claim("a", UNCONTESTED), None, True),
         (Claim("a", 7), None, True),
-        (Claim("a", UNCONTESTED), AdmittedRow("n1", "a", 5, 1), True),
-        (Claim("a", NOT_ADMITTED), AdmittedRow("n1", "a", 5, 1), False),
-        (Claim("a", UNCONTESTED), AdmittedRow("n1", "b", 5, 1), False),
-        (Claim("a", 4), AdmittedRow("n1", "b", 5, 1), False),
-        (Claim("a", 6), AdmittedRow("n1", "b", 5, 1), True),
+        (Claim("a", UNCONTESTED), AdmittedRow("n1", "a", 5, 1, 0), True),
+        (Claim("a", UNCONTESTED), AdmittedRow("n1", "a", 5, 1, 3), False),
+        (Claim("a", NOT_ADMITTED), AdmittedRow("n1", "a", 5, 1, 0), False),
+        (Claim("a", UNCONTESTED), AdmittedRow("n1", "b", 5, 1, 0), False),
+        (Claim("a", 4), AdmittedRow("n1", "b", 5, 1, 4), False),
+        (Claim("a", 4), AdmittedRow("n1", "a", 5, 1, 4), False),
+        (Claim("a", 5), AdmittedRow("n1", "a", 5, 1, 4), True),
+        (Claim("a", 5), AdmittedRow("n1", "b", 5, 1, 4), False),
+        (Claim("a", 6), AdmittedRow("n1", "b", 5, 1, 0), True),
+        (Claim("a", 6), AdmittedRow("n1", "a", 5, 1, 0), True),
     ],
 )
 def test_which_claims_hold(claim: Claim, row: AdmittedRow | None, holds: bool) -> None:

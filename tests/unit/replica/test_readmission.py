@@ -84,7 +84,7 @@ def test_a_copy_that_holds_ones_own_admission_is_no_way_around_it(
     journal.setCurrentTerm(term - 1, earlier_vote)
     journal.close()
     machine = ListMachine()
-    machine._admitted[wiped] = AdmittedRow(wiped, "second", 9, term)
+    machine._admitted[wiped] = AdmittedRow(wiped, "second", 9, term, 1)
     node = network.start(wiped, machine)
     assert (node.term, node.voted_for) == (term, wiped)
     assert node.journal.owner.admitted == 9
@@ -103,7 +103,7 @@ def test_nor_is_one_that_brings_a_later_term_than_this_disk_has_voted_in(make_ne
     journal.close()
     machine = ListMachine()
     machine.applied = [(index, 9, b"") for index in range(1, 101)]
-    machine._admitted[node] = AdmittedRow(node, "old", 90, 9)
+    machine._admitted[node] = AdmittedRow(node, "old", 90, 9, 1)
     restarted = network.start(node, machine)
     assert (restarted.term, restarted.voted_for) == (9, node)
     assert restarted.is_admitted

@@ -13,7 +13,7 @@ def test_a_disk_is_admitted_at_its_place_in_the_log(shop: Shop) -> None:
 
     assert shop.do(Admit("n3", "a1b2", 0)).outcome is Outcome.ADMITTED
 
-    assert shop.machine.admitted("n3") == AdmittedRow("n3", "a1b2", shop.machine.applied_index, TERM)
+    assert shop.machine.admitted("n3") == AdmittedRow("n3", "a1b2", shop.machine.applied_index, TERM, 0)
     assert shop.machine.admitted("n2") is None
 
 
@@ -23,7 +23,7 @@ def test_another_disk_takes_its_place(shop: Shop) -> None:
 
     assert shop.do(Admit("n3", "new", first)).outcome is Outcome.ADMITTED
 
-    assert shop.machine.admitted("n3") == AdmittedRow("n3", "new", first + 1, TERM)
+    assert shop.machine.admitted("n3") == AdmittedRow("n3", "new", first + 1, TERM, first)
     shop.machine.commit()
     assert StateMachine(shop.connection).admitted("n3") == shop.machine.admitted("n3")
 
