@@ -89,6 +89,11 @@ simulate: $(READY) ## whole clusters in virtual time, one a seed (SEEDS=2000 NOD
 mutants: $(READY) ## plant bugs, one at a time, and see that the simulator finds each
 	@PYTHONHASHSEED=0 PYTHONPATH=tests $(BIN)/python -m simulation.mutants $(ARGS)
 
+.PHONY: model
+model: ## which disk of a node counts (rule 9), as a model in C++ that is searched for a way to lose an order (ARGS="knows=0")
+	@mkdir -p build && c++ -std=c++17 -O2 -DNODES=$(NODES) -o build/model tests/model/admission.cpp
+	@build/model $(ARGS)
+
 MINUTES ?= 1
 
 .PHONY: chaos
