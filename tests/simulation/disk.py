@@ -97,12 +97,18 @@ class Disk:
         self.instance_aside = self.journal.instance
 
     def put_back(self) -> None:
-        """The files that were put aside, in the place of those that came after them, which are lost."""
-        shutil.rmtree(self.folder)
+        """The files that were put aside, in the place of those that came after them, which are put aside, if whole."""
+        replaced, checkpointed = self._parent / f"{self._node}.replaced", self._checkpointed
+        self.folder.rename(replaced)
         self._crashes += 1
-        self._checkpointed = self._checkpointed_aside
-        self.damage, self.instance_aside = None, None
         self._aside.rename(self.folder)
+        self._checkpointed, self.instance_aside = self._checkpointed_aside, None
+        if self.damage is None:
+            replaced.rename(self._aside)
+            self._checkpointed_aside, self.instance_aside = checkpointed, self.journal.instance
+        else:
+            shutil.rmtree(replaced)
+        self.damage = None
 
     @property
     def folder(self) -> Path:

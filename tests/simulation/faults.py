@@ -20,6 +20,7 @@ BREATHE = 0.1
 LAST_BLOW = 0.6  # chance
 DECEPTION = 1.6  # seconds in which an isolated leader believes in itself, and others elect the next one
 SOON = 0.3  # seconds in which a node catches up
+TAKE_TURNS = 0.7  # chance that the disk before it takes turns with a new one, and goes on to
 LATEST_STEP = 60  # a crash in the middle of a turn comes within so many messages and writes,
 LATEST_WRITE = 20  # a failure of the disk within so many writes,
 LATEST_COPY_STEP = 9  # and a crash in the middle of a catch-up within so many steps of it
@@ -194,6 +195,21 @@ class Faults:
             node.wipe()
             self._count("wipe", node.name)
             self._last(lambda: self._restart(node))
+            if self._rng.random() < TAKE_TURNS:
+                self._clock.after(self._rng.uniform(0.0, SOON), lambda: self._take_turns(node))
+
+    def _take_turns(self, node: SimulatedNode) -> None:
+        """Two disks of a node, one of which is being admitted, are put in each other's place, again and again."""
+        lost = {each for each in self._nodes if each.has_lost_its_disk} | {node}
+        if not self._active or node.disk.instance_aside is None or len(lost) > (len(self._nodes) - 1) // 2:
+            return
+        if node.core is not None:
+            self._kill([node], "kill to swap disks")
+            node.put_old_disk_back()
+            self._count("disks swapped", node.name)
+        self._restart(node)
+        if self._rng.random() < TAKE_TURNS:
+            self._clock.after(self._rng.uniform(0.0, 2 * SOON), lambda: self._take_turns(node))
 
     def _put_back(self) -> None:
         """An old disk of a node, in the place of the one that counts; and the leader may die while it catches up."""

@@ -60,6 +60,7 @@ class SimulatedNode:
         self.boot = 0
         self.broken = False  # it has damaged files, and does not start any more
         self.wiped = False  # and not admitted since
+        self.takes_turns = False  # with a disk that was put aside
         self.blank = True  # a founder that holds nothing yet votes for its like only, and is no help to others
         self.disk_is_bad = False  # for this boot
         self._turns = 0
@@ -85,10 +86,10 @@ class SimulatedNode:
         self.broken, self.blank, self.wiped = False, False, True
 
     def put_old_disk_back(self) -> None:
-        """In the place of the one that was admitted since, with all that this one has acknowledged."""
+        """In the place of the one that came after it, with all that this one has acknowledged."""
         self.disk.put_back()
         self.world.checks.wiped(self.name)
-        self.broken, self.blank, self.wiped = False, True, True
+        self.broken, self.blank, self.wiped, self.takes_turns = False, True, True, True
 
     @property
     def has_superseded_disk(self) -> bool:
@@ -267,9 +268,21 @@ class SimulatedNode:
         core.turn(0.0)
         self._check(core)
         self.catch_up.step()
-        counts = core._raft.is_admitted and self.world.oracle.admitted(self.name) == self.disk.journal.instance
-        self.wiped = self.wiped and not counts
+        self.wiped = self.wiped and not self._counts(core)
+        self.takes_turns = self.takes_turns and self.wiped
         self.blank = self.blank and not self.disk.journal.durable_index
+
+    def _counts(self, core: ReplicaCore) -> bool:
+        """Whether its disk is admitted, and by every log where it has had two."""
+        instance = self.disk.journal.instance
+        if not core._raft.is_admitted or self.world.oracle.admitted(self.name) != instance:
+            return False
+        return not self.takes_turns or all(
+            node.core is not None
+            and (row := node.core._raft._admission._row_in_log(self.name)) is not None
+            and row.instance == instance
+            for node in self.world.nodes.values()
+        )
 
     def _rest(self, core: ReplicaCore) -> float:
         """Seconds until the next turn if nothing arrives."""
