@@ -39,6 +39,7 @@ class Outcome(Enum):
     UNITS_NOT_AVAILABLE = 30
     UNITS_NOT_SOLD = 31
     NOT_CONFIRMED = 32
+    TOO_FRAGMENTED = 39
 
     @property
     def accepted(self) -> bool:

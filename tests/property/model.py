@@ -89,6 +89,7 @@ class Model:
     parameters: Parameters
     ranges_a_hold: int = 10
     at_once: int = 64
+    ranges_an_order: int = 10_000
     clock: int = 0
     units: dict[Unit, str] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
@@ -241,7 +242,13 @@ class Model:
         if any(sku not in self.skus() for sku, _ in wanted):
             return at.answer(Outcome.UNKNOWN_SKU)
         shortages = [shortage for sku, quantity in wanted if (shortage := self.shortage(sku, quantity))]
-        return at.answer(Outcome.OUT_OF_STOCK, shortages=tuple(shortages)) if shortages else None
+        if shortages:
+            return at.answer(Outcome.OUT_OF_STOCK, shortages=tuple(shortages))
+        return at.answer(Outcome.TOO_FRAGMENTED) if self.ranges_of(wanted) > self.ranges_an_order else None
+
+    def ranges_of(self, wanted: Body) -> int:
+        taken = [unit for sku, quantity in wanted for unit in self.units_of(AVAILABLE, sku)[:quantity]]
+        return sum(len(line.ranges) for line in unit_lines(taken))
 
     def shortage(self, sku: str, quantity: int) -> Shortage | None:
         while len(self.units_of(AVAILABLE, sku)) < quantity and self.due(sku):
@@ -356,6 +363,8 @@ class Model:
             shortage = self.shortage(sku, command.quantity)
             if shortage is not None:
                 return at.answer(Outcome.OUT_OF_STOCK, shortages=(shortage,))
+            if self.ranges_of(((sku, command.quantity),)) > self.ranges_an_order:
+                return at.answer(Outcome.TOO_FRAGMENTED)
             removed = self.units_of(AVAILABLE, sku)[: command.quantity]
         else:
             removed = numbers(sku, command.ranges)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from unit.statemachine.shop import audit, memory_database
 
-from lastunit_node.statemachine import available, expiry, stock, table
+from lastunit_node.statemachine import available, expiry, fragments, stock, table
 from lastunit_node.statemachine.brief import full
 from lastunit_node.statemachine.codec import encode_entry
 from lastunit_node.statemachine.commands import (
@@ -51,6 +51,7 @@ HOMES: dict[str, ModuleType] = {
     "TOGETHER": stock,
     "RANGES_A_HOLD": expiry,
     "AT_ONCE": expiry,
+    "RANGES_AN_ORDER": fragments,
 }
 DEFAULTS: dict[str, int] = {name: getattr(home, name) for name, home in HOMES.items()}
 WRONG = FencingToken(1, 1, 1)
@@ -147,9 +148,17 @@ class ShopHistory(RuleBasedStateMachine):
         kept=st.sampled_from([0, 1, 3, 10_000]),
         many=st.sampled_from([1, 2, 8]),
         ranges_a_hold=st.sampled_from([1, 1, 2, 10]),
+        ranges_an_order=st.sampled_from([10_000, 10_000, 10_000, 1, 3]),
     )
     def open(
-        self, sweep_size: int, retention_ticks: int, hold_cap_ticks: int, kept: int, many: int, ranges_a_hold: int
+        self,
+        sweep_size: int,
+        retention_ticks: int,
+        hold_cap_ticks: int,
+        kept: int,
+        many: int,
+        ranges_a_hold: int,
+        ranges_an_order: int,
     ) -> None:
         adjust(
             KEPT_SHELVES=kept,
@@ -162,6 +171,7 @@ class ShopHistory(RuleBasedStateMachine):
             TOGETHER=2 * many,
             AT_ONCE=many,
             RANGES_A_HOLD=ranges_a_hold,
+            RANGES_AN_ORDER=ranges_an_order,
         )
         parameters = Parameters(100, 2, hold_cap_ticks, retention_ticks, sweep_size)
         self.connection = memory_database()
@@ -169,7 +179,7 @@ class ShopHistory(RuleBasedStateMachine):
         self.other_connection = memory_database()
         self.other_connection.execute("PRAGMA reverse_unordered_selects = ON")  # which must change nothing
         self.twin = StateMachine(self.other_connection)
-        self.model = Model(parameters, ranges_a_hold, many)
+        self.model = Model(parameters, ranges_a_hold, many, ranges_an_order)
         self.proposed: list[Entry] = []
         for machine in (self.machine, self.twin):
             machine.apply(1, TERM, encode_entry(Entry(0, 0, (Configure(*parameters),))))

@@ -53,6 +53,14 @@ class AvailableRanges:
         end = bisect_right(known.rows, (sku, unit, MAX_UNIT))
         return known.rows[max(0, end - count) : end][::-1]
 
+    def holding(self, sku: str, quantity: int, most: int) -> int | None:
+        """How many of the lowest ones have so many units, of which there are enough; None: more than `most`."""
+        for number, row in enumerate(self._table.under(sku, "first > 0 ORDER BY first LIMIT ?", most), 1):
+            quantity -= row.last - row.first + 1
+            if quantity <= 0:
+                return number
+        return None
+
     def around(self, sku: str, units: UnitRange, most: int) -> list[AvailableRow] | None:
         """All that have one of these units, or touch them, ascending, and perhaps one below; None: more than `most`."""
         known = self._known(sku)

@@ -1,8 +1,8 @@
 """Reserve and PlaceOrder: all lines or nothing, lowest-numbered units first.
 
 Checked in this order: a known id answers again; TOO_LATE; UNKNOWN_SKU; OUT_OF_STOCK, for which due holds of the
-order's own skus are expired first. The last two are remembered: a late retry cannot succeed where the first one
-was refused.
+order's own skus are expired first; TOO_FRAGMENTED, for an entry holds one command at least, and no node is to stand
+still for one. The last three are remembered: a late retry cannot succeed where the first one was refused.
 """
 
 from typing import Final
@@ -11,6 +11,7 @@ from lastunit_node.statemachine import expiry
 from lastunit_node.statemachine.brief import AT_ONCE, OneLine
 from lastunit_node.statemachine.canonical import encode_answer, place_order_request, reserve_request
 from lastunit_node.statemachine.commands import Line, PlaceOrder, Reserve, UnitLine
+from lastunit_node.statemachine.fragments import are_too_many
 from lastunit_node.statemachine.ranges import sum_lines
 from lastunit_node.statemachine.remembered import first_answer
 from lastunit_node.statemachine.reservations import NO_UNITS, REFUSED, encode_range, encode_units, present
@@ -150,6 +151,8 @@ def _refusal(state: State, at: Position, lines: tuple[Line, ...]) -> Result | No
         state.spend(len(lines) + len(short))
         state.spend_lines(len(lines))
         return Result(Outcome.OUT_OF_STOCK, at.index, shortages=tuple(shortages))
+    if are_too_many(state, lines):
+        return at.answer(Outcome.TOO_FRAGMENTED)
     return None
 
 

@@ -42,6 +42,7 @@ class Outcome(IntEnum):
     MALFORMED = 36
     ADMITTED_BEFORE = 37
     POSTPONED = 38  # not applied: the entry has gone through as much as one may
+    TOO_FRAGMENTED = 39
 
 
 class ReservationState(IntEnum):

@@ -131,6 +131,14 @@ class Stock:
             quantity -= last - first + 1
         return tuple(taken)
 
+    def count_ranges(self, shelf: Shelf, quantity: int, most: int) -> int | None:
+        """How many ranges take() would take; None: more than `most`. The caller has seen that there are enough."""
+        beyond = quantity - (shelf.last - shelf.first + 1)
+        if beyond <= 0 or not most:
+            return 1 if most else None
+        above = self._ranges.holding(shelf.sku, beyond, most - 1)
+        return None if above is None else 1 + above
+
     def take_range(self, shelf: Shelf, quantity: int, to: int) -> int:
         """Move the lowest-numbered available units, if there are as many in one range; the first of them, else 0."""
         first, last = shelf.first, shelf.first + quantity - 1

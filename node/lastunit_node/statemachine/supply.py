@@ -10,6 +10,7 @@ from lastunit_node.statemachine import expiry, remembered
 from lastunit_node.statemachine.canonical import adjust_request, receive_request, return_request
 from lastunit_node.statemachine.changes import Kind
 from lastunit_node.statemachine.commands import AdjustStock, Line, ReceiveStock, ReturnUnits, UnitLine, UnitRange
+from lastunit_node.statemachine.fragments import are_too_many
 from lastunit_node.statemachine.limits import MAX_QUANTITY
 from lastunit_node.statemachine.ranges import Ranges, contains, join_unit_lines, normalise, subtract, sum_lines
 from lastunit_node.statemachine.reservations import encode_units, present, state_of, units_of
@@ -81,6 +82,8 @@ def _adjust(state: State, at: Position, command: AdjustStock) -> Result:
     shortage = expiry.shortage(state, Line(command.sku, command.quantity))
     if shortage is not None:
         return Result(Outcome.OUT_OF_STOCK, at.index, shortages=(shortage,))
+    if are_too_many(state, [Line(command.sku, command.quantity)]):
+        return at.answer(Outcome.TOO_FRAGMENTED)
     taken = state.stock.take(shelf, command.quantity, Place.REMOVED)
     state.spend(len(taken))
     return _removed(state, at, command, taken)

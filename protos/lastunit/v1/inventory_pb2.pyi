@@ -88,6 +88,8 @@ class _OutcomeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Outcome.ValueT
     """Refused: a named unit is not sold to this reservation. Remembered under the id."""
     OUTCOME_NOT_CONFIRMED: _Outcome.ValueType  # 32
     """Refused: the reservation is not confirmed. Remembered under the id."""
+    OUTCOME_TOO_FRAGMENTED: _Outcome.ValueType  # 39
+    """Refused: the units lie in more than 10,000 separate ranges; order fewer at once. Remembered under the id."""
 
 class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
     """The answer in one word."""
@@ -136,6 +138,8 @@ OUTCOME_UNITS_NOT_SOLD: Outcome.ValueType  # 31
 """Refused: a named unit is not sold to this reservation. Remembered under the id."""
 OUTCOME_NOT_CONFIRMED: Outcome.ValueType  # 32
 """Refused: the reservation is not confirmed. Remembered under the id."""
+OUTCOME_TOO_FRAGMENTED: Outcome.ValueType  # 39
+"""Refused: the units lie in more than 10,000 separate ranges; order fewer at once. Remembered under the id."""
 
 class _ReservationState:
     ValueType = typing.NewType("ValueType", builtins.int)
