@@ -33,7 +33,7 @@ enum : u8 { FOLLOWER, CANDIDATE, LEADER };
 // What may happen how often, and what of the rule is left out. Each is an argument, name=value.
 struct {
     int terms = 3, entries = LOG - 1, orders = 1, admissions = 2, crashes = 1, copies = 0, lost = 0, born = 1, mistaken = 0;
-    int thousands = 5000;  // states at most: some 2 GB of memory
+    int thousands = 5000;  // states at most: 1.3 GB of memory
     int voter = 1;         // who votes reads its whole log
     int counter = 1;       // who counts votes or acknowledgements does
     int knows = 1;         // a disk that is admitted again counts once it knows
